@@ -1,0 +1,234 @@
+# Lodge: one make, no configuration step. `make help` lists what it can do.
+#
+# CC=clang         the other compiler
+# V=1              whole command lines
+# SAN=1            sanitizers, into build-san/ (see "Sanitizers" below)
+# O=DIR            another output folder
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+SAN ?=
+O ?= $(if $(SAN),build-san,build)
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+CFLAGS ?= -O2 -g
+TESTS ?=
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.SECONDARY:
+
+# One short line a command; V=1 shows the commands.
+say = $(if $(V),,@printf '  %-5s %s\n' $1 $@;)
+
+# ---- flags ---------------------------------------------------------------------------------------------------
+STD       := -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -I. -Iinclude -MMD -MP
+APP_FLAGS  = $(STD) $(CFLAGS) -fPIC -fvisibility=hidden $(APP_SAN)
+# The engine's helpers run while the guest's vector state is live in the CPU (hypervisor/cpu/vcpu.h), so the compiler
+# must not touch vector registers in the library, not even to copy a struct.
+LIB_FLAGS  = $(STD) $(CFLAGS) -fPIC -fvisibility=hidden -mgeneral-regs-only $(LIB_SAN)
+LINK       = $(CC) $(CFLAGS) $(LDFLAGS)
+
+# Sanitizers. The address sanitizer's run-time library may use vector registers behind the compiler's back (before
+# each call of a noreturn function, for one), and the engine leaves frames without unwinding them. So the shared
+# library gets only those checks that trap in place; the machine, the manager and the unit tests, for which the
+# library's sources are compiled a second time, get everything.
+ifneq ($(SAN),)
+APP_SAN  := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+LIB_SAN  := -fsanitize=undefined -fsanitize-undefined-trap-on-error
+LINK_SAN := -fsanitize=address,undefined
+endif
+
+# ---- what is built -------------------------------------------------------------------------------------------
+LIB_SRC     := $(filter-out hypervisor/shim/%,$(wildcard hypervisor/*.[cS] hypervisor/*/*.[cS]))
+BASE_SRC    := $(wildcard base/*.c)
+MACHINE_SRC := $(wildcard machine/*.c machine/*/*.c)
+CLI_SRC     := $(wildcard manager/cli/*.c)
+UNIT_SRC    := $(wildcard tests/unit/*.c)
+API_SRC     := $(wildcard tests/api/*.c)
+GUEST_SRC   := $(wildcard tests/guests/*.[cS])
+FUZZ_SRC    := $(wildcard tests/fuzz/cpu/*.[cS] tests/fuzz/cases/*.S)
+STEP_SRC    := $(wildcard tests/lockstep/*.c)
+
+# One source compiled with the library's flags is below lib/, with the programs' flags below app/.
+objects = $(patsubst %,$(O)/$1/%.o,$(basename $2))
+LIB_OBJ      := $(call objects,lib,$(LIB_SRC))
+LIB_BASE_OBJ := $(call objects,lib,$(BASE_SRC))
+BASE_OBJ     := $(call objects,app,$(BASE_SRC))
+MACHINE_OBJ  := $(call objects,app,$(MACHINE_SRC))
+CLI_OBJ      := $(call objects,app,$(CLI_SRC))
+UNIT_LIB_OBJ := $(if $(SAN),$(call objects,unit,$(LIB_SRC)),$(LIB_OBJ))
+# Archives, so that a unit test links only what it names; and what a test defines itself, a fake, wins over the
+# library's function of that name even where something else from the same file is needed.
+UNIT_ARCHIVES := $(O)/unit/hypervisor.a $(O)/unit/machine.a $(O)/unit/base.a
+
+LIBRARY  := $(if $(LIB_SRC),$(O)/liblodge-kvm.so)
+PROGRAMS := $(if $(MACHINE_SRC),$(O)/lodge-vm) $(if $(CLI_SRC),$(O)/lodge)
+UNIT     := $(patsubst %.c,$(O)/%,$(UNIT_SRC))
+API      := $(patsubst %.c,$(O)/%,$(API_SRC))
+GUESTS   := $(patsubst %,$(O)/%.elf,$(basename $(GUEST_SRC)))
+CHECKERS := $(O)/tests/fuzz-cpu $(O)/tests/lockstep
+
+.PHONY: all tests run check check-guestview fuzz-cpu lockstep fuzz bench-boot format format-check install clean help
+all: $(LIBRARY) $(PROGRAMS) ## build the library, lodge-vm and lodge
+tests: $(UNIT) $(API) $(GUESTS) $(CHECKERS) ## build all tests without running them
+
+$(O)/liblodge-kvm.so: $(LIB_OBJ) $(LIB_BASE_OBJ)
+	$(call say,LINK)$(LINK) -shared -Wl,-soname,$(@F) -Wl,-z,now -Wl,-z,defs -Wl,-z,noexecstack \
+	  -o $@ $^ -lZydis -lpthread
+
+RPATH := -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib'
+$(O)/lodge-vm: $(MACHINE_OBJ) $(BASE_OBJ) $(LIBRARY)
+	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $(MACHINE_OBJ) $(BASE_OBJ) $(RPATH) -L$(O) -llodge-kvm -lpthread
+
+$(O)/lodge: $(CLI_OBJ) $(BASE_OBJ)
+	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $^
+
+# ---- tests ---------------------------------------------------------------------------------------------------
+$(O)/unit/hypervisor.a: $(UNIT_LIB_OBJ)
+$(O)/unit/machine.a: $(filter-out $(O)/app/machine/main.o,$(MACHINE_OBJ))
+$(O)/unit/base.a: $(BASE_OBJ)
+$(UNIT_ARCHIVES):
+	@mkdir -p $(@D)
+	$(call say,AR)rm -f $@ && $(AR) rcs $@ $^
+
+$(UNIT): $(O)/tests/unit/%: $(O)/app/tests/unit/%.o $(UNIT_ARCHIVES)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,muldefs -o $@ $< -Wl,--start-group $(UNIT_ARCHIVES) -Wl,--end-group -lZydis -lpthread
+
+$(API): $(O)/tests/api/%: $(O)/app/tests/api/%.o $(BASE_OBJ) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(LINK) $(LINK_SAN) -o $@ $< $(BASE_OBJ) -Wl,-rpath,'$$ORIGIN/../..' -L$(O) -llodge-kvm -lpthread
+
+$(O)/tests/fuzz-cpu: $(call objects,app,$(FUZZ_SRC))
+$(O)/tests/lockstep: $(call objects,app,$(STEP_SRC))
+$(CHECKERS): $(BASE_OBJ) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(LINK) $(LINK_SAN) -o $@ $(filter %.o,$^) -Wl,-rpath,'$$ORIGIN/..' -L$(O) -llodge-kvm -lZydis -lpthread
+
+# Bare-metal guests: NAME.c runs in 64-bit mode, NAME32.c in 32-bit mode (tests/guests/lib/guest.h).
+GUEST_FLAGS := -std=gnu17 -Wall -Wextra -Werror -O2 -g -I. -MMD -MP -ffreestanding -fno-pic -fno-stack-protector \
+  -fno-asynchronous-unwind-tables -fomit-frame-pointer -mgeneral-regs-only -mno-red-zone
+GUEST_LINK  := -nostdlib -static -Wl,-T,tests/guests/lib/guest.ld -Wl,--build-id=none -Wl,-z,noexecstack \
+  -Wl,--no-warn-rwx-segments
+guest_lib = $(patsubst %,$(O)/guest$1/tests/guests/lib/%.o,start$1 results traps memory)
+$(filter %32.elf,$(GUESTS)): $(O)/tests/guests/%.elf: $(O)/guest32/tests/guests/%.o $(call guest_lib,32)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(CC) -m32 $(GUEST_LINK) -o $@ $(filter %.o,$^)
+$(filter-out %32.elf,$(GUESTS)): $(O)/tests/guests/%.elf: $(O)/guest64/tests/guests/%.o $(call guest_lib,64)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(CC) $(GUEST_LINK) -o $@ $(filter %.o,$^)
+$(GUESTS): tests/guests/lib/guest.ld
+$(O)/guest64/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(GUEST_FLAGS) -c -o $@ $<
+$(O)/guest64/%.o: %.S
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) -I. -MMD -MP -c -o $@ $<
+$(O)/guest32/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) -m32 $(GUEST_FLAGS) -c -o $@ $<
+$(O)/guest32/%.o: %.S
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) -m32 -I. -MMD -MP -c -o $@ $<
+
+# ---- compiling -----------------------------------------------------------------------------------------------
+$(O)/lib/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(LIB_FLAGS) -c -o $@ $<
+$(O)/lib/%.o: %.S
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(LIB_FLAGS) -c -o $@ $<
+$(O)/unit/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(APP_FLAGS) -mgeneral-regs-only -c -o $@ $<
+$(O)/unit/%.o: %.S
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(APP_FLAGS) -c -o $@ $<
+$(O)/app/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(APP_FLAGS) -c -o $@ $<
+$(O)/app/%.o: %.S
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(APP_FLAGS) -c -o $@ $<
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)
+
+# ---- the rest ------------------------------------------------------------------------------------------------
+$(O)/initramfs.cpio.gz: tools/mkinitramfs.sh tools/initramfs-rc
+	@tools/mkinitramfs.sh $@
+
+# All processors, unless the caller has said how many jobs there are to be.
+PARALLEL_MAKE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+
+run: ## install what is missing, build, fetch a Debian kernel, boot it to a shell (RUN_ARGS: for lodge run)
+	@tools/setup.sh run
+	@$(PARALLEL_MAKE) all $(O)/initramfs.cpio.gz
+	@kernel=$$(tools/fetch-kernel.sh) && \
+	  exec $(O)/lodge run "$$kernel" --initrd $(O)/initramfs.cpio.gz --append 'console=ttyS0 quiet' $(RUN_ARGS)
+
+check: ## install what is missing, build, run all tests (TESTS='unit guests boot ...': only these)
+	@tools/setup.sh check
+	@$(PARALLEL_MAKE) all tests $(O)/initramfs.cpio.gz
+	@tests/run --build $(O) $(TESTS)
+
+check-guestview: ## a Debian guest's own view: stress-ng, openssl, gcc, Python, perl (root; GUESTVIEW='--short ...')
+	@tools/setup.sh guestview
+	@$(PARALLEL_MAKE) all
+	@tests/guestview/run --build $(O) $(GUESTVIEW)
+
+N ?= 200000
+SEED ?= 1
+fuzz-cpu: $(O)/tests/fuzz-cpu ## random unprivileged code on the host's CPU and in a guest (N=instructions SEED=)
+	@$(O)/tests/fuzz-cpu -n $(N) -s $(SEED)
+
+lockstep: $(O)/tests/lockstep ## random privileged code on the library, /dev/kvm and QEMU (N=cases SEED=)
+	@$(O)/tests/lockstep -n $(N) -s $(SEED)
+
+# Coverage-guided (clang's libFuzzer). The library's own code counts edges in line and traps on undefined behaviour; the
+# address sanitizer watches the API alone, for the reasons above.
+FUZZ_TIME ?= 60
+FUZZ_SAN  := -fsanitize=undefined -fsanitize-undefined-trap-on-error -fsanitize-coverage=inline-8bit-counters,pc-table
+FUZZ_LIB  := $(call objects,fuzz,$(LIB_SRC) $(BASE_SRC))
+FUZZ_CASE := $(call objects,fuzz,tests/lockstep/generate.c tests/lockstep/instructions.c tests/lockstep/kvm.c)
+$(O)/fuzz/hypervisor/api/%.o: FUZZ_SAN += -fsanitize=address
+$(O)/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC)clang $(STD) -O1 -g -fPIC -fvisibility=hidden -mgeneral-regs-only $(FUZZ_SAN) -c -o $@ $<
+$(O)/fuzz/%.o: %.S
+	@mkdir -p $(@D)
+	$(call say,CC)clang $(STD) -fPIC -c -o $@ $<
+$(O)/tests/fuzz-ioctl: $(O)/fuzz/tests/fuzz/ioctl.o $(FUZZ_LIB)
+$(O)/tests/fuzz-translate: $(O)/fuzz/tests/fuzz/translate.o $(FUZZ_CASE) $(FUZZ_LIB)
+$(O)/tests/fuzz-ioctl $(O)/tests/fuzz-translate:
+	@mkdir -p $(@D)
+	$(call say,LINK)clang -fsanitize=fuzzer,address -o $@ $^ -lZydis -lpthread
+
+fuzz: $(O)/tests/fuzz-ioctl $(O)/tests/fuzz-translate ## fuzz the ioctls, then decoder and translator (FUZZ_TIME=seconds each)
+	@for f in ioctl translate; do \
+	  mkdir -p $(O)/corpus/$$f && ASAN_OPTIONS=detect_leaks=0 $(O)/tests/fuzz-$$f -max_total_time=$(FUZZ_TIME) \
+	    -max_len=4096 -print_final_stats=1 -artifact_prefix=$(O)/corpus/ $(O)/corpus/$$f || exit 1; \
+	done
+
+bench-boot: ## time from program start to the guest's shell prompt: ours and QEMU's
+	@tools/setup.sh bench
+	@$(PARALLEL_MAKE) all $(O)/initramfs.cpio.gz
+	@bench/boot --build $(O)
+
+format: ## write the sources as clang-format wants them
+	@tools/check-format.sh --fix
+
+format-check: ## tell what clang-format would change
+	@tools/check-format.sh
+
+install: all ## install into PREFIX (/usr/local)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include/lodge
+	install $(O)/lodge $(O)/lodge-vm $(DESTDIR)$(PREFIX)/bin
+	install $(O)/liblodge-kvm.so $(DESTDIR)$(LIBDIR)
+	install -m 644 include/lodge/kvm.h $(DESTDIR)$(PREFIX)/include/lodge
+	sed 's,@PREFIX@,$(PREFIX),; s,@LIBDIR@,$(LIBDIR),' tools/lodge-kvm.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/lodge-kvm.pc
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile | expand -t 18
+
+clean: ## remove everything that was built
+	rm -rf build build-san build-clang

@@ -1,0 +1,291 @@
+/* memory.c - memory slots: KVM_SET_USER_MEMORY_REGION, the dirty log, guest-physical accesses
+ * (api.rst 4.35, 4.8) */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hypervisor/api/api.h"
+#include "hypervisor/api/user.h"
+#include "hypervisor/translate/engine.h"
+
+enum { PAGE_SHIFT = 12, PAGE_SIZE = 1 << PAGE_SHIFT };
+#define MAX_SLOT_PAGES ((1ull << 31) - 1) /* KVM_MEM_MAX_NR_PAGES */
+#define PHYSICAL_LIMIT BIT(52)            /* SDM 3A 4.1.4: MAXPHYADDR is at most 52 */
+#define USER_SPACE_END (BIT(47) - PAGE_SIZE)
+
+static u64 slot_size(const struct memslot *s)
+{
+    return s->pages << PAGE_SHIFT;
+}
+
+static bool slot_holds(const struct memslot *s, gpa a)
+{
+    return a - s->base < slot_size(s);
+}
+
+/* The index of the first slot whose base is above a. */
+static unsigned upper_bound(const struct memory *m, gpa a)
+{
+    unsigned low = 0, high = m->count;
+
+    while (low < high) {
+        unsigned middle = (low + high) / 2;
+        if (m->slot[middle].base <= a)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct memslot *memory_find(struct vm *vm, gpa a)
+{
+    unsigned i = upper_bound(&vm->memory, a);
+
+    return i && slot_holds(&vm->memory.slot[i - 1], a) ? &vm->memory.slot[i - 1] : NULL;
+}
+
+/* ---- guest-physical accesses ---- */
+
+static size_t bytes_in_slot(const struct memslot *s, gpa a, size_t n)
+{
+    return min((u64)n, s->base + slot_size(s) - a);
+}
+
+/* Whether all of [a, a + n) is RAM, writable RAM if write. */
+static bool range_is_ram(struct vm *vm, gpa a, size_t n, bool write)
+{
+    while (n) {
+        struct memslot *s = memory_find(vm, a);
+        if (!s || (write && (s->flags & KVM_MEM_READONLY)))
+            return false;
+        size_t part = bytes_in_slot(s, a, n);
+        a += part;
+        n -= part;
+    }
+    return true;
+}
+
+bool phys_read(struct vm *vm, gpa a, void *buf, size_t n)
+{
+    u8 *to = buf;
+
+    if (!range_is_ram(vm, a, n, false))
+        return false;
+    while (n) {
+        struct memslot *s = memory_find(vm, a);
+        size_t part = bytes_in_slot(s, a, n);
+        memcpy(to, s->host + (a - s->base), part);
+        a += part;
+        to += part;
+        n -= part;
+    }
+    return true;
+}
+
+static void mark_dirty_range(struct memslot *s, gpa a, size_t n)
+{
+    for (gpa page = ALIGN_DOWN(a, PAGE_SIZE); page < a + n; page += PAGE_SIZE)
+        memory_mark_dirty(s, page);
+}
+
+bool phys_write(struct vm *vm, gpa a, const void *buf, size_t n)
+{
+    const u8 *from = buf;
+
+    if (!range_is_ram(vm, a, n, true))
+        return false;
+    while (n) {
+        struct memslot *s = memory_find(vm, a);
+        size_t part = bytes_in_slot(s, a, n);
+        memcpy(s->host + (a - s->base), from, part);
+        mark_dirty_range(s, a, part);
+        a += part;
+        from += part;
+        n -= part;
+    }
+    return true;
+}
+
+u8 *phys_page(struct vm *vm, gpa a, bool *writable)
+{
+    struct memslot *s = memory_find(vm, a);
+
+    if (!s)
+        return NULL;
+    if (writable)
+        *writable = !(s->flags & KVM_MEM_READONLY);
+    return s->host + (ALIGN_DOWN(a, PAGE_SIZE) - s->base);
+}
+
+void memory_mark_dirty(struct memslot *s, gpa a)
+{
+    u64 page = (a - s->base) >> PAGE_SHIFT;
+
+    if (s->dirty)
+        __atomic_fetch_or(&s->dirty[page / 64], BIT(page % 64), __ATOMIC_RELAXED);
+}
+
+/* ---- changes: with vm->lock, and nobody else looking ---- */
+
+static void change_begin(struct vm *vm)
+{
+    pthread_rwlock_wrlock(&vm->slots_lock);
+    vm_stop_vcpus(vm);
+}
+
+static void change_end(struct vm *vm)
+{
+    engine_slots_changed(vm);
+    vm_resume_vcpus(vm);
+    pthread_rwlock_unlock(&vm->slots_lock);
+}
+
+static struct memslot *slot_by_id(struct vm *vm, u32 id)
+{
+    for (unsigned i = 0; i < vm->memory.count; i++)
+        if (vm->memory.slot[i].id == id)
+            return &vm->memory.slot[i];
+    return NULL;
+}
+
+static void slot_remove(struct memory *m, struct memslot *s)
+{
+    m->count--;
+    memmove(s, s + 1, (size_t)(&m->slot[m->count] - s) * sizeof(*s));
+}
+
+static void slot_insert(struct memory *m, struct memslot s)
+{
+    unsigned i = upper_bound(m, s.base);
+
+    memmove(&m->slot[i + 1], &m->slot[i], (m->count - i) * sizeof(s));
+    m->slot[i] = s;
+    m->count++;
+}
+
+/* Rounded up to 64 pages, as the bitmap that KVM_GET_DIRTY_LOG writes (api.rst 4.8). */
+static size_t dirty_words(u64 pages)
+{
+    return ALIGN_UP(pages, 64) / 64;
+}
+
+static bool overlaps_other(const struct memory *m, const struct memslot *s)
+{
+    for (unsigned i = 0; i < m->count; i++) {
+        const struct memslot *other = &m->slot[i];
+        if (other->id != s->id && s->base < other->base + slot_size(other) &&
+            other->base < s->base + slot_size(s))
+            return true;
+    }
+    return false;
+}
+
+/* What can be refused without looking at the slots (the kernel's order). */
+static bool region_is_sane(const struct kvm_userspace_memory_region *r)
+{
+    if (r->flags & ~(u32)(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY))
+        return false;
+    if ((r->memory_size | r->guest_phys_addr | r->userspace_addr) % PAGE_SIZE)
+        return false;
+    if (r->userspace_addr > USER_SPACE_END || r->memory_size > USER_SPACE_END - r->userspace_addr)
+        return false;
+    if (r->slot >= VM_MAX_SLOTS) /* bits 31:16 are an address space, of which there is one */
+        return false;
+    return r->guest_phys_addr + r->memory_size >= r->guest_phys_addr &&
+           r->memory_size >> PAGE_SHIFT <= MAX_SLOT_PAGES;
+}
+
+static int region_delete(struct vm *vm, struct memslot *old)
+{
+    u64 *dirty = old->dirty;
+
+    change_begin(vm);
+    slot_remove(&vm->memory, old);
+    change_end(vm);
+    free(dirty);
+    return 0;
+}
+
+/* Puts s in the place of old, which may be NULL; of a moved slot the dirty log goes on. */
+static int region_replace(struct vm *vm, struct memslot *old, struct memslot s)
+{
+    u64 *unused = old ? old->dirty : NULL;
+
+    if (s.flags & KVM_MEM_LOG_DIRTY_PAGES) {
+        s.dirty = unused ? unused : calloc(dirty_words(s.pages), sizeof(u64));
+        if (!s.dirty)
+            return -ENOMEM;
+        unused = NULL;
+    }
+    change_begin(vm);
+    if (old)
+        slot_remove(&vm->memory, old);
+    slot_insert(&vm->memory, s);
+    change_end(vm);
+    free(unused);
+    return 0;
+}
+
+int vm_set_user_memory_region(struct vm *vm, union ioctl_arg arg)
+{
+    const struct kvm_userspace_memory_region *r = arg.data;
+    struct memslot s = {.id = r->slot,
+                        .flags = r->flags,
+                        .base = r->guest_phys_addr,
+                        .pages = r->memory_size >> PAGE_SHIFT,
+                        .host = (u8 *)r->userspace_addr};
+
+    if (!region_is_sane(r))
+        return -EINVAL;
+    struct memslot *old = slot_by_id(vm, s.id);
+    if (!s.pages)
+        return old ? region_delete(vm, old) : -EINVAL;
+    if (old && (s.host != old->host || s.pages != old->pages || ((s.flags ^ old->flags) & KVM_MEM_READONLY)))
+        return -EINVAL;
+    if (old && s.base == old->base)
+        return s.flags == old->flags ? 0 : region_replace(vm, old, s);
+    if (overlaps_other(&vm->memory, &s))
+        return -EEXIST;
+    if (s.base + slot_size(&s) > PHYSICAL_LIMIT)
+        return -EINVAL;
+    return region_replace(vm, old, s);
+}
+
+/* Takes the bitmap and clears it. Vcpus mark a page when their TLB first admits a write to it, so after this
+ * none may keep such an entry: the slots count as changed. */
+static void dirty_take(struct vm *vm, struct memslot *s, u64 *bitmap)
+{
+    size_t bytes = dirty_words(s->pages) * sizeof(u64);
+
+    change_begin(vm);
+    memcpy(bitmap, s->dirty, bytes);
+    memset(s->dirty, 0, bytes);
+    change_end(vm);
+}
+
+int vm_get_dirty_log(struct vm *vm, union ioctl_arg arg)
+{
+    const struct kvm_dirty_log *log = arg.data;
+
+    if (log->slot >= VM_MAX_SLOTS)
+        return -EINVAL;
+    struct memslot *s = slot_by_id(vm, log->slot);
+    if (!s || !s->dirty)
+        return -ENOENT;
+    size_t bytes = dirty_words(s->pages) * sizeof(u64);
+    u64 *bitmap = malloc(bytes);
+    if (!bitmap)
+        return -ENOMEM;
+    dirty_take(vm, s, bitmap);
+    int r = user_write((u64)log->dirty_bitmap, bitmap, bytes);
+    free(bitmap);
+    return r;
+}
+
+void memory_destroy(struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->memory.count; i++)
+        free(vm->memory.slot[i].dirty);
+}

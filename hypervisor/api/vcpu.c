@@ -1,0 +1,395 @@
+/* vcpu.c - ioctls of a vcpu but for its registers: run, events, CPUID, MSRs, local APIC (api.rst ch. 4) */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <string.h>
+
+#include "hypervisor/api/api.h"
+#include "hypervisor/api/user.h"
+#include "hypervisor/irq/irq.h"
+#include "hypervisor/translate/engine.h"
+
+/* ---- KVM_RUN ---- */
+
+static bool ready_for_interrupt(const struct vcpu *v)
+{
+    return (v->rflags & FLAG_IF) && !v->interrupt_shadow && !v->event.pending;
+}
+
+/* The part of kvm_run that is told on every return (api.rst ch. 5). */
+static void run_report(struct vcpu *v)
+{
+    struct kvm_run *run = v->run;
+
+    run->if_flag = !!(v->rflags & FLAG_IF);
+    run->flags = 0;
+    run->apic_base = v->apic_base;
+    run->ready_for_interrupt_injection = v->vm->irqchip || ready_for_interrupt(v);
+    if (v->lapic)
+        run->cr8 = lapic_get_tpr(v);
+}
+
+int vcpu_ioctl_run(struct vcpu *v, union ioctl_arg arg)
+{
+    (void)arg;
+    if (v->run->kvm_valid_regs || v->run->kvm_dirty_regs) /* KVM_CAP_SYNC_REGS is 0 */
+        return -EINVAL;
+    if (!v->lapic && v->run->cr8 > 15)
+        return -EINVAL;
+    v->has_run = true;
+    int r = vcpu_run(v);
+    run_report(v);
+    return r;
+}
+
+/* ---- events ---- */
+
+/* KVM keeps an exception, an interrupt and an NMI on their way apart; a processor has one at a time. */
+int vcpu_get_events(struct vcpu *v, union ioctl_arg arg)
+{
+    struct kvm_vcpu_events *e = arg.data;
+    bool on_its_way = v->event.pending && !v->event.soft; /* a soft one happens anew: rip is still on it */
+
+    if (on_its_way && !v->event.external) {
+        e->exception.injected = 1;
+        e->exception.nr = v->event.vector;
+        e->exception.has_error_code = v->event.has_error_code;
+        e->exception.error_code = v->event.error_code;
+    } else if (on_its_way && v->event.vector == EXC_NMI) {
+        e->nmi.injected = 1;
+    } else if (on_its_way) {
+        e->interrupt.injected = 1;
+        e->interrupt.nr = v->event.vector;
+    }
+    e->interrupt.shadow = v->interrupt_shadow;
+    e->nmi.pending = v->nmi_pending;
+    e->nmi.masked = v->nmi_blocked;
+    e->smi.pending = v->smi_pending;
+    e->smi.latched_init = v->init_pending;
+    e->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM;
+    return 0;
+}
+
+static int events_check(const struct vcpu *v, const struct kvm_vcpu_events *e)
+{
+    const u32 known = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
+                      KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM;
+
+    /* PAYLOAD and TRIPLE_FAULT come with capabilities that are 0, and so does system management mode. */
+    if (e->flags & ~known)
+        return -EINVAL;
+    if (e->exception.injected && (e->exception.nr > 31 || e->exception.nr == EXC_NMI))
+        return -EINVAL;
+    if ((e->flags & KVM_VCPUEVENT_VALID_SMM) && (e->smi.smm || e->smi.pending || e->smi.smm_inside_nmi))
+        return -EINVAL;
+    (void)v;
+    return 0;
+}
+
+static void event_set_exception(struct vcpu *v, const struct kvm_vcpu_events *e)
+{
+    u8 nr = e->exception.nr;
+
+    v->event.pending = true;
+    v->event.vector = nr;
+    v->event.has_error_code = e->exception.has_error_code;
+    v->event.error_code = e->exception.error_code;
+    v->event.fault = nr != EXC_DB && nr != EXC_BP && nr != EXC_OF;
+}
+
+int vcpu_set_events(struct vcpu *v, union ioctl_arg arg)
+{
+    const struct kvm_vcpu_events *e = arg.data;
+    int r = events_check(v, e);
+
+    if (r)
+        return r;
+    memset(&v->event, 0, sizeof(v->event));
+    v->debug.trap = 0;
+    if (e->exception.injected)
+        event_set_exception(v, e);
+    else if (e->nmi.injected)
+        event_queue_nmi(v);
+    else if (e->interrupt.injected)
+        event_queue_interrupt(v, e->interrupt.nr);
+    v->nmi_blocked = e->nmi.masked;
+    if (e->flags & KVM_VCPUEVENT_VALID_SHADOW)
+        v->interrupt_shadow = e->interrupt.shadow;
+    if (e->flags & KVM_VCPUEVENT_VALID_NMI_PENDING)
+        v->nmi_pending = e->nmi.pending;
+    if ((e->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) && v->lapic)
+        v->sipi_vector = (u8)e->sipi_vector;
+    if ((e->flags & KVM_VCPUEVENT_VALID_SMM) && v->lapic)
+        v->init_pending = e->smi.latched_init;
+    vcpu_kick(v, REQ_EVENT);
+    return 0;
+}
+
+/* api.rst 4.16: for an interrupt controller in user space. */
+int vcpu_interrupt(struct vcpu *v, union ioctl_arg arg)
+{
+    const struct kvm_interrupt *i = arg.data;
+
+    if (i->irq > 255)
+        return -EINVAL;
+    if (v->vm->irqchip)
+        return -ENXIO;
+    engine_new_generation(v->vm);
+    event_queue_interrupt(v, (u8)i->irq);
+    vcpu_kick(v, REQ_EVENT);
+    return 0;
+}
+
+int vcpu_nmi(struct vcpu *v, union ioctl_arg arg)
+{
+    (void)arg;
+    lapic_nmi(v);
+    return 0;
+}
+
+/* ---- local APIC and multiprocessor state ---- */
+
+int vcpu_get_lapic(struct vcpu *v, union ioctl_arg arg)
+{
+    if (!v->lapic)
+        return -EINVAL;
+    lapic_get_state(v, arg.data);
+    return 0;
+}
+
+int vcpu_set_lapic(struct vcpu *v, union ioctl_arg arg)
+{
+    return v->lapic ? lapic_set_state(v, arg.data) : -EINVAL;
+}
+
+int vcpu_get_mp_state(struct vcpu *v, union ioctl_arg arg)
+{
+    ((struct kvm_mp_state *)arg.data)->mp_state = v->mp_state;
+    return 0;
+}
+
+/* api.rst 4.39: states other than RUNNABLE are those of a local APIC that the library has. */
+int vcpu_set_mp_state(struct vcpu *v, union ioctl_arg arg)
+{
+    u32 state = ((const struct kvm_mp_state *)arg.data)->mp_state;
+
+    if (state > KVM_MP_STATE_SIPI_RECEIVED || (!v->lapic && state != KVM_MP_STATE_RUNNABLE))
+        return -EINVAL;
+    v->mp_state = state;
+    vcpu_kick(v, REQ_EVENT);
+    return 0;
+}
+
+/* api.rst 4.44. The address is of a page that guests patched by KVM's option ROM read the TPR from; none is
+ * patched without TPR access reports, and these are not offered. */
+int vcpu_set_vapic_addr(struct vcpu *v, union ioctl_arg arg)
+{
+    (void)arg;
+    return v->lapic ? 0 : -EINVAL;
+}
+
+/* ---- CPUID ---- */
+
+enum { CPUID_VADDR_LEAF = 0x80000008 };
+
+/* Virtual addresses have 48 or 57 bits, or the leaf tells nothing (the kernel's kvm_check_cpuid). */
+static bool cpuid_is_valid(const struct kvm_cpuid_entry2 *e, u32 n)
+{
+    for (u32 i = 0; i < n; i++)
+        if (e[i].function == CPUID_VADDR_LEAF) {
+            u8 bits = (u8)(e[i].eax >> 8);
+            return bits == 48 || bits == 57 || bits == 0;
+        }
+    return true;
+}
+
+/* Takes out the bits that follow the state of the processor: they are the library's, not the client's. */
+static struct kvm_cpuid_entry2 without_runtime_bits(struct kvm_cpuid_entry2 e)
+{
+    static const struct {
+        u32 function, index, ebx, ecx, edx;
+    } runtime[] = {
+        /* OSXSAVE, TSC deadline, x2APIC, MONITOR; APIC */
+        {.function = 1, .ecx = BIT(27) | BIT(24) | BIT(21) | BIT(3), .edx = BIT(9)},
+        /* OSPKE */
+        {.function = 7, .ecx = BIT(4)},
+        /* the size of the XSAVE area */
+        {.function = 0xd, .index = 0, .ebx = UINT32_MAX},
+        {.function = 0xd, .index = 1, .ebx = UINT32_MAX},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(runtime); i++)
+        if (e.function == runtime[i].function && e.index == runtime[i].index) {
+            e.ebx &= ~runtime[i].ebx;
+            e.ecx &= ~runtime[i].ecx;
+            e.edx &= ~runtime[i].edx;
+        }
+    return e;
+}
+
+static bool cpuid_equals(const struct vcpu *v, const struct kvm_cpuid_entry2 *e, u32 n)
+{
+    if (n != v->cpuid_count)
+        return false;
+    for (u32 i = 0; i < n; i++) {
+        struct kvm_cpuid_entry2 a = without_runtime_bits(e[i]), b = without_runtime_bits(v->cpuid[i]);
+        if (a.function != b.function || a.index != b.index || a.flags != b.flags || a.eax != b.eax ||
+            a.ebx != b.ebx || a.ecx != b.ecx || a.edx != b.edx)
+            return false;
+    }
+    return true;
+}
+
+/* Once the vcpu has run, only the same CPUID again. */
+int vcpu_set_cpuid2(struct vcpu *v, union ioctl_arg arg)
+{
+    struct kvm_cpuid_entry2 entries[MAX_CPUID_ENTRIES];
+    struct kvm_cpuid2 head;
+
+    if (user_read(&head, arg.value, sizeof(head)))
+        return -EFAULT;
+    if (head.nent > MAX_CPUID_ENTRIES)
+        return -E2BIG;
+    if (user_read(entries, arg.value + sizeof(head), head.nent * sizeof(entries[0])))
+        return -EFAULT;
+    if (v->has_run)
+        return cpuid_equals(v, entries, head.nent) ? 0 : -EINVAL;
+    if (!cpuid_is_valid(entries, head.nent))
+        return -EINVAL;
+    memcpy(v->cpuid, entries, head.nent * sizeof(entries[0]));
+    v->cpuid_count = head.nent;
+    cpuid_update(v);
+    tlb_flush_all(v); /* the reserved bits of page tables may be others now */
+    return 0;
+}
+
+/* The entries as the guest sees them now. */
+int vcpu_get_cpuid2(struct vcpu *v, union ioctl_arg arg)
+{
+    struct kvm_cpuid_entry2 entries[MAX_CPUID_ENTRIES];
+    struct kvm_cpuid2 head;
+
+    if (user_read(&head, arg.value, sizeof(head)))
+        return -EFAULT;
+    if (head.nent < v->cpuid_count)
+        return -E2BIG;
+    for (u32 i = 0; i < v->cpuid_count; i++) {
+        u32 out[4];
+        cpuid_query(v, v->cpuid[i].function, v->cpuid[i].index, out);
+        entries[i] = v->cpuid[i];
+        entries[i].eax = out[0];
+        entries[i].ebx = out[1];
+        entries[i].ecx = out[2];
+        entries[i].edx = out[3];
+    }
+    head.nent = v->cpuid_count;
+    if (user_write(arg.value + sizeof(head), entries, head.nent * sizeof(entries[0])) ||
+        user_write(arg.value, &head, sizeof(head)))
+        return -EFAULT;
+    return 0;
+}
+
+/* ---- MSRs (api.rst 4.18, 4.19): both return how many were done before the first that is refused ---- */
+
+static bool msr_get_step(struct vcpu *v, struct kvm_msr_entry *e)
+{
+    u64 value;
+
+    if (!msr_read(v, e->index, &value, true))
+        return false;
+    e->data = value;
+    return true;
+}
+
+static bool msr_set_step(struct vcpu *v, struct kvm_msr_entry *e)
+{
+    return msr_write(v, e->index, e->data, true);
+}
+
+int vcpu_get_msrs(struct vcpu *v, union ioctl_arg arg)
+{
+    return msrs_for_each(v, arg.value, msr_get_step, true);
+}
+
+int vcpu_set_msrs(struct vcpu *v, union ioctl_arg arg)
+{
+    pthread_rwlock_rdlock(&v->vm->slots_lock); /* the clock MSRs write to guest memory */
+    int r = msrs_for_each(v, arg.value, msr_set_step, false);
+    pthread_rwlock_unlock(&v->vm->slots_lock);
+    return r;
+}
+
+/* api.rst 4.104: machine-check banks, with everything enabled in them. */
+int vcpu_setup_mce(struct vcpu *v, union ioctl_arg arg)
+{
+    u64 cap = *(const u64 *)arg.data;
+    unsigned banks = cap & 0xff;
+
+    if (!banks || banks > MAX_MCE_BANKS || (cap & ~(MCG_CAP_SUPPORTED | 0xff | 0xff0000)))
+        return -EINVAL;
+    v->mcg_cap = cap;
+    if (cap & MCG_CTL_P)
+        v->mcg_ctl = ~0ull;
+    for (unsigned i = 0; i < banks; i++)
+        v->mce_banks[4 * i] = ~0ull; /* IA32_MCi_CTL */
+    return 0;
+}
+
+/* ---- time ---- */
+
+int vcpu_get_tsc_khz(struct vcpu *v, union ioctl_arg arg)
+{
+    (void)arg;
+    return (int)v->vm->tsc_khz;
+}
+
+/* api.rst 4.55. The guest reads the host's TSC, so only its own frequency will do; within 250 ppm, which is
+ * what the kernel takes for measurement noise. */
+int vcpu_set_tsc_khz(struct vcpu *v, union ioctl_arg arg)
+{
+    u64 host = v->vm->tsc_khz, wanted = arg.value ? (u32)arg.value : host, noise = host / 4000;
+
+    return wanted >= host - noise && wanted <= host + noise ? 0 : -EINVAL;
+}
+
+enum {
+    KVMCLOCK_ENABLED = 1,      /* bit 0 of MSR_KVM_SYSTEM_TIME(_NEW) */
+    PVCLOCK_FLAGS = 29,        /* offset in struct pvclock_vcpu_time_info (msr.rst) */
+    PVCLOCK_GUEST_STOPPED = 2, /* bit 1 of its flags */
+};
+
+/* api.rst 4.70: tells the guest's watchdogs that it was paused. */
+int vcpu_kvmclock_ctrl(struct vcpu *v, union ioctl_arg arg)
+{
+    gpa flags_at = (v->kvmclock_msr & ~(u64)KVMCLOCK_ENABLED) + PVCLOCK_FLAGS;
+    u8 flags;
+
+    (void)arg;
+    if (!(v->kvmclock_msr & KVMCLOCK_ENABLED))
+        return -EINVAL;
+    pthread_rwlock_rdlock(&v->vm->slots_lock);
+    if (phys_read(v->vm, flags_at, &flags, sizeof(flags))) {
+        flags |= PVCLOCK_GUEST_STOPPED;
+        phys_write(v->vm, flags_at, &flags, sizeof(flags));
+    }
+    pthread_rwlock_unlock(&v->vm->slots_lock);
+    return 0;
+}
+
+/* ---- address translation ---- */
+
+/* api.rst 4.15: as a supervisor's read, regardless of CPL and SMAP. Like a processor's walk it sets accessed
+ * bits. */
+int vcpu_translate(struct vcpu *v, union ioctl_arg arg)
+{
+    struct kvm_translation *t = arg.data;
+    struct translation walked;
+    u32 error_code;
+
+    pthread_rwlock_rdlock(&v->vm->slots_lock);
+    t->valid = page_walk(v, t->linear_address, ACCESS_READ, false, false, &walked, &error_code);
+    pthread_rwlock_unlock(&v->vm->slots_lock);
+    t->physical_address = t->valid ? walked.gpa : ~0ull;
+    t->writeable = 1;
+    t->usermode = 0;
+    return 0;
+}

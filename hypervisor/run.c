@@ -1,0 +1,326 @@
+/* run.c - KVM_RUN: the life of a vcpu between two exits to user space (Documentation/virt/kvm/api.rst 4.10)
+ */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vcpu_loop is the whole of it: first what others want of the vcpu (requests), then what is to be delivered
+ * (events), then guest code, until something is for user space. Code below it that must leave the current
+ * instruction unwinds to its head (vcpu_unwind), having said why in the vcpu.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hypervisor/irq/irq.h"
+#include "hypervisor/translate/access.h"
+#include "hypervisor/translate/dump.h"
+#include "hypervisor/translate/engine.h"
+#include "hypervisor/translate/cache.h"
+#include "hypervisor/translate/execute.h"
+
+/* vcpu.state */
+enum { STATE_OUTSIDE, STATE_RUNNING, STATE_WAITING };
+
+_Noreturn void vcpu_unwind(struct vcpu *v)
+{
+    __builtin_longjmp(v->unwind, 1);
+}
+
+_Noreturn void vcpu_exit(struct vcpu *v, u32 reason)
+{
+    v->run->exit_reason = reason;
+    v->exiting = true;
+    vcpu_unwind(v);
+}
+
+_Noreturn void vcpu_exit_internal_error(struct vcpu *v, u32 suberror, const struct insn *in)
+{
+    v->run->internal.suberror = suberror;
+    v->run->internal.ndata = 0;
+    if (in) { /* as struct kvm_run.emulation_failure: flags, size, bytes */
+        v->run->emulation_failure.ndata = 3;
+        v->run->emulation_failure.flags = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
+        v->run->emulation_failure.insn_size = in->length;
+        for (unsigned i = 0; i < sizeof(in->bytes); i++)
+            v->run->emulation_failure.insn_bytes[i] = in->bytes[i];
+    }
+    vcpu_exit(v, KVM_EXIT_INTERNAL_ERROR);
+}
+
+/* ---- being noticed ---- */
+
+void vcpu_kick(struct vcpu *v, u32 request)
+{
+    atomic_fetch_or(&v->requests, request);
+    atomic_store(&v->poll, engine_poll_armed(v->engine));
+    if (atomic_load(&v->state) == STATE_WAITING) {
+        u64 one = 1;
+        ssize_t n = write(v->wake_fd, &one, sizeof(one));
+        (void)n; /* EAGAIN: it is awake already */
+    }
+}
+
+/* A kick sets the request first and arms the poll second: taken in between, the request leaves an armed poll
+ * behind, which vcpu_step finds. */
+static u32 take_requests(struct vcpu *v)
+{
+    atomic_store(&v->poll, engine_poll_quiet(v->engine));
+    return atomic_exchange(&v->requests, 0);
+}
+
+/* ---- whose turn it is ---- */
+
+/*
+ * The vcpus of a VM run guest code one at a time, in the order in which they asked: the code cache and the
+ * TLBs have no finer locks. Who waits longer than a slice asks the one that runs to queue up again.
+ */
+enum { SLICE_NS = 1000000 };
+
+static void ask_for_turn(struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        if (vm->vcpu[i] && atomic_load(&vm->vcpu[i]->state) == STATE_RUNNING)
+            vcpu_kick(vm->vcpu[i], REQ_STOP);
+}
+
+static void wait_for_turn(struct engine *e)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += SLICE_NS;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    if (pthread_cond_clockwait(&e->turn, &e->lock, CLOCK_MONOTONIC, &until) == ETIMEDOUT)
+        ask_for_turn(e->vm);
+}
+
+static void enter_guest(struct vcpu *v)
+{
+    struct engine *e = v->engine;
+    pthread_mutex_lock(&e->lock);
+    u64 ticket = e->next_ticket++;
+    while (v->vm->stopping || e->serving != ticket)
+        wait_for_turn(e);
+    atomic_store(&v->state, STATE_RUNNING);
+    pthread_mutex_unlock(&e->lock);
+}
+
+static void leave_guest(struct vcpu *v, u32 state)
+{
+    struct engine *e = v->engine;
+    pthread_mutex_lock(&e->lock);
+    atomic_store(&v->state, state);
+    e->serving++;
+    pthread_cond_broadcast(&e->turn);
+    pthread_mutex_unlock(&e->lock);
+}
+
+static bool any_running(const struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        if (vm->vcpu[i] && atomic_load(&vm->vcpu[i]->state) == STATE_RUNNING)
+            return true;
+    return false;
+}
+
+void vm_stop_vcpus(struct vm *vm)
+{
+    struct engine *e = vm->engine;
+    pthread_mutex_lock(&e->lock);
+    vm->stopping = true;
+    ask_for_turn(vm);
+    while (any_running(vm))
+        pthread_cond_wait(&e->turn, &e->lock);
+    pthread_mutex_unlock(&e->lock);
+}
+
+void vm_resume_vcpus(struct vm *vm)
+{
+    pthread_mutex_lock(&vm->engine->lock);
+    vm->stopping = false;
+    pthread_cond_broadcast(&vm->engine->turn);
+    pthread_mutex_unlock(&vm->engine->lock);
+}
+
+/* ---- waiting (HLT, and processors not yet started) ---- */
+
+/* Sleeps until a kick or a signal. All signals are blocked between the last look at immediate_exit and the
+ * sleep, so that a handler that sets it cannot come in between. -EINTR: a signal came. */
+static int wait_for_kick(struct vcpu *v)
+{
+    struct pollfd p = {.fd = v->wake_fd, .events = POLLIN};
+    sigset_t all, old;
+    int r = 0;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    leave_guest(v, STATE_WAITING);
+    if (!atomic_load(&v->requests) && !v->run->immediate_exit && ppoll(&p, 1, NULL, &old) < 0)
+        r = -errno;
+    enter_guest(v);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    u64 count;
+    if (r == 0 && p.revents && read(v->wake_fd, &count, sizeof(count)) < 0)
+        r = 0; /* EAGAIN: taken already */
+    return r;
+}
+
+static bool interrupts_enabled(const struct vcpu *v)
+{
+    return (v->rflags & FLAG_IF) && !v->interrupt_shadow;
+}
+
+static void wake_if_due(struct vcpu *v)
+{
+    bool interrupt = interrupts_enabled(v) && lapic_pending(v) >= 0;
+    if (interrupt || (v->nmi_pending && !v->nmi_blocked) || v->event.pending || v->debug.trap)
+        v->mp_state = KVM_MP_STATE_RUNNABLE;
+}
+
+/* ---- INIT and SIPI (SDM 3A 8.4) ---- */
+
+static void start_at(struct vcpu *v, u8 vector)
+{
+    struct segment cs = v->seg[SEG_CS];
+    cs.selector = (u16)(vector << 8);
+    cs.base = (u64)vector << 12;
+    vcpu_set_segment(v, SEG_CS, cs);
+    v->rip = 0;
+    v->mp_state = KVM_MP_STATE_RUNNABLE;
+}
+
+static void take_startup(struct vcpu *v)
+{
+    for (unsigned e = lapic_accept_init(v); e; e = lapic_accept_init(v)) {
+        if (e & LAPIC_INIT) {
+            fpu_put(v);
+            vcpu_reset(v, true);
+        }
+        if (e & LAPIC_STARTUP)
+            start_at(v, v->sipi_vector);
+    }
+}
+
+/* ---- the loop ---- */
+
+static void handle_requests(struct vcpu *v)
+{
+    u32 r = take_requests(v);
+    if (r & REQ_STOP) {
+        leave_guest(v, STATE_OUTSIDE);
+        enter_guest(v);
+    }
+    if (r & REQ_TLB_FLUSH)
+        tlb_flush_all(v);
+    if (r & REQ_EVENT)
+        v->interrupt_waits = true;
+    engine_check_generation(v);
+}
+
+/* MOV to SS holds off debug traps too (SDM 3A 6.8.3). */
+static bool trap_is_due(const struct vcpu *v)
+{
+    return v->debug.trap && v->interrupt_shadow != KVM_X86_SHADOW_INT_MOV_SS;
+}
+
+/* Delivers the most urgent event, if any may be delivered now (SDM 3A table 6-2). May unwind. */
+static void deliver_events(struct vcpu *v)
+{
+    bool blocked = v->debug.control & KVM_GUESTDBG_BLOCKIRQ;
+    if (!v->event.pending && trap_is_due(v))
+        event_queue_debug(v);
+    if (!v->event.pending && v->nmi_pending && !v->nmi_blocked && !v->interrupt_shadow && !blocked) {
+        v->nmi_pending = false;
+        event_queue_nmi(v);
+    }
+    if (!v->event.pending && v->interrupt_waits && interrupts_enabled(v) && !blocked) {
+        int vector = lapic_pending(v) >= 0 ? lapic_accept(v) : -1;
+        v->interrupt_waits = vector >= 0;
+        if (vector >= 0)
+            event_queue_interrupt(v, (u8)vector);
+    }
+    if (!v->event.pending)
+        return;
+    v->stat_injections++;
+    DUMP(v, DUMP_EXCEPTION, "deliver vector %u error %x rip %016llx cr2 %016llx\n", v->event.vector,
+         v->event.error_code, (unsigned long long)v->rip, (unsigned long long)v->cr2);
+    event_deliver(v);
+}
+
+enum { LOOP_AGAIN = 1 }; /* else the result of KVM_RUN */
+
+static int vcpu_step(struct vcpu *v)
+{
+    if (atomic_load(&v->requests) || atomic_load(&v->poll) != engine_poll_quiet(v->engine))
+        handle_requests(v);
+    if (v->debug.changed)
+        engine_debug_changed(v);
+    if (v->mmio_reads &&
+        !v->event.pending) { /* user space has answered: the instruction is completed before all else */
+        engine_execute(v);
+        return LOOP_AGAIN;
+    }
+    guest_commit(v);
+    if (v->run->immediate_exit) {
+        v->run->exit_reason = KVM_EXIT_INTR;
+        return -EINTR;
+    }
+    if (v->init_pending || v->mp_state == KVM_MP_STATE_SIPI_RECEIVED)
+        take_startup(v);
+    if (v->mp_state == KVM_MP_STATE_HALTED)
+        wake_if_due(v);
+    if (v->mp_state != KVM_MP_STATE_RUNNABLE) {
+        v->run->exit_reason = KVM_EXIT_INTR;
+        return wait_for_kick(v) < 0 ? -EINTR : LOOP_AGAIN;
+    }
+    deliver_events(v);
+    if (trap_is_due(v)) /* the delivery itself met a breakpoint */
+        return LOOP_AGAIN;
+    engine_execute(v);
+    return LOOP_AGAIN;
+}
+
+static int vcpu_loop(struct vcpu *v)
+{
+    __builtin_setjmp(v->unwind);
+    for (;;) {
+        if (v->efault) {
+            v->efault = false;
+            return -EFAULT;
+        }
+        if (v->exiting) {
+            v->exiting = false;
+            return 0;
+        }
+        if (mmio_next_write(v))
+            return 0;
+        int r = vcpu_step(v);
+        if (r != LOOP_AGAIN)
+            return r;
+    }
+}
+
+/* Completing a string input may fault: that unwinds to here, and the loop delivers it. */
+static void complete_io(struct vcpu *v)
+{
+    mmio_complete(v);
+    if (v->pio.active && __builtin_setjmp(v->unwind) == 0)
+        pio_complete(v);
+}
+
+int vcpu_run(struct vcpu *v)
+{
+    engine_attach(v);
+    enter_guest(v);
+    engine_new_generation(v->vm);
+    v->interrupt_waits = true;
+    atomic_fetch_or(&v->requests, REQ_EVENT);
+    complete_io(v);
+    int r = vcpu_loop(v);
+    fpu_put(v);
+    leave_guest(v, STATE_OUTSIDE);
+    engine_detach(v);
+    v->stat_exits++;
+    DUMP(v, DUMP_EXIT, "exit %d reason %u rip %016llx\n", r, v->run->exit_reason, (unsigned long long)v->rip);
+    return r;
+}

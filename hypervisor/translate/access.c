@@ -1,0 +1,445 @@
+/* access.c - guest memory by linear address: RAM through the TLB, MMIO, operands in vcpu.bounce */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * MMIO that user space serves makes an instruction run several times: a read leaves KVM_RUN with the
+ * instruction not yet done; entered again, the instruction starts from its beginning and finds the answers so
+ * far in mmio_read[], in order. Writes are kept in mmio_write[] and handed out one by one after the
+ * instruction is complete. guest_commit marks the completion (of an instruction, or of an element of a string
+ * instruction).
+ */
+#include <string.h>
+
+#include "hypervisor/cpu/debug.h"
+#include "hypervisor/cpu/xsave.h"
+#include "hypervisor/irq/irq.h"
+#include "hypervisor/translate/access.h"
+#include "hypervisor/translate/cache.h"
+#include "hypervisor/translate/elements.h"
+#include "hypervisor/translate/execute.h"
+#include "hypervisor/translate/tlb.h"
+#include "hypervisor/translate/translate.h"
+#include "hypervisor/translate/vcpu_engine.h"
+
+/* ---- MMIO ---- */
+
+void guest_commit(struct vcpu *v)
+{
+    v->mmio_reads = v->mmio_reads_used = 0;
+}
+
+void mmio_complete(struct vcpu *v)
+{
+    if (!v->mmio_read_pending)
+        return;
+    struct mmio_fragment *f = &v->mmio_read[v->mmio_reads++];
+    memcpy(f->data, v->run->mmio.data, sizeof(f->data));
+    v->mmio_reads_used = 0;
+    v->mmio_read_pending = false;
+}
+
+bool mmio_next_write(struct vcpu *v)
+{
+    if (!v->mmio_writes)
+        return false;
+    const struct mmio_fragment *f = &v->mmio_write[v->mmio_writes_done++];
+    v->run->exit_reason = KVM_EXIT_MMIO;
+    v->run->mmio.phys_addr = f->gpa;
+    v->run->mmio.len = f->len;
+    v->run->mmio.is_write = 1;
+    memcpy(v->run->mmio.data, f->data, sizeof(f->data));
+    if (v->mmio_writes_done == v->mmio_writes)
+        v->mmio_writes = v->mmio_writes_done = 0;
+    return true;
+}
+
+_Noreturn static void mmio_overflow(struct vcpu *v)
+{
+    guest_commit(v);
+    vcpu_exit_internal_error(v, KVM_INTERNAL_ERROR_EMULATION, NULL);
+}
+
+static void mmio_read_fragment(struct vcpu *v, gpa a, void *buf, u8 n)
+{
+    if (irqchip_mmio_read(v, a, n, buf))
+        return;
+    if (v->mmio_reads_used < v->mmio_reads) {
+        const struct mmio_fragment *f = &v->mmio_read[v->mmio_reads_used];
+        if (f->gpa == a && f->len == n) {
+            v->mmio_reads_used++;
+            memcpy(buf, f->data, n);
+            return;
+        }
+        v->mmio_reads = v->mmio_reads_used; /* the instruction took another way this time */
+    }
+    if (v->mmio_reads == MMIO_FRAGMENTS)
+        mmio_overflow(v);
+    v->mmio_read[v->mmio_reads].gpa = a;
+    v->mmio_read[v->mmio_reads].len = n;
+    v->mmio_read_pending = true;
+    v->run->mmio.phys_addr = a;
+    v->run->mmio.len = n;
+    v->run->mmio.is_write = 0;
+    vcpu_exit(v, KVM_EXIT_MMIO);
+}
+
+static void mmio_write_fragment(struct vcpu *v, gpa a, const void *buf, u8 n)
+{
+    if (irqchip_mmio_write(v, a, n, buf))
+        return;
+    if (v->mmio_writes == MMIO_FRAGMENTS)
+        mmio_overflow(v);
+    struct mmio_fragment *f = &v->mmio_write[v->mmio_writes++];
+    f->gpa = a;
+    f->len = n;
+    memcpy(f->data, buf, n);
+}
+
+/* KVM_EXIT_MMIO carries at most 8 bytes. */
+static void mmio_read(struct vcpu *v, gpa a, u8 *buf, size_t n)
+{
+    for (size_t done = 0; done < n; done += 8)
+        mmio_read_fragment(v, a + done, buf + done, (u8)min(n - done, (size_t)8));
+}
+
+static void mmio_write(struct vcpu *v, gpa a, const u8 *buf, size_t n)
+{
+    for (size_t done = 0; done < n; done += 8)
+        mmio_write_fragment(v, a + done, buf + done, (u8)min(n - done, (size_t)8));
+}
+
+/* ---- pieces of one page ---- */
+
+static gva wrap(const struct vcpu *v, gva a)
+{
+    return in_long_mode(v) ? a : (u32)a;
+}
+
+static void check_canonical(struct vcpu *v, gva a, u8 seg)
+{
+    if (likely(is_canonical(a)) || !in_64bit(v))
+        return;
+    raise_exception_code(v, seg == SEG_SS ? EXC_SS : EXC_GP, 0);
+}
+
+static void translate_or_fault(struct vcpu *v, gva a, bool write, enum tlb_context c, struct tlb_target *t)
+{
+    tlb_translate(v, a, write, c, t);
+    if (t->status == TLB_FAULT)
+        raise_page_fault(v, a, t->error_code);
+}
+
+static u8 *tlb_probe(struct vcpu *v, gva a, size_t n, bool write, enum tlb_context c)
+{
+    const struct tlb *tlb = &v->tlb[c];
+    unsigned i = tlb_index(a);
+    u64 offset = a + (write ? tlb->ntag_write[i] : tlb->ntag_read[i]);
+    return offset <= 4096 - n ? (u8 *)tlb->host[i] + offset : NULL;
+}
+
+/* The page has no TLB entry, perhaps for a data breakpoint. */
+static void watch(struct vcpu *v, gva a, size_t n, bool write)
+{
+    if (unlikely(v->debug.write))
+        debug_data_access(v, a, n, write);
+}
+
+static void read_piece(struct vcpu *v, gva a, u8 *buf, size_t n, enum tlb_context c)
+{
+    struct tlb_target t;
+    const u8 *host = tlb_probe(v, a, n, false, c);
+    if (!host) {
+        translate_or_fault(v, a, false, c, &t);
+        watch(v, a, n, false);
+        if (t.status == TLB_DEVICE) {
+            mmio_read(v, t.gpa, buf, n);
+            return;
+        }
+        host = t.host;
+    }
+    memcpy(buf, host, n);
+}
+
+void engine_store(struct vcpu *v, const u8 *host, size_t n)
+{
+    if (cache_store(v->engine, host, n)) {
+        v->code_changed = true;
+        v->stat_invalidations++;
+    }
+}
+
+static void write_piece(struct vcpu *v, gva a, const u8 *buf, size_t n, enum tlb_context c)
+{
+    struct tlb_target t;
+    u8 *host = tlb_probe(v, a, n, true, c);
+    if (!host) {
+        translate_or_fault(v, a, true, c, &t);
+        watch(v, a, n, true);
+        if (t.status == TLB_DEVICE) {
+            mmio_write(v, t.gpa, buf, n);
+            return;
+        }
+        host = t.host;
+        if (t.code)
+            engine_store(v, host, n);
+    }
+    memcpy(host, buf, n);
+}
+
+static size_t piece(gva a, size_t n)
+{
+    return min(n, (size_t)(4096 - (a & 4095)));
+}
+
+static void probe(struct vcpu *v, gva a, size_t n, bool write, enum tlb_context c)
+{
+    struct tlb_target t;
+    for (size_t done = 0, k; done < n; done += k) {
+        gva at = wrap(v, a + done);
+        k = piece(at, n - done);
+        if (!tlb_probe(v, at, k, write, c))
+            translate_or_fault(v, at, write, c, &t);
+    }
+}
+
+static void read_bytes(struct vcpu *v, gva a, u8 *buf, size_t n, enum tlb_context c)
+{
+    for (size_t done = 0, k; done < n; done += k) {
+        gva at = wrap(v, a + done);
+        k = piece(at, n - done);
+        read_piece(v, at, buf + done, k, c);
+    }
+}
+
+static void write_bytes(struct vcpu *v, gva a, const u8 *buf, size_t n, enum tlb_context c)
+{
+    if ((a & 4095) + n > 4096)
+        probe(v, a, n, true, c); /* all or nothing */
+    for (size_t done = 0, k; done < n; done += k) {
+        gva at = wrap(v, a + done);
+        k = piece(at, n - done);
+        write_piece(v, at, buf + done, k, c);
+    }
+}
+
+/* ---- for handlers ---- */
+
+void guest_read(struct vcpu *v, gva a, void *buf, size_t n, enum access_as as)
+{
+    read_bytes(v, a, buf, n, tlb_context_of(v, as));
+}
+
+void guest_write(struct vcpu *v, gva a, const void *buf, size_t n, enum access_as as)
+{
+    write_bytes(v, a, buf, n, tlb_context_of(v, as));
+}
+
+void guest_probe_write(struct vcpu *v, gva a, size_t n, enum access_as as)
+{
+    probe(v, a, n, true, tlb_context_of(v, as));
+}
+
+void guest_probe_read(struct vcpu *v, gva a, size_t n, enum access_as as)
+{
+    probe(v, a, n, false, tlb_context_of(v, as));
+}
+
+u64 guest_load(struct vcpu *v, gva a, unsigned size, enum access_as as)
+{
+    u64 value = 0;
+    guest_read(v, a, &value, size, as);
+    return value;
+}
+
+void guest_store(struct vcpu *v, gva a, unsigned size, u64 value, enum access_as as)
+{
+    guest_write(v, a, &value, size, as);
+}
+
+void *guest_rmw_address(struct vcpu *v, gva a, unsigned size, enum access_as as)
+{
+    struct tlb_target t;
+    enum tlb_context c = tlb_context_of(v, as);
+    u8 *host = tlb_probe(v, a, size, true, c);
+    if (host)
+        return host;
+    translate_or_fault(v, a, true, c, &t);
+    if (t.status == TLB_DEVICE)
+        return NULL;
+    watch(v, a, size, true);
+    if (t.code)
+        engine_store(v, t.host, size);
+    return t.host;
+}
+
+const void *guest_read_address(struct vcpu *v, gva a, unsigned size, enum access_as as)
+{
+    struct tlb_target t;
+    enum tlb_context c = tlb_context_of(v, as);
+    const u8 *host = tlb_probe(v, a, size, false, c);
+    if (host)
+        return host;
+    translate_or_fault(v, a, false, c, &t);
+    if (t.status == TLB_DEVICE)
+        return NULL;
+    watch(v, a, size, false);
+    return t.host;
+}
+
+/* ---- for translated code (operand.c) ---- */
+
+void engine_sync_rip(struct vcpu *v, bool next)
+{
+    const u8 *pc = (const u8 *)v->exit_host_pc - 1; /* inside the call that led here */
+    const struct block *b = cache_by_host_pc(v->engine, pc);
+    ASSERT(b);
+    const struct pc_map *m = block_map(b, pc, v->engine);
+    if (m->flags == FLAGS_LOST)
+        v->cc = producer_flags(&b->producers[m->producer], v->gpr);
+    v->rip = b->pc + m->guest_offset + (next ? m->length : 0);
+    if ((b->mode & MODE_BITS) != MODE_64)
+        v->rip = (u32)v->rip;
+}
+
+struct address_result {
+    u8 *host;
+    u64 in_bounce;
+};
+
+/* The operand's elements as they are now, in bounce at the same alignment; or only their rights are checked.
+ */
+static struct address_result bounce(struct vcpu *v, gva a, u32 descriptor, enum tlb_context c)
+{
+    size_t n = descriptor & ACCESS_SIZE;
+    u8 *data = v->bounce + (n <= 64 ? a & 63 : 0);
+    struct elements e = elements_of(descriptor);
+    engine_sync_rip(v, false);
+    for (size_t i = 0, at = 0; i < 64 && e.checked >> i; i++, at += e.size) {
+        if ((e.checked >> i & 1) && (descriptor & ACCESS_STORES))
+            probe(v, wrap(v, a + at), e.size, true, c);
+        if ((e.accessed >> i & 1) && (descriptor & ACCESS_LOADS))
+            read_bytes(v, wrap(v, a + at), data + at, e.size, c);
+    }
+    v->priv->slow.gva = a;
+    v->priv->slow.data = data;
+    return (struct address_result){data, 1};
+}
+
+static void write_back(struct vcpu *v, u32 descriptor, enum tlb_context c)
+{
+    struct elements e = elements_of(descriptor);
+    for (size_t i = 0, at = 0; i < 64 && e.accessed >> i; i++, at += e.size)
+        if (e.accessed >> i & 1)
+            write_bytes(v, wrap(v, v->priv->slow.gva + at), v->priv->slow.data + at, e.size, c);
+}
+
+/* A store into a page with translations. One that hits the running block goes through bounce, so that the
+ * block is left behind it. */
+static struct address_result code_page_store(struct vcpu *v, gva a, u32 descriptor, enum tlb_context c,
+                                             const struct tlb_target *t)
+{
+    size_t n = descriptor & ACCESS_SIZE;
+    const struct block *running = cache_by_host_pc(v->engine, (const u8 *)v->exit_host_pc - 1);
+    if (running && cache_overlaps(v->engine, t->host, n, running))
+        return bounce(v, a, descriptor, c);
+    cache_store(v->engine, t->host, n);
+    return (struct address_result){t->host, 0};
+}
+
+/* A data breakpoint traps behind the instruction, so that must end its block: it starts again, in MODE_STEP.
+ */
+_Noreturn static void execute_alone(struct vcpu *v)
+{
+    engine_sync_rip(v, false);
+    v->debug.step_once = true;
+    vcpu_unwind(v);
+}
+
+/* What the instruction checks before it looks at memory. A hit needs nothing of this: the host's CPU does it.
+ */
+static void check_operand(struct vcpu *v, gva a, u32 descriptor)
+{
+    enum { MXCSR_MM = BIT(17) /* misaligned operands are allowed (APM vol. 1 4.2.2) */ };
+    if (descriptor & ACCESS_WAITS && fpu_error_pending()) {
+        engine_sync_rip(v, false);
+        raise_exception(v, EXC_MF);
+    }
+    if (descriptor & ACCESS_ALIGNED && a & ((descriptor & ACCESS_SIZE) - 1) && !(fpu_mxcsr() & MXCSR_MM)) {
+        engine_sync_rip(v, false);
+        raise_exception_code(v, EXC_GP, 0);
+    }
+}
+
+/* Of n bytes from first on. */
+static void check_access(struct vcpu *v, gva first, size_t n, u32 descriptor)
+{
+    gva last = first + n - 1;
+    if (unlikely(!is_canonical(first) || !is_canonical(last))) {
+        engine_sync_rip(v, false);
+        check_canonical(v, is_canonical(first) ? last : first, (u8)(descriptor >> ACCESS_SEGMENT_SHIFT & 7));
+    }
+    if (unlikely(v->debug.write) && !(v->mode & MODE_STEP) && debug_watches(v, first, n))
+        execute_alone(v);
+}
+
+/* thunk_miss */
+struct address_result access_miss(struct vcpu *v, gva a, u32 descriptor)
+{
+    enum tlb_context c = (enum tlb_context)(descriptor >> ACCESS_CONTEXT_SHIFT & 3);
+    bool write = descriptor & ACCESS_STORES;
+    size_t n = descriptor & ACCESS_SIZE;
+    struct elements e = elements_of(descriptor);
+    struct tlb_target t;
+    if (!e.checked)
+        return bounce(v, a, descriptor, c);
+    if (unlikely(descriptor & (ACCESS_ALIGNED | ACCESS_WAITS)))
+        check_operand(v, a, descriptor);
+    unsigned first = elements_first(e.checked, e.size);
+    check_access(v, a + first, elements_last(e.checked, e.size) - first + 1, descriptor);
+    if ((a & 4095) + n > 4096)
+        return bounce(v, a, descriptor, c);
+    tlb_translate(v, a, write, c, &t);
+    if (t.status == TLB_FAULT) {
+        engine_sync_rip(v, false);
+        raise_page_fault(v, a + first, t.error_code);
+    }
+    if (t.status == TLB_DEVICE || stress_now(&v->engine->stress, STRESS_SLOW, 2))
+        return bounce(v, a, descriptor, c);
+    watch(v, a, n, write);
+    if (write && t.code)
+        return code_page_store(v, a, descriptor, c, &t);
+    return (struct address_result){t.host, 0};
+}
+
+/* thunk_commit: the instruction has used the operand in bounce. */
+void access_commit(struct vcpu *v, u32 descriptor)
+{
+    enum tlb_context c = (enum tlb_context)(descriptor >> ACCESS_CONTEXT_SHIFT & 3);
+    if (descriptor & ACCESS_STORES)
+        write_back(v, descriptor, c);
+    if (descriptor & ACCESS_GOES_ON) {
+        if (v->mmio_writes)
+            vcpu_kick(v, REQ_EVENT); /* handed out at the next poll */
+        return;
+    }
+    guest_commit(v);
+    if (!v->mmio_writes && !v->code_changed)
+        return;
+    if (!(descriptor & ACCESS_FLAGS_IN_CC))
+        v->cc = v->cc_host;
+    engine_sync_rip(v, true);
+    if (v->mode & MODE_STEP)
+        engine_step_done(v);
+    vcpu_unwind(v);
+}
+
+/* thunk_segment: an offset in a segment that is not flat. */
+gva access_segment(struct vcpu *v, u64 offset, u32 descriptor)
+{
+    engine_sync_rip(v, false);
+    enum seg s = (enum seg)(descriptor >> ACCESS_SEGMENT_SHIFT & 7);
+    struct elements e = elements_of(descriptor);
+    if (!e.checked)
+        return (u32)(v->seg[s].base + offset);
+    unsigned first = elements_first(e.checked, e.size), size = elements_last(e.checked, e.size) - first + 1;
+    return (u32)(segment_linear(v, s, offset + first, size, descriptor & ACCESS_STORES) - first);
+}

@@ -1,0 +1,285 @@
+/* branch.c - near control transfers: links inside a page, the branch-target cache for all else */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "hypervisor/translate/translate.h"
+
+/* The instruction pointer goes on in the width of the code, but is cut to the operand size by a branch. */
+static u64 rip_after(const struct translator *t, const struct tinsn *i)
+{
+    u64 rip = i->in.rip + i->in.length;
+    return is_64(t) ? rip : (u32)rip;
+}
+
+static u64 branch_target(const struct translator *t, const struct tinsn *i)
+{
+    u64 rip = rip_after(t, i) + i->in.imm;
+    return i->in.opsize == 2 ? (u16)rip : is_64(t) ? rip : (u32)rip;
+}
+
+/*
+ * Leaves translated code when somebody has something for the vcpu (design: interrupts). vcpu.poll points at a
+ * readable page's end, or, when armed, into the inaccessible page behind it; the first bytes of kvm_run
+ * (request_interrupt_window, immediate_exit) index it, so that immediate_exit makes it fault too. No flag
+ * changes.
+ */
+void emit_poll(struct translator *t, const struct tinsn *i)
+{
+    struct emitter *e = &t->e;
+    if (t->mode & MODE_STEP) /* ends behind the instruction anyway */
+        return;
+    map_here(t, i, GPR_NONE);
+    emit_load(e, H_ADDRESS, at(H_VCPU, VCPU_RUN));
+    emit_load(e, H_SCRATCH, at(H_VCPU, VCPU_POLL));
+    emit_op_mem(e, 0x8b, false, H_ADDRESS, (struct host_mem){H_SCRATCH, H_ADDRESS, 8, 0});
+}
+
+/* On at the guest rip in r14, through the branch-target cache of the mode's class. No flag changes. */
+static void emit_jump_r14(struct translator *t)
+{
+    struct emitter *e = &t->e;
+    if (t->mode & MODE_STEP) {
+        emit_jmp_mem(e, thunk(THUNK_EXIT));
+        return;
+    }
+    size_t table = offsetof(struct vcpu, ibtc) + mode_class(t->mode) * sizeof(((struct vcpu *)0)->ibtc[0]);
+    s32 npc = (s32)table - VCPU_BIAS;
+    s32 code = npc + (s32)(TLB_ENTRIES * sizeof(u64));
+    emit_op_reg(e, 0x0fb7, false, H_SCRATCH, H_ADDRESS); /* movzwl: the index */
+    emit_store(e, spill(SPILL_BRANCH), H_RCX);
+    emit_load(e, H_RCX, (struct host_mem){H_VCPU, H_SCRATCH, 8, npc});
+    emit_lea(e, H_RCX, (struct host_mem){H_RCX, H_ADDRESS, 1, 0});
+    emit8(e, 0xe3); /* jrcxz hit */
+    emit8(e, 0);
+    u8 *hit = e->p - 1;
+    emit_load(e, H_RCX, spill(SPILL_BRANCH));
+    emit_jmp_mem(e, thunk(THUNK_LOOKUP));
+    if (!e->overflow)
+        *hit = (u8)(e->p - (hit + 1));
+    emit_load(e, H_RCX, spill(SPILL_BRANCH));
+    emit_jmp_mem(e, (struct host_mem){H_VCPU, H_SCRATCH, 8, code});
+}
+
+static bool is_linkable(const struct translator *t, u64 target)
+{
+    u64 most = (t->mode & MODE_BITS) == MODE_16 ? 0xffff : ~0ull;
+    if ((t->mode & MODE_STEP) || !(t->mode & MODE_CODE_OPEN) || target > most || t->block->host2)
+        return false;
+    return ALIGN_DOWN(target + t->cs_base, 4096) == t->page;
+}
+
+/* Notes that the rel32 at site leads to target; its stub comes later. */
+static void link_add(struct translator *t, u8 *site, u64 target)
+{
+    t->links[t->link_count++] = (struct link){.target = target, .site = site, .from = t->block};
+}
+
+void emit_goto(struct translator *t, u64 target)
+{
+    flags_to_host(t);
+    link_add(t, emit_jmp(&t->e), target);
+}
+
+void emit_stubs(struct translator *t)
+{
+    struct emitter *e = &t->e;
+    for (unsigned n = 0; n < t->link_count && !e->overflow; n++) {
+        struct link *l = &t->links[n];
+        l->stub = e->p;
+        emit_patch(l->site, e->p);
+        if (is_linkable(t, l->target)) {
+            emit_immediate(e, H_ADDRESS, (uintptr_t)l);
+            emit_jmp_mem(e, thunk(THUNK_LINK));
+        } else {
+            emit_immediate(e, H_ADDRESS, l->target);
+            emit_jump_r14(t);
+        }
+    }
+}
+
+static bool is_backward(const struct tinsn *i, u64 target)
+{
+    return target <= i->in.rip;
+}
+
+void emit_jmp_insn(struct translator *t, const struct tinsn *i)
+{
+    u64 target = branch_target(t, i);
+    if (is_backward(i, target))
+        emit_poll(t, i);
+    emit_goto(t, target);
+}
+
+void emit_jcc_insn(struct translator *t, const struct tinsn *i)
+{
+    u64 target = branch_target(t, i);
+    if (is_backward(i, target))
+        emit_poll(t, i);
+    flags_to_host(t);
+    link_add(t, emit_jcc(&t->e, i->opcode & 15), target);
+    emit_goto(t, rip_after(t, i));
+}
+
+/* CX counts alone in r12, which changes places with rcx for JRCXZ, before it and on either way after it. */
+static void emit_swap_count(struct translator *t, const struct tinsn *i)
+{
+    if (i->in.addrsize == 2)
+        emit_op_reg(&t->e, 0x87, true, H_RCX, H_SCRATCH);
+}
+
+static void emit_count_down(struct translator *t, const struct tinsn *i)
+{
+    struct emitter *e = &t->e;
+    if (i->in.addrsize != 2) {
+        emit_op_mem(e, 0x8d, i->in.addrsize == 8, H_RCX, at(H_RCX, -1));
+        return;
+    }
+    emit_lea32(e, H_SCRATCH, at(H_RCX, -1));
+    emit8(e, 0x66);
+    emit_op_reg(e, 0x8b, false, H_RCX, H_SCRATCH);
+}
+
+/* Jumps when the count register is zero; returns the byte to patch with the distance. */
+static u8 *emit_jump_if_zero(struct translator *t, const struct tinsn *i)
+{
+    if (i->in.addrsize == 2)
+        emit_op_reg(&t->e, 0x0fb7, false, H_SCRATCH, H_RCX);
+    emit_swap_count(t, i);
+    if (i->in.addrsize == 4)
+        emit8(&t->e, 0x67);
+    emit8(&t->e, 0xe3);
+    emit8(&t->e, 0);
+    return t->e.p - 1;
+}
+
+/* AMD's processors take the condition of LOOPE and LOOPNE from a REP prefix, if there is one. */
+static bool loops_while_equal(const struct tinsn *i)
+{
+    bool equal = i->opcode == 0xe1;
+    for (unsigned n = 0; n < i->prefix_count && __builtin_cpu_is("amd"); n++)
+        if (i->prefix[n] == 0xf2 || i->prefix[n] == 0xf3)
+            equal = i->prefix[n] == 0xf3;
+    return equal;
+}
+
+void emit_loop_insn(struct translator *t, const struct tinsn *i)
+{
+    struct emitter *e = &t->e;
+    u64 target = branch_target(t, i), next = rip_after(t, i);
+    bool counts = i->opcode != 0xe3;
+    emit_poll(t, i);
+    flags_to_host(t);
+    if (counts)
+        emit_count_down(t, i);
+    u8 *zero = emit_jump_if_zero(t, i);
+    emit_swap_count(t, i);
+    if (i->opcode <= 0xe1) /* loope leaves without ZF, loopne with it */
+        link_add(t, emit_jcc(e, loops_while_equal(i) ? CC_NE : CC_E), next);
+    link_add(t, emit_jmp(e), counts ? target : next);
+    if (!e->overflow)
+        *zero = (u8)(e->p - (zero + 1));
+    emit_swap_count(t, i);
+    link_add(t, emit_jmp(e), counts ? next : target);
+}
+
+/* Near branches push and pop the operand size; it is 8 in 64-bit mode, or 2 where the CPU obeys its prefix.
+ */
+static unsigned return_size(const struct translator *t, const struct tinsn *i)
+{
+    return is_64(t) && i->in.opsize != 2 ? 8 : i->in.opsize;
+}
+
+/* The return address to [r14], and rsp down. */
+static void push_return(struct translator *t, const struct tinsn *i)
+{
+    unsigned size = return_size(t, i);
+    u64 rip = rip_after(t, i);
+    if (size == 8 && rip != (u64)(s64)(s32)rip) {
+        emit_immediate(&t->e, H_SCRATCH, rip);
+        emit_store(&t->e, at(H_ADDRESS, 0), H_SCRATCH);
+    } else {
+        if (size == 2)
+            emit8(&t->e, 0x66);
+        emit_op_mem(&t->e, 0xc7, size == 8, 0, at(H_ADDRESS, 0));
+        emit_bytes(&t->e, &rip, min(size, 4u));
+    }
+    emit_set_rsp(t, H_GUEST_RSP, -(s32)size);
+}
+
+static void emit_push_return(struct translator *t, const struct tinsn *i)
+{
+    unsigned size = return_size(t, i);
+    emit_stack_address(t, H_GUEST_RSP, -(s32)size, size, true);
+    emit_access(t, i, size, OPERAND_WRITE, push_return);
+}
+
+void emit_call_insn(struct translator *t, const struct tinsn *i)
+{
+    emit_poll(t, i);
+    flags_make_room(t, i);
+    emit_push_return(t, i);
+    emit_goto(t, branch_target(t, i));
+}
+
+/* r14 = the instruction pointer of size bytes at [r14] */
+static void emit_load_target(struct translator *t, unsigned size)
+{
+    emit_op_mem(&t->e, size == 2 ? 0x0fb7 : 0x8b, size == 8, H_ADDRESS, at(H_ADDRESS, 0));
+}
+
+/* The return address from [r14] to r14, and rsp up. */
+static void pop_return(struct translator *t, const struct tinsn *i)
+{
+    unsigned size = return_size(t, i);
+    emit_load_target(t, size);
+    emit_set_rsp(t, H_GUEST_RSP, (s32)(size + (u16)i->in.imm));
+}
+
+void emit_ret_insn(struct translator *t, const struct tinsn *i)
+{
+    unsigned size = return_size(t, i);
+    emit_poll(t, i);
+    flags_make_room(t, i);
+    emit_stack_address(t, H_GUEST_RSP, 0, size, false);
+    emit_access(t, i, size, OPERAND_READ, pop_return);
+    flags_to_host(t);
+    emit_jump_r14(t);
+}
+
+static void load_target(struct translator *t, const struct tinsn *i)
+{
+    emit_load_target(t, return_size(t, i));
+}
+
+/* r14 = the target of an indirect branch. */
+static void emit_target(struct translator *t, const struct tinsn *i)
+{
+    if (i->has_mem) {
+        unsigned size = return_size(t, i);
+        emit_address(t, i, size, false, 0);
+        emit_access(t, i, size, OPERAND_READ, load_target);
+    } else {
+        u32 op = i->in.opsize == 2 ? 0x0fb7 : 0x8b;
+        emit_op_reg(&t->e, op, is_64(t), H_ADDRESS, emit_read_gpr(t, i->rm.gpr, H_ADDRESS));
+    }
+}
+
+void emit_jmp_indirect_insn(struct translator *t, const struct tinsn *i)
+{
+    emit_poll(t, i);
+    if (i->has_mem)
+        flags_make_room(t, i);
+    emit_target(t, i);
+    flags_to_host(t);
+    emit_jump_r14(t);
+}
+
+void emit_call_indirect_insn(struct translator *t, const struct tinsn *i)
+{
+    emit_poll(t, i);
+    flags_make_room(t, i);
+    emit_target(t, i);
+    emit_store(&t->e, spill(SPILL_VALUE), H_ADDRESS);
+    emit_push_return(t, i);
+    emit_load(&t->e, H_ADDRESS, spill(SPILL_VALUE));
+    flags_to_host(t);
+    emit_jump_r14(t);
+}

@@ -1,0 +1,244 @@
+/* cache.c - blocks by address, pages by host address, invalidation (design: code cache) */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <string.h>
+
+#include "hypervisor/translate/cache.h"
+#include "hypervisor/translate/emit.h"
+#include "hypervisor/translate/ibtc.h"
+#include "hypervisor/translate/tlb.h"
+
+static unsigned block_hash(u64 pc, const u8 *host)
+{
+    return (unsigned)((pc ^ (uintptr_t)host >> 9 ^ pc >> 15) & (BLOCK_HASH - 1));
+}
+
+static unsigned page_hash(const u8 *host)
+{
+    return (unsigned)((uintptr_t)host >> 12 ^ (uintptr_t)host >> 25) & (PAGE_HASH - 1);
+}
+
+static const u8 *page_of(const u8 *host)
+{
+    return (const u8 *)ALIGN_DOWN((uintptr_t)host, 4096);
+}
+
+void *cache_alloc(struct engine *e, size_t n)
+{
+    n = ALIGN_UP(n, 16);
+    if (META_SIZE - e->meta_used < n)
+        return NULL;
+    void *p = e->meta + e->meta_used;
+    e->meta_used += n;
+    return p;
+}
+
+struct code_page *cache_page(struct engine *e, const u8 *host)
+{
+    const u8 *page = page_of(host);
+    for (struct code_page *p = e->pages[page_hash(page)]; p; p = p->hash_next)
+        if (p->host == page)
+            return p;
+    return NULL;
+}
+
+static struct code_page *page_make(struct engine *e, u8 *host)
+{
+    struct code_page *p = cache_page(e, host);
+    if (p)
+        return p;
+    p = cache_alloc(e, sizeof(*p));
+    if (!p)
+        return NULL;
+    u8 *page = (u8 *)(uintptr_t)page_of(host);
+    unsigned h = page_hash(page);
+    *p = (struct code_page){.hash_next = e->pages[h], .host = page};
+    e->pages[h] = p;
+    return p;
+}
+
+struct block *cache_find(struct engine *e, u64 pc, u32 mode, const u8 *host)
+{
+    for (struct block *b = e->hash[block_hash(pc, host)]; b; b = b->hash_next)
+        if (b->pc == pc && b->host == host && b->mode == mode)
+            return b;
+    return NULL;
+}
+
+static void block_join_page(struct engine *e, struct block *b, unsigned i, u8 *host)
+{
+    struct code_page *p = page_make(e, host);
+    ASSERT(p); /* translate reserves room for it */
+    if (!p->blocks) {
+        p->verified = 0;
+        tlb_protect(e->vm, p->host);
+    }
+    b->page[i] = p;
+    b->page_next[i] = p->blocks;
+    p->blocks = b;
+}
+
+void cache_insert(struct engine *e, struct block *b, u8 *host2)
+{
+    unsigned h = block_hash(b->pc, b->host);
+    b->hash_next = e->hash[h];
+    e->hash[h] = b;
+    b->valid = true;
+    b->host2 = host2;
+    block_join_page(e, b, 0, b->host);
+    if (host2)
+        block_join_page(e, b, 1, host2);
+    e->by_code[e->block_count++] = b;
+}
+
+struct block *cache_by_host_pc(struct engine *e, const u8 *exec_pc)
+{
+    const u8 *pc = write_view(e, exec_pc);
+    unsigned low = 0, high = e->block_count;
+    while (low < high) {
+        unsigned mid = (low + high) / 2;
+        if (e->by_code[mid]->code <= pc)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    if (!low)
+        return NULL;
+    struct block *b = e->by_code[low - 1];
+    return pc < b->code + b->code_size ? b : NULL;
+}
+
+const struct pc_map *block_map(const struct block *b, const u8 *exec_pc, struct engine *e)
+{
+    u32 offset = (u32)(write_view(e, exec_pc) - b->code);
+    u32 low = 0, high = b->map_count;
+    while (low < high) {
+        u32 mid = (low + high) / 2;
+        if (b->map[mid].host_offset <= offset)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low ? &b->map[low - 1] : NULL;
+}
+
+void link_connect(struct engine *e, struct link *l, struct block *to)
+{
+    (void)e;
+    l->to = to;
+    l->next_in = to->links_in;
+    to->links_in = l;
+    emit_patch(l->site, to->code);
+}
+
+static void link_disconnect(struct link *l)
+{
+    struct link **p = &l->to->links_in;
+    while (*p != l)
+        p = &(*p)->next_in;
+    *p = l->next_in;
+    l->to = NULL;
+    emit_patch(l->site, l->stub);
+}
+
+static void block_leave_page(struct block *b, unsigned i)
+{
+    struct block **p = &b->page[i]->blocks;
+    while (*p != b)
+        p = &(*p)->page_next[(*p)->page[0] != b->page[i]];
+    *p = b->page_next[i];
+}
+
+static void block_leave_hash(struct engine *e, struct block *b)
+{
+    struct block **p = &e->hash[block_hash(b->pc, b->host)];
+    while (*p != b)
+        p = &(*p)->hash_next;
+    *p = b->hash_next;
+}
+
+void cache_invalidate(struct engine *e, struct block *b)
+{
+    ASSERT(b->valid);
+    while (b->links_in)
+        link_disconnect(b->links_in);
+    for (unsigned i = 0; i < b->link_count; i++)
+        if (b->links[i].to)
+            link_disconnect(&b->links[i]);
+    block_leave_hash(e, b);
+    block_leave_page(b, 0);
+    if (b->host2)
+        block_leave_page(b, 1);
+    b->valid = false;
+    for (unsigned i = 0; i < e->vm->vcpu_count; i++)
+        if (e->vm->vcpu[i])
+            ibtc_forget(e->vm->vcpu[i], b->pc, exec_view(e, b->code));
+}
+
+/* The part of b's source that lies in the page of host: [*from, *to) as host addresses. */
+static void block_range(const struct block *b, const u8 *page, const u8 **from, const u8 **to)
+{
+    size_t first = 4096 - ((uintptr_t)b->host & 4095);
+    if (page_of(b->host) == page) {
+        *from = b->host;
+        *to = b->host + min((size_t)b->length, first);
+    } else {
+        *from = b->host2;
+        *to = b->host2 + (b->length - first);
+    }
+}
+
+bool cache_overlaps(struct engine *e, const u8 *host, size_t n, const struct block *b)
+{
+    (void)e;
+    const u8 *page = page_of(host), *from, *to;
+    if (page_of(b->host) != page && b->host2 != page)
+        return false;
+    block_range(b, page, &from, &to);
+    return host < to && from < host + n;
+}
+
+bool cache_store(struct engine *e, const u8 *host, size_t n)
+{
+    struct code_page *p = cache_page(e, host);
+    bool any = false;
+    if (!p)
+        return false;
+    for (struct block *b = p->blocks, *next; b; b = next) {
+        next = b->page_next[b->page[0] != p];
+        if (!cache_overlaps(e, host, n, b))
+            continue;
+        cache_invalidate(e, b);
+        any = true;
+    }
+    return any;
+}
+
+static bool block_unchanged(const struct block *b)
+{
+    size_t first = min((size_t)b->length, (size_t)(4096 - ((uintptr_t)b->host & 4095)));
+    return !memcmp(b->host, b->source, first) &&
+           (!b->host2 || !memcmp(b->host2, b->source + first, b->length - first));
+}
+
+void cache_verify(struct engine *e, struct code_page *p, u64 generation)
+{
+    for (struct block *b = p->blocks, *next; b; b = next) {
+        next = b->page_next[b->page[0] != p];
+        if (!block_unchanged(b))
+            cache_invalidate(e, b);
+    }
+    p->verified = generation;
+}
+
+/* Nothing of the cache may be running: called with the engine's lock, between blocks. */
+void cache_flush(struct engine *e)
+{
+    memset(e->hash, 0, sizeof(e->hash));
+    memset(e->pages, 0, sizeof(e->pages));
+    e->block_count = 0;
+    e->code_used = e->meta_used = 0;
+    e->flushes++;
+    for (unsigned i = 0; i < e->vm->vcpu_count; i++)
+        if (e->vm->vcpu[i])
+            ibtc_flush_all(e->vm->vcpu[i]);
+}

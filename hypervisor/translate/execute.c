@@ -1,0 +1,290 @@
+/* execute.c - finding, making and entering translations; what comes back from them */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <string.h>
+
+#include "hypervisor/cpu/debug.h"
+#include "hypervisor/translate/access.h"
+#include "hypervisor/translate/cache.h"
+#include "hypervisor/translate/execute.h"
+#include "hypervisor/translate/faults.h"
+#include "hypervisor/translate/ibtc.h"
+#include "hypervisor/translate/thunks.h"
+#include "hypervisor/translate/tlb.h"
+#include "hypervisor/translate/translate.h"
+#include "hypervisor/translate/vcpu_engine.h"
+
+u64 *engine_poll_quiet(const struct engine *e)
+{
+    return (u64 *)(e->poll_guard - 16); /* so that request_interrupt_window = 1 still reads inside the page */
+}
+
+u64 *engine_poll_armed(const struct engine *e)
+{
+    return (u64 *)e->poll_guard;
+}
+
+void engine_new_generation(struct vm *vm)
+{
+    atomic_fetch_add(&vm->generation, 1);
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        if (vm->vcpu[i])
+            vcpu_kick(vm->vcpu[i], REQ_GENERATION);
+}
+
+void engine_check_generation(struct vcpu *v)
+{
+    u64 now = atomic_load(&v->vm->generation);
+    if (v->generation == now)
+        return;
+    v->generation = now;
+    ibtc_flush_all(v);
+}
+
+/* ---- finding ---- */
+
+size_t code_room(const struct vcpu *v)
+{
+    if (v->mode & MODE_FLAT)
+        return SIZE_MAX;
+    return v->rip > v->seg[SEG_CS].limit ? 0 : v->seg[SEG_CS].limit - v->rip + 1;
+}
+
+static bool straddle_holds(struct vcpu *v, struct block *b)
+{
+    struct tlb_target t;
+    gva next = ALIGN_DOWN(code_address(v, v->rip), 4096) + 4096;
+    return !b->host2 || tlb_fetch(v, in_64bit(v) ? next : (u32)next, &t) == b->host2;
+}
+
+/* The block for the code at host, its bytes verified in this generation; or NULL. */
+static struct block *find_block(struct vcpu *v, const u8 *host)
+{
+    struct engine *e = v->engine;
+    struct code_page *p = cache_page(e, host);
+    if (!p)
+        return NULL;
+    if (p->verified != v->generation)
+        cache_verify(e, p, v->generation);
+    struct block *b = cache_find(e, v->rip, v->mode, host);
+    if (b && (!straddle_holds(v, b) || b->length > code_room(v))) {
+        cache_invalidate(e, b);
+        return NULL;
+    }
+    return b;
+}
+
+static const u8 *enter_block(struct vcpu *v, struct block *b)
+{
+    const u8 *code = exec_view(v->engine, b->code);
+    if (!(v->mode & MODE_STEP))
+        ibtc_insert(v, v->mode, v->rip, code);
+    return code;
+}
+
+/* Something waits that only the run loop does. */
+static bool must_return(const struct vcpu *v)
+{
+    return v->requests || v->event.pending || v->mmio_writes || v->code_changed || v->run->immediate_exit ||
+           v->mp_state != KVM_MP_STATE_RUNNABLE || (v->interrupt_waits && (v->rflags & FLAG_IF)) ||
+           (v->nmi_pending && !v->nmi_blocked) || v->debug.trap || v->debug.changed;
+}
+
+/* Outside 64-bit mode the branch cache's offsets mean addresses of one code segment. */
+static void follow_code_segment(struct vcpu *v)
+{
+    const struct segment *cs = &v->seg[SEG_CS];
+    if (mode_class(v->mode) != CLASS_OTHER ||
+        (v->priv->cs_base == cs->base && v->priv->cs_limit == cs->limit))
+        return;
+    ibtc_flush(v, CLASS_OTHER);
+    v->priv->cs_base = cs->base;
+    v->priv->cs_limit = cs->limit;
+}
+
+/* thunk_lookup: host code for v's state, or NULL: back to the run loop. */
+const u8 *engine_next(struct vcpu *v)
+{
+    if (must_return(v) || stress_now(&v->engine->stress, STRESS_EXIT, 8))
+        return NULL;
+    v->mode = mode_of(v);
+    if ((v->mode & MODE_STEP) || !code_room(v))
+        return NULL;
+    v->rflags &= ~(u64)FLAG_RF; /* no breakpoint is near */
+    follow_code_segment(v);
+    const u8 *code = ibtc_find(v, v->mode, v->rip);
+    if (code)
+        return code;
+    struct tlb_target t;
+    const u8 *host = tlb_fetch(v, code_address(v, v->rip), &t);
+    struct block *b = host ? find_block(v, host) : NULL;
+    return b ? enter_block(v, b) : NULL;
+}
+
+/* thunk_link: the same for a direct jump, which is patched when its target can be entered without a look. */
+const u8 *engine_link(struct vcpu *v, struct link *l)
+{
+    v->rip = l->target;
+    const u8 *code = engine_next(v);
+    if (!code || !l->from->valid || l->to || v->mode != l->from->mode)
+        return code;
+    struct block *b = cache_by_host_pc(v->engine, code);
+    if (b->valid && !b->host2 && b->page[0] == l->from->page[0])
+        link_connect(v->engine, l, b);
+    return code;
+}
+
+/* ---- sensitive instructions ---- */
+
+static void run_handler(struct vcpu *v, const struct site *s)
+{
+    u64 next = s->in.rip + s->in.length;
+    v->rip = s->in.rip;
+    v->next_rip = s->in.bits == 64 ? next : s->in.bits == 32 ? (u32)next : (u16)next;
+    s->handler(v, &s->in);
+    v->rip = v->next_rip;
+    guest_commit(v);
+}
+
+/* thunk_helper: the block goes on behind the instruction. */
+void engine_helper(struct vcpu *v, const struct site *s)
+{
+    run_handler(v, s);
+    if (v->mmio_writes || v->code_changed || v->debug.trap)
+        vcpu_unwind(v);
+}
+
+/* thunk_helper_end */
+const u8 *engine_helper_end(struct vcpu *v, const struct site *s)
+{
+    run_handler(v, s);
+    return v->mode & MODE_STEP ? NULL : engine_next(v);
+}
+
+/* ---- making ---- */
+
+static u8 *fetch_or_fault(struct vcpu *v, gva a)
+{
+    struct tlb_target t;
+    if (in_64bit(v) ? !is_canonical(a) : !code_room(v))
+        raise_exception_code(v, EXC_GP, 0);
+    u8 *host = tlb_fetch(v, a, &t);
+    if (host)
+        return host;
+    if (t.status == TLB_FAULT)
+        raise_page_fault(v, a, t.error_code);
+    vcpu_exit_internal_error(v, KVM_INTERNAL_ERROR_EMULATION, NULL); /* code outside RAM */
+}
+
+/* The first instruction may run into the next page, which then has to be fetched too, or over CS's limit. */
+static void fetch_rest(struct vcpu *v, const u8 *host)
+{
+    struct tinsn i;
+    u8 bytes[15];
+    size_t n = 4096 - ((uintptr_t)host & 4095), room = code_room(v);
+    if (min(n, room) >= sizeof(bytes) || decode(&i, host, min(n, room), v->rip, v->mode) == DECODE_OK)
+        return;
+    if (room <= n)
+        raise_exception_code(v, EXC_GP, 0);
+    gva next = ALIGN_DOWN(code_address(v, v->rip), 4096) + 4096;
+    const u8 *host2 = fetch_or_fault(v, in_64bit(v) ? next : (u32)next);
+    memcpy(bytes, host, n);
+    memcpy(bytes + n, host2, sizeof(bytes) - n);
+    if (decode(&i, bytes, min(room, sizeof(bytes)), v->rip, v->mode) != DECODE_OK)
+        raise_exception_code(v, EXC_GP, 0);
+}
+
+static struct block *make_block(struct vcpu *v, u8 *host)
+{
+    fpu_put(v);
+    fetch_rest(v, host);
+    return translate(v, host);
+}
+
+/* ---- faults in translated code ---- */
+
+static void restore_state(struct vcpu *v)
+{
+    const u8 *pc = (const u8 *)v->exit_host_pc;
+    struct block *b = cache_by_host_pc(v->engine, pc);
+    ASSERT(b);
+    const struct pc_map *m = block_map(b, pc, v->engine);
+    v->rip = b->pc + m->guest_offset;
+    if ((b->mode & MODE_BITS) != MODE_64)
+        v->rip = (u32)v->rip;
+    if (m->borrowed != GPR_NONE)
+        v->gpr[m->borrowed] = v->spill[SPILL_BORROWED];
+    if (m->flags == FLAGS_IN_CC)
+        v->cc = v->priv->fault.cc_before;
+    if (m->flags == FLAGS_LOST)
+        v->cc = producer_flags(&b->producers[m->producer], v->gpr);
+}
+
+/* The host CPU found in the guest's own instruction what the guest's CPU would have found. */
+static void take_host_fault(struct vcpu *v)
+{
+    restore_state(v);
+    if (v->priv->fault.poll)
+        return;
+    guest_commit(v);
+    switch (v->priv->fault.trap) {
+    case EXC_DE:
+    case EXC_MF:
+    case EXC_UD: raise_exception(v, (u8)v->priv->fault.trap);
+    case EXC_XM: raise_exception(v, v->cr4 & CR4_OSXMMEXCPT ? EXC_XM : EXC_UD); /* SDM 3A 2.5 */
+    case EXC_GP:
+    case EXC_AC: raise_exception_code(v, (u8)v->priv->fault.trap, 0);
+    default: v->efault = true; vcpu_unwind(v);
+    }
+}
+
+/* ---- debugging ---- */
+
+void engine_debug_changed(struct vcpu *v)
+{
+    v->debug.changed = false;
+    ibtc_flush_all(v); /* what is entered through it is not looked at */
+    for (unsigned n = 0; v->debug.write >> n; n++)
+        if (v->debug.write >> n & 1)
+            tlb_drop_page(v, debug_address(v, n));
+}
+
+/* Raises the fault of an instruction breakpoint, which comes before all others of the instruction. RF, and
+ * MOV to SS just before, let it pass (SDM 3B 17.3.1.1, 6.8.3); and so does an instruction begun already. */
+static void begin_instruction(struct vcpu *v)
+{
+    bool passes = (v->rflags & FLAG_RF) || v->interrupt_shadow == KVM_X86_SHADOW_INT_MOV_SS || v->mmio_reads;
+    u64 hit = v->debug.code && !passes ? debug_match_code(v, code_address(v, v->rip)) : 0;
+    if (hit)
+        raise_debug(v, hit);
+    v->rflags &= ~(u64)FLAG_RF;
+    v->interrupt_shadow = 0; /* it covers the instruction that now runs */
+    v->debug.single_step = debug_stepping(v);
+}
+
+/* MOV to SS is not followed by a single step, and data breakpoints wait until after the next instruction. */
+void engine_step_done(struct vcpu *v)
+{
+    if (v->debug.single_step && v->interrupt_shadow != KVM_X86_SHADOW_INT_MOV_SS)
+        v->debug.trap |= DR6_BS;
+}
+
+void engine_execute(struct vcpu *v)
+{
+    v->code_changed = false;
+    if (stress_now(&v->engine->stress, STRESS_TLB | STRESS_SLOW, 64))
+        tlb_flush_all(v);
+    v->mode = mode_of(v);
+    v->debug.step_once = false;
+    begin_instruction(v);
+    follow_code_segment(v);
+    u8 *host = fetch_or_fault(v, code_address(v, v->rip));
+    struct block *b = find_block(v, host);
+    if (!b)
+        b = make_block(v, host);
+    const u8 *code = enter_block(v, b);
+    fpu_get(v);
+    if (engine_enter(v, code) == EXIT_FAULT)
+        take_host_fault(v);
+    else if (v->mode & MODE_STEP)
+        engine_step_done(v);
+}

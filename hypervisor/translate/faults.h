@@ -1,0 +1,9 @@
+/* faults.h - host signals that translated code causes */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef TRANSLATE_FAULTS_H
+#define TRANSLATE_FAULTS_H
+
+/* Installs the handlers, once for the process. 0 or -errno. */
+int faults_install(void);
+
+#endif

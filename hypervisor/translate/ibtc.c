@@ -1,0 +1,63 @@
+/* ibtc.c - the indirect-branch target cache */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "hypervisor/translate/ibtc.h"
+#include "hypervisor/translate/vcpu_engine.h"
+
+/* An empty slot holds a value that matches no pc which has its index. */
+static u64 empty(unsigned index)
+{
+    return index ? 0 : 1;
+}
+
+void ibtc_init(struct vcpu *v)
+{
+    for (unsigned c = 0; c < ARRAY_SIZE(v->ibtc); c++)
+        v->ibtc[c].npc[0] = empty(0);
+}
+
+const u8 *ibtc_find(const struct vcpu *v, u32 mode, u64 pc)
+{
+    enum mode_class c = mode_class(mode);
+    unsigned i = pc & (TLB_ENTRIES - 1);
+    if (v->priv->ibtc[c].mode != mode || v->ibtc[c].npc[i] + pc != 0)
+        return NULL;
+    return (const u8 *)v->ibtc[c].code[i];
+}
+
+void ibtc_insert(struct vcpu *v, u32 mode, u64 pc, const u8 *code)
+{
+    enum mode_class c = mode_class(mode);
+    unsigned i = pc & (TLB_ENTRIES - 1);
+    if (v->priv->ibtc[c].mode != mode) {
+        ibtc_flush(v, c);
+        v->priv->ibtc[c].mode = mode;
+    }
+    if (v->ibtc[c].npc[i] == empty(i))
+        v->priv->ibtc[c].index[v->priv->ibtc[c].count++] = (u16)i;
+    v->ibtc[c].npc[i] = -pc;
+    v->ibtc[c].code[i] = (uintptr_t)code;
+}
+
+void ibtc_forget(struct vcpu *v, u64 pc, const u8 *code)
+{
+    unsigned i = pc & (TLB_ENTRIES - 1);
+    for (unsigned c = 0; c < ARRAY_SIZE(v->ibtc); c++)
+        if (v->ibtc[c].npc[i] + pc == 0 && v->ibtc[c].code[i] == (uintptr_t)code)
+            v->ibtc[c].npc[i] =
+                i == 0xfffe ? 1 : 2; /* matches no pc of this index, and is not empty: logged once */
+}
+
+void ibtc_flush(struct vcpu *v, enum mode_class c)
+{
+    for (u32 n = 0; n < v->priv->ibtc[c].count; n++) {
+        unsigned i = v->priv->ibtc[c].index[n];
+        v->ibtc[c].npc[i] = empty(i);
+    }
+    v->priv->ibtc[c].count = 0;
+}
+
+void ibtc_flush_all(struct vcpu *v)
+{
+    for (unsigned c = 0; c < ARRAY_SIZE(v->ibtc); c++)
+        ibtc_flush(v, (enum mode_class)c);
+}

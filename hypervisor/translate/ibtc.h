@@ -1,0 +1,20 @@
+/* ibtc.h - the indirect-branch target cache of a vcpu: guest pc to host code, probed by translated code */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One table for each class of modes (mode.h), so that a kernel entry does not evict user code. A table
+ * belongs to one exact mode; when another mode of the class runs, it is emptied. Entries hold while the
+ * mapping through which they were found holds: tlb.c flushes them together with the mappings.
+ */
+#ifndef TRANSLATE_IBTC_H
+#define TRANSLATE_IBTC_H
+
+#include "hypervisor/translate/mode.h"
+
+const u8 *ibtc_find(const struct vcpu *v, u32 mode, u64 pc);
+void ibtc_insert(struct vcpu *v, u32 mode, u64 pc, const u8 *code);
+void ibtc_forget(struct vcpu *v, u64 pc, const u8 *code);
+void ibtc_flush(struct vcpu *v, enum mode_class class);
+void ibtc_flush_all(struct vcpu *v);
+void ibtc_init(struct vcpu *v);
+
+#endif

@@ -1,0 +1,269 @@
+/* tlb.c - filling and flushing the software TLB (SDM 3A 4.10) */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <string.h>
+
+#include "hypervisor/cpu/debug.h"
+#include "hypervisor/translate/cache.h"
+#include "hypervisor/translate/dump.h"
+#include "hypervisor/translate/ibtc.h"
+#include "hypervisor/translate/tlb.h"
+#include "hypervisor/translate/vcpu_engine.h"
+
+enum { ATTR_LOGGED = 1, ATTR_GLOBAL = 2, ATTR_LARGE = 4, ATTR_HUGE = 8 }; /* LARGE: 2 or 4 MiB, HUGE: 1 GiB */
+
+static u64 empty_tag(unsigned index)
+{
+    return index ? 0 : (u64)-0x1000;
+}
+
+static void set_bit(u64 *set, u64 n, unsigned bits)
+{
+    n &= bits - 1;
+    set[n / 64] |= BIT(n % 64);
+}
+
+static bool test_bit(const u64 *set, u64 n, unsigned bits)
+{
+    n &= bits - 1;
+    return set[n / 64] >> (n % 64) & 1;
+}
+
+void tlb_init(struct vcpu *v)
+{
+    for (unsigned c = 0; c < TLB_CONTEXTS; c++)
+        v->tlb[c].ntag_read[0] = v->tlb[c].ntag_write[0] = empty_tag(0);
+    for (unsigned i = 0; i < FETCH_ENTRIES; i++)
+        v->priv->fetch[i].tag = ~0ull;
+}
+
+enum tlb_context tlb_context_of(const struct vcpu *v, enum access_as as)
+{
+    bool smap = v->cr4 & CR4_SMAP;
+    if (as == AS_USER || (as == AS_CPL && v->cpl == 3))
+        return TLB_USER;
+    if (as == AS_SYSTEM)
+        return smap ? TLB_KERNEL : TLB_KERNEL_AC;
+    return smap && !(v->rflags & FLAG_AC) ? TLB_KERNEL : TLB_KERNEL_AC;
+}
+
+static void tlb_drop(struct vcpu *v, unsigned c, unsigned i)
+{
+    v->tlb[c].ntag_read[i] = v->tlb[c].ntag_write[i] = empty_tag(i);
+}
+
+static u8 attributes_of(const struct translation *t)
+{
+    u8 a = ATTR_LOGGED;
+    if (t->global)
+        a |= ATTR_GLOBAL;
+    if (t->page_shift == 30)
+        a |= ATTR_HUGE;
+    else if (t->page_shift > 12)
+        a |= ATTR_LARGE;
+    return a;
+}
+
+static void tlb_insert(struct vcpu *v, gva a, u8 *page, bool writable, enum tlb_context c,
+                       const struct translation *t)
+{
+    unsigned i = tlb_index(a);
+    struct tlb_log *log = &v->priv->log[c];
+    gva page_address = ALIGN_DOWN(a, 4096);
+    if (unlikely(v->debug.write) && debug_watches(v, a, 1))
+        return;
+    if (!(log->attributes[i] & ATTR_LOGGED))
+        log->index[log->count++] = (u16)i;
+    log->attributes[i] = attributes_of(t);
+    if (t->page_shift > 12)
+        set_bit(v->priv->large, a >> 21, LARGE_BITS);
+    v->tlb[c].ntag_read[i] = -page_address;
+    v->tlb[c].ntag_write[i] = writable ? -page_address : empty_tag(i);
+    v->tlb[c].host[i] = (uintptr_t)page;
+}
+
+static bool slot_allows_writes(struct vcpu *v, gpa a, bool write)
+{
+    struct memslot *s = memory_find(v->vm, a);
+    if (s->flags & KVM_MEM_READONLY)
+        return false;
+    if (!s->dirty)
+        return true;
+    if (write)
+        memory_mark_dirty(s, a);
+    return write;
+}
+
+void tlb_translate(struct vcpu *v, gva a, bool write, enum tlb_context context, struct tlb_target *out)
+{
+    struct translation t;
+    bool user = context == TLB_USER, smap = context == TLB_KERNEL;
+    v->stat_tlb_misses++;
+    if (!page_walk(v, a, write ? ACCESS_WRITE : ACCESS_READ, user, smap, &t, &out->error_code)) {
+        out->status = TLB_FAULT;
+        return;
+    }
+    out->gpa = t.gpa;
+    u8 *page = phys_page(v->vm, t.gpa, NULL);
+    bool may_write = page && slot_allows_writes(v, t.gpa, write);
+    if (!page || (write && !may_write)) {
+        out->status = TLB_DEVICE;
+        return;
+    }
+    out->status = TLB_RAM;
+    out->host = page + (t.gpa & 4095);
+    out->code = cache_page(v->engine, page) && cache_page(v->engine, page)->blocks;
+    if (!(v->engine->stress.modes & STRESS_SLOW) || stress_now(&v->engine->stress, STRESS_SLOW, 256))
+        tlb_insert(v, a, page, may_write && t.writable && !out->code, context, &t);
+    DUMP(v, DUMP_TLB, "tlb %c %016llx -> gpa %09llx%s%s\n", write ? 'w' : 'r', (unsigned long long)a,
+         (unsigned long long)t.gpa, t.writable ? " writable" : "", out->code ? " code" : "");
+}
+
+static void fetch_fill(struct vcpu *v, struct fetch_entry *f, u64 tag, u8 *page, const struct translation *t)
+{
+    *f = (struct fetch_entry){.tag = tag, .host = page, .global = t->global};
+    if (!t->global && v->cpl != 3)
+        v->priv->nonglobal_code = true;
+}
+
+u8 *tlb_fetch(struct vcpu *v, gva pc, struct tlb_target *out)
+{
+    bool user = v->cpl == 3;
+    u64 tag = ALIGN_DOWN(pc, 4096) | user;
+    struct fetch_entry *f = &v->priv->fetch[(pc >> 12 ^ pc >> 22) & (FETCH_ENTRIES - 1)];
+    set_bit(v->priv->fetched, pc >> 12, FETCHED_BITS);
+    if (likely(f->tag == tag))
+        return f->host + (pc & 4095);
+    struct translation t;
+    if (!page_walk(v, pc, ACCESS_FETCH, user, false, &t, &out->error_code)) {
+        out->status = TLB_FAULT;
+        return NULL;
+    }
+    u8 *page = phys_page(v->vm, t.gpa, NULL);
+    if (!page) {
+        out->status = TLB_DEVICE;
+        out->gpa = t.gpa;
+        return NULL;
+    }
+    if (t.page_shift > 12)
+        set_bit(v->priv->large, pc >> 21, LARGE_BITS);
+    fetch_fill(v, f, tag, page, &t);
+    return f->host + (pc & 4095);
+}
+
+static void branch_caches_flush(struct vcpu *v)
+{
+    ibtc_flush_all(v);
+    memset(v->priv->fetched, 0, sizeof(v->priv->fetched));
+    v->priv->nonglobal_code = false;
+}
+
+static void fetch_flush(struct vcpu *v, bool global_too)
+{
+    for (unsigned i = 0; i < FETCH_ENTRIES; i++)
+        if (global_too || !v->priv->fetch[i].global)
+            v->priv->fetch[i].tag = ~0ull;
+}
+
+static void log_flush(struct vcpu *v, unsigned c, bool global_too)
+{
+    struct tlb_log *log = &v->priv->log[c];
+    u32 kept = 0;
+    for (u32 n = 0; n < log->count; n++) {
+        u16 i = log->index[n];
+        if (!global_too && (log->attributes[i] & ATTR_GLOBAL)) {
+            log->index[kept++] = i;
+            continue;
+        }
+        log->attributes[i] = 0;
+        tlb_drop(v, c, i);
+    }
+    log->count = kept;
+}
+
+void tlb_flush_all(struct vcpu *v)
+{
+    for (unsigned c = 0; c < TLB_CONTEXTS; c++)
+        log_flush(v, c, true);
+    memset(v->priv->large, 0, sizeof(v->priv->large));
+    fetch_flush(v, true);
+    branch_caches_flush(v);
+    DUMP(v, DUMP_TLB, "tlb flush all\n");
+}
+
+void tlb_flush_nonglobal(struct vcpu *v)
+{
+    if (!(v->cr4 & CR4_PGE)) {
+        tlb_flush_all(v);
+        return;
+    }
+    for (unsigned c = 0; c < TLB_CONTEXTS; c++)
+        log_flush(v, c, false);
+    fetch_flush(v, false);
+    if (v->priv->nonglobal_code) {
+        branch_caches_flush(v);
+    } else {
+        ibtc_flush(v, CLASS_USER);
+        ibtc_flush(v, CLASS_OTHER);
+    }
+    DUMP(v, DUMP_TLB, "tlb flush non-global, cr3 %09llx\n", (unsigned long long)v->cr3);
+}
+
+/* Entries made from one large page go together. */
+static void large_flush(struct vcpu *v, gva a)
+{
+    for (unsigned c = 0; c < TLB_CONTEXTS; c++) {
+        struct tlb_log *log = &v->priv->log[c];
+        for (u32 n = 0; n < log->count; n++) {
+            u16 i = log->index[n];
+            unsigned shift = log->attributes[i] & ATTR_HUGE ? 30 : 22;
+            bool same = (a ^ -v->tlb[c].ntag_read[i]) >> shift == 0;
+            if ((log->attributes[i] & (ATTR_LARGE | ATTR_HUGE)) && same)
+                tlb_drop(v, c, i);
+        }
+    }
+    fetch_flush(v, true);
+    branch_caches_flush(v);
+}
+
+void tlb_drop_page(struct vcpu *v, gva a)
+{
+    unsigned i = tlb_index(a);
+    u64 ntag = -ALIGN_DOWN(a, 4096);
+    for (unsigned c = 0; c < TLB_CONTEXTS; c++)
+        if (v->tlb[c].ntag_read[i] == ntag)
+            tlb_drop(v, c, i);
+}
+
+void tlb_flush_page(struct vcpu *v, gva a)
+{
+    tlb_drop_page(v, a);
+    for (unsigned u = 0; u < 2; u++) {
+        struct fetch_entry *f = &v->priv->fetch[(a >> 12 ^ a >> 22) & (FETCH_ENTRIES - 1)];
+        if (f->tag == (ALIGN_DOWN(a, 4096) | u))
+            f->tag = ~0ull;
+    }
+    if (test_bit(v->priv->large, a >> 21, LARGE_BITS))
+        large_flush(v, a);
+    else if (test_bit(v->priv->fetched, a >> 12, FETCHED_BITS))
+        branch_caches_flush(v);
+    DUMP(v, DUMP_TLB, "tlb flush page %016llx\n", (unsigned long long)a);
+}
+
+static void vcpu_protect(struct vcpu *v, const u8 *host_page)
+{
+    for (unsigned c = 0; c < TLB_CONTEXTS; c++) {
+        struct tlb_log *log = &v->priv->log[c];
+        for (u32 n = 0; n < log->count; n++) {
+            u16 i = log->index[n];
+            if (v->tlb[c].host[i] == (uintptr_t)host_page)
+                v->tlb[c].ntag_write[i] = empty_tag(i);
+        }
+    }
+}
+
+void tlb_protect(struct vm *vm, const u8 *host_page)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        if (vm->vcpu[i])
+            vcpu_protect(vm->vcpu[i], host_page);
+}

@@ -1,0 +1,304 @@
+/* translate.c - from guest code to a block: decode, flag liveness, emit */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <Zydis/Mnemonic.h>
+
+#include "hypervisor/cpu/xsave.h"
+#include "hypervisor/cpu/handlers.h"
+#include "hypervisor/translate/dump.h"
+#include "hypervisor/translate/tlb.h"
+#include "hypervisor/translate/translate.h"
+
+/* ---- the pc map ---- */
+
+void map_here(struct translator *t, const struct tinsn *i, u8 borrowed)
+{
+    u32 offset = (u32)(t->e.p - t->block->code);
+    if (t->map_count && t->map[t->map_count - 1].host_offset == offset)
+        t->map_count--;
+    if (t->map_count == MAX_MAP) {
+        t->e.overflow = true;
+        return;
+    }
+    t->map[t->map_count++] = (struct pc_map){
+        .host_offset = offset,
+        .guest_offset = (u16)(i->in.rip - t->block->pc),
+        .length = i->in.length,
+        .borrowed = borrowed,
+        .flags = (u8)t->flags,
+        .producer = t->producer,
+    };
+}
+
+/* ---- instructions ---- */
+
+/* Here with EM or TS set. FWAIT does not care for EM, and for TS only with MP (SDM 3A table 2-2). */
+static void insn_x87_unavailable(struct vcpu *v, const struct insn *in)
+{
+    if (in->mnemonic != ZYDIS_MNEMONIC_FWAIT || ((v->cr0 & CR0_MP) && (v->cr0 & CR0_TS)))
+        raise_exception(v, EXC_NM);
+    if (fpu_error_pending())
+        raise_exception(v, EXC_MF);
+}
+
+/* MMX and SSE: EM makes them undefined, TS unavailable (SDM 3A table 2-2, 13.1). */
+static void insn_sse_unavailable(struct vcpu *v, const struct insn *in)
+{
+    (void)in;
+    raise_exception(v, v->cr0 & CR0_EM ? EXC_UD : EXC_NM);
+}
+
+static void insn_sse_disabled(struct vcpu *v, const struct insn *in)
+{
+    (void)in;
+    raise_exception(v, v->cr0 & CR0_EM || !(v->cr4 & CR4_OSFXSR) ? EXC_UD : EXC_NM);
+}
+
+static void insn_avx_disabled(struct vcpu *v, const struct insn *in)
+{
+    (void)in;
+    bool enabled = (v->cr4 & CR4_OSXSAVE) && (v->xcr0 & 6) == 6 && (v->cr0 & CR0_PE);
+    raise_exception(v, enabled ? EXC_NM : EXC_UD);
+}
+
+static void insn_avx512_disabled(struct vcpu *v, const struct insn *in)
+{
+    (void)in;
+    raise_exception(v, avx512_enabled(v) && (v->cr0 & CR0_PE) ? EXC_NM : EXC_UD);
+}
+
+static void make_handler(struct tinsn *i, sensitive_fn *handler)
+{
+    i->kind = KIND_SENSITIVE;
+    i->handler = handler;
+    i->sensitive_flags = SENSITIVE_ENDS;
+}
+
+/* The vector unit that the instruction needs may be off in this mode. */
+static void require_unit(const struct translator *t, struct tinsn *i)
+{
+    static const struct {
+        u32 mode;
+        sensitive_fn *absent;
+    } units[] = {
+        [UNIT_X87] = {MODE_X87, insn_x87_unavailable},       [UNIT_MMX] = {MODE_X87, insn_sse_unavailable},
+        [UNIT_SSE] = {MODE_SSE, insn_sse_disabled},          [UNIT_AVX] = {MODE_AVX, insn_avx_disabled},
+        [UNIT_AVX512] = {MODE_AVX512, insn_avx512_disabled},
+    };
+    if (i->unit != UNIT_NONE && i->kind != KIND_SENSITIVE && !(t->mode & units[i->unit].mode))
+        make_handler(i, units[i->unit].absent);
+}
+
+static bool is_near_branch(const struct tinsn *i)
+{
+    return i->kind >= KIND_JMP && i->kind <= KIND_CALL_INDIRECT;
+}
+
+static void adjust(const struct translator *t, struct tinsn *i)
+{
+    require_unit(t, i);
+    if (i->kind == KIND_SENSITIVE)
+        i->flags_read = FLAGS_ARITH; /* the handler sees them, and an exception shows them */
+}
+
+static bool ends_block(const struct translator *t, const struct tinsn *i)
+{
+    if ((t->mode & MODE_STEP) || (t->engine->stress.modes & STRESS_BLOCK))
+        return true;
+    return is_near_branch(i) || (i->kind == KIND_SENSITIVE && (i->sensitive_flags & SENSITIVE_ENDS));
+}
+
+static void emit_copy_insn(struct translator *t, const struct tinsn *i)
+{
+    emit_renamed(t, i);
+}
+
+static void emit_skip_insn(struct translator *t, const struct tinsn *i)
+{
+    (void)t;
+    (void)i;
+}
+
+static void emit_wrap_insn(struct translator *t, const struct tinsn *i)
+{
+    unsigned size = operand_size(i);
+    flags_make_room(t, i);
+    emit_address(t, i, size, i->access & OPERAND_WRITE, 0);
+    emit_access(t, i, size, i->access, emit_renamed);
+}
+
+/* The offset alone: no segment, no access. */
+static void emit_lea_insn(struct translator *t, const struct tinsn *i)
+{
+    struct tinsn address = *i;
+    address.in.mem.seg = SEG_DS;
+    emit_offset(t, &address, 0);
+    u8 to = is_evicted(i->reg.gpr) ? H_SCRATCH : host_reg(i->reg.gpr);
+    if (i->in.opsize == 2) {
+        if (is_evicted(i->reg.gpr))
+            emit_load(&t->e, H_SCRATCH, slot(i->reg.gpr));
+        emit8(&t->e, 0x66);
+    }
+    emit_op_reg(&t->e, 0x8b, i->in.opsize == 8, to, H_ADDRESS);
+    if (is_evicted(i->reg.gpr))
+        emit_store(&t->e, slot(i->reg.gpr), to);
+}
+
+static void emit_sensitive_insn(struct translator *t, const struct tinsn *i)
+{
+    struct site *s = cache_alloc(t->engine, sizeof(*s));
+    if (!s) {
+        t->e.overflow = true;
+        return;
+    }
+    *s = (struct site){.handler = i->handler, .in = i->in};
+    flags_to_host(t);
+    emit_immediate(&t->e, H_ADDRESS, (uintptr_t)s);
+    if (ends_block(t, i))
+        emit_jmp_mem(&t->e, thunk(THUNK_HELPER_END));
+    else
+        emit_call_mem(&t->e, thunk(THUNK_HELPER));
+}
+
+typedef void emit_fn(struct translator *t, const struct tinsn *i);
+
+static emit_fn *const emitters[KIND_COUNT] = {
+    [KIND_COPY] = emit_copy_insn,
+    [KIND_WRAP] = emit_wrap_insn,
+    [KIND_SKIP] = emit_skip_insn,
+    [KIND_LEA] = emit_lea_insn,
+    [KIND_PUSH] = emit_push_insn,
+    [KIND_POP] = emit_pop_insn,
+    [KIND_LEAVE] = emit_leave_insn,
+    [KIND_JMP] = emit_jmp_insn,
+    [KIND_JCC] = emit_jcc_insn,
+    [KIND_LOOP] = emit_loop_insn,
+    [KIND_CALL] = emit_call_insn,
+    [KIND_RET] = emit_ret_insn,
+    [KIND_JMP_INDIRECT] = emit_jmp_indirect_insn,
+    [KIND_CALL_INDIRECT] = emit_call_indirect_insn,
+    [KIND_SENSITIVE] = emit_sensitive_insn,
+};
+
+/* ---- the block ---- */
+
+/* Decodes from the block's start to a control transfer, the page's end or MAX_INSNS. An instruction that
+ * straddles two pages stands alone in its block; bytes then holds its two parts. */
+static void decode_page(struct translator *t, const u8 *bytes, size_t n)
+{
+    u64 rip = t->block->pc;
+    size_t done = 0;
+    while (t->count < MAX_INSNS && done < n) {
+        struct tinsn *i = &t->insn[t->count];
+        if (decode(i, bytes + done, n - done, rip + done, t->mode) != DECODE_OK)
+            break;
+        adjust(t, i);
+        t->count++;
+        done += i->in.length;
+        if (ends_block(t, i))
+            break;
+    }
+    t->block->length = (u16)done;
+}
+
+/* The first instruction runs on into the next page: its bytes from both. Faults as a fetch there would. */
+static void decode_straddling(struct translator *t, const u8 *host, size_t n)
+{
+    u8 bytes[15];
+    gva next = t->page + 4096;
+    struct tlb_target target;
+    u8 *host2 = tlb_fetch(t->v, is_64(t) ? next : (u32)next, &target);
+    ASSERT(host2); /* engine_fetch has fetched it */
+    memcpy(bytes, host, n);
+    memcpy(bytes + n, host2, sizeof(bytes) - n);
+    if (decode(t->insn, bytes, sizeof(bytes), t->block->pc, t->mode) != DECODE_OK)
+        return;
+    adjust(t, t->insn);
+    t->count = 1;
+    t->block->length = t->insn->in.length;
+    t->block->host2 = host2;
+}
+
+static void emit_block(struct translator *t)
+{
+    for (unsigned n = 0; n < t->count; n++) {
+        const struct tinsn *i = &t->insn[n];
+        map_here(t, i, GPR_NONE);
+        emitters[i->kind](t, i);
+    }
+    const struct tinsn *last = &t->insn[t->count - 1];
+    bool transfers = is_near_branch(last) || (last->kind == KIND_SENSITIVE && ends_block(t, last));
+    if (!transfers)
+        emit_goto(t, t->block->pc + t->block->length);
+    emit_cold(t);
+    emit_stubs(t);
+}
+
+static bool keep_metadata(struct translator *t, const u8 *host)
+{
+    struct block *b = t->block;
+    size_t map_size = t->map_count * sizeof(t->map[0]);
+    struct pc_map *map = cache_alloc(t->engine, map_size);
+    struct producer *producers = cache_alloc(t->engine, t->producer_count * sizeof(t->producers[0]));
+    b->source = cache_alloc(t->engine, b->length);
+    if (!map || !producers || !b->source)
+        return false;
+    memcpy(producers, t->producers, t->producer_count * sizeof(t->producers[0]));
+    b->producers = producers;
+    memcpy(map, t->map, map_size);
+    b->map = map;
+    b->map_count = t->map_count;
+    size_t first = min((size_t)b->length, (size_t)(4096 - ((uintptr_t)host & 4095)));
+    memcpy(b->source, host, first);
+    if (b->host2)
+        memcpy(b->source + first, b->host2, b->length - first);
+    return true;
+}
+
+static void translator_begin(struct translator *t, struct vcpu *v, u8 *host)
+{
+    struct engine *e = v->engine;
+    t->v = v;
+    t->engine = e;
+    t->mode = v->mode;
+    t->cs_base = is_64(t) ? 0 : v->seg[SEG_CS].base;
+    t->page = ALIGN_DOWN(v->rip + t->cs_base, 4096);
+    t->e = (struct emitter){.p = e->code_write + e->code_used, .end = e->code_write + CODE_SIZE};
+    t->e.delta = e->code_exec - e->code_write;
+    t->count = t->cold_count = t->map_count = t->link_count = t->producer_count = 0;
+    t->flags = FLAGS_IN_HOST;
+    t->block = cache_alloc(e, sizeof(*t->block));
+    t->links = cache_alloc(e, 4 * sizeof(*t->links));
+    *t->block =
+        (struct block){.pc = v->rip, .host = host, .mode = t->mode, .code = t->e.p, .links = t->links};
+}
+
+static void reserve_room(struct engine *e)
+{
+    bool room = CODE_SIZE - e->code_used > BLOCK_CODE_MAX && META_SIZE - e->meta_used > BLOCK_META_MAX &&
+                e->block_count < MAX_BLOCKS;
+    if (!room || stress_now(&e->stress, STRESS_CACHE, 30000))
+        cache_flush(e);
+}
+
+struct block *translate(struct vcpu *v, u8 *host)
+{
+    struct engine *e = v->engine;
+    struct translator *t = e->translator;
+    reserve_room(e);
+    translator_begin(t, v, host);
+    size_t n = 4096 - ((uintptr_t)host & 4095);
+    decode_page(t, host, min(n, code_room(v)));
+    if (!t->count)
+        decode_straddling(t, host, n);
+    flags_plan(t);
+    emit_block(t);
+    ASSERT(!t->e.overflow && keep_metadata(t, host)); /* BLOCK_CODE_MAX and BLOCK_META_MAX bound a block */
+    t->block->code_size = (u32)(t->e.p - t->block->code);
+    t->block->link_count = (u8)t->link_count;
+    e->code_used = ALIGN_UP(t->e.p - e->code_write, 16);
+    cache_insert(e, t->block, t->block->host2);
+    v->stat_translations++;
+    if (dump_mask & (DUMP_GUEST | DUMP_HOST))
+        dump_block(v, t->block, t->insn, t->count);
+    return t->block;
+}

@@ -1,0 +1,172 @@
+/* translate.h - the translator's state while it makes one block, shared by its passes */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef TRANSLATE_TRANSLATE_H
+#define TRANSLATE_TRANSLATE_H
+
+#include "hypervisor/translate/cache.h"
+#include "hypervisor/translate/decode.h"
+#include "hypervisor/translate/emit.h"
+#include "hypervisor/translate/mode.h"
+#include "hypervisor/translate/producer.h"
+#include "hypervisor/translate/thunks.h"
+
+enum {
+    MAX_INSNS = 64,
+    MAX_ACCESSES = 2 * MAX_INSNS,
+    MAX_MAP = 24 * MAX_INSNS,
+    BLOCK_CODE_MAX = 96 << 10,
+    BLOCK_META_MAX = 64 << 10
+};
+
+/* What access_miss and access_commit are told about an access (r12d at the thunks). */
+enum descriptor {
+    ACCESS_SIZE = 0xff,
+    ACCESS_STORES = BIT(8),
+    ACCESS_LOADS = BIT(9),
+    ACCESS_CONTEXT_SHIFT = 10,    /* enum tlb_context, 2 bits */
+    ACCESS_FLAGS_IN_CC = BIT(12), /* at the commit: the guest's flags are in vcpu.cc */
+    ACCESS_GOES_ON = BIT(13),     /* more of the instruction follows the commit */
+    ACCESS_SEGMENT_SHIFT = 16,    /* enum seg, 3 bits */
+    ACCESS_ALIGNED = BIT(20),     /* misaligned: #GP, before any fault of paging */
+    ACCESS_WAITS = BIT(21),       /* an x87 exception is pending: #MF, before all faults of the operand */
+    /* Of an operand with an opmask: */
+    ACCESS_MASKING_SHIFT = 14,  /* enum masking, 2 bits */
+    ACCESS_OPMASK_SHIFT = 22,   /* number of the register, 3 bits; 0: none */
+    ACCESS_BITS_SHIFT = 25,     /* log2 of struct tinsn's mask_bits, 3 bits */
+    ACCESS_ELEMENTS_SHIFT = 28, /* log2 of mask_elements, 3 bits */
+};
+
+struct translator;
+/* Emits the part of an instruction that uses the operand at [r14], a host address. */
+typedef void operand_fn(struct translator *t, const struct tinsn *insn);
+
+/* The out-of-line half of an access, emitted at the block's end. */
+struct cold {
+    const struct tinsn *insn;
+    operand_fn *use;
+    u32 descriptor;
+    u8 *miss;   /* rel32 of the ja */
+    u8 *resume; /* where the host address is in r14 */
+    u8 *after;  /* after use */
+    enum flags_place flags;
+    u8 producer;
+};
+
+struct translator {
+    struct vcpu *v;
+    struct engine *engine;
+    struct emitter e;
+    struct block *block;
+    u32 mode;
+    u64 page; /* linear address of the block's page */
+    u64 cs_base;
+    unsigned count;
+    struct tinsn insn[MAX_INSNS];
+    u16 live[MAX_INSNS + 1];  /* flags that are read later: before each instruction, and at the end */
+    u16 shown[MAX_INSNS + 1]; /* the same, counting what a fault would show */
+    enum flags_place flags;
+    struct producer producers[MAX_INSNS];
+    unsigned producer_count;
+    u8 producer;                    /* while the flags are lost */
+    const struct tinsn *last_flags; /* the last instruction that changed them */
+    u8 segment;                     /* of the address in r14 */
+    struct cold cold[MAX_ACCESSES];
+    unsigned cold_count;
+    struct pc_map map[MAX_MAP];
+    unsigned map_count;
+    struct link *links;
+    unsigned link_count;
+};
+
+/* translate.c: the translation of the code at v's rip in mode v->mode, whose first byte is at host. Where the
+ * first instruction runs into the next page, that page has been fetched (run.c). Called with the engine's
+ * lock and without live vector state. */
+struct block *translate(struct vcpu *v, u8 *host);
+/* Bytes from rip to CS's limit; at least 15 where there is none. */
+size_t code_room(const struct vcpu *v);
+
+/* Where the host code from here on belongs to insn. */
+void map_here(struct translator *t, const struct tinsn *insn, u8 borrowed);
+
+static inline struct host_mem slot(unsigned gpr)
+{
+    return at(H_VCPU, VCPU_GPR((int)gpr));
+}
+static inline struct host_mem spill(unsigned n)
+{
+    return at(H_VCPU, VCPU_SPILL((int)n));
+}
+static inline struct host_mem thunk(unsigned n)
+{
+    return at(H_VCPU, VCPU_THUNK((int)n));
+}
+
+/* Which spill slots are whose. */
+enum { SPILL_FLAGS = 0, SPILL_VALUE = 1, SPILL_BRANCH = 2, SPILL_BORROWED = 3 };
+
+/* Guest registers that live in struct vcpu (design point 1). */
+static inline bool is_evicted(u8 gpr)
+{
+    return gpr >= GPR_R12 && gpr <= GPR_R15;
+}
+/* The host register of one that does not. */
+static inline u8 host_reg(u8 gpr)
+{
+    return gpr == GPR_RSP ? H_GUEST_RSP : gpr;
+}
+
+/* flags.c */
+void flags_plan(struct translator *t);
+void flags_make_room(struct translator *t,
+                     const struct tinsn *insn); /* before code that overwrites the host's flags */
+void flags_to_host(struct translator *t);
+void flags_for(struct translator *t, const struct tinsn *insn); /* as insn needs them, just before it */
+void flags_after(struct translator *t, const struct tinsn *insn);
+
+/* operand.c. emit_offset: r14 = the effective address alone; rsp_adjust counts for a base of rsp. */
+void emit_offset(struct translator *t, const struct tinsn *insn, s32 rsp_adjust);
+/* r14 = linear address of the operand, then [r14] = its bytes. */
+void emit_address(struct translator *t, const struct tinsn *insn, unsigned size, bool write, s32 rsp_adjust);
+/* base: H_GUEST_RSP or H_RBP */
+void emit_stack_address(struct translator *t, u8 base, s32 offset, unsigned size, bool write);
+void emit_access(struct translator *t, const struct tinsn *insn, unsigned size, unsigned access,
+                 operand_fn *use);
+void emit_cold(struct translator *t);
+unsigned operand_size(const struct tinsn *insn);
+/* Host register that holds guest gpr, loading an evicted one into scratch. */
+u8 emit_read_gpr(struct translator *t, u8 gpr, u8 scratch);
+void emit_write_gpr(struct translator *t, u8 gpr, u8 from);
+
+/* reencode.c: the instruction itself, registers renamed; memory operand, if any, at [r14]. */
+void emit_renamed(struct translator *t, const struct tinsn *insn);
+
+/* branch.c, stack.c: instructions that the translator makes itself. */
+void emit_jmp_insn(struct translator *t, const struct tinsn *insn);
+void emit_jcc_insn(struct translator *t, const struct tinsn *insn);
+void emit_loop_insn(struct translator *t, const struct tinsn *insn);
+void emit_call_insn(struct translator *t, const struct tinsn *insn);
+void emit_ret_insn(struct translator *t, const struct tinsn *insn);
+void emit_jmp_indirect_insn(struct translator *t, const struct tinsn *insn);
+void emit_call_indirect_insn(struct translator *t, const struct tinsn *insn);
+/* The guest's stack pointer, in the stack's width, = base + offset. Uses r12. */
+void emit_set_rsp(struct translator *t, u8 base, s32 offset);
+void emit_push_insn(struct translator *t, const struct tinsn *insn);
+void emit_pop_insn(struct translator *t, const struct tinsn *insn);
+void emit_leave_insn(struct translator *t, const struct tinsn *insn);
+/* Ends the block: on at target. */
+void emit_goto(struct translator *t, u64 target);
+/* The stubs of the direct exits made so far. */
+void emit_stubs(struct translator *t);
+void emit_poll(struct translator *t, const struct tinsn *insn);
+
+static inline bool is_64(const struct translator *t)
+{
+    return (t->mode & MODE_BITS) == MODE_64;
+}
+/* lea of an address in the guest's width of stack and linear addresses. */
+static inline void emit_lea_guest(struct translator *t, u8 reg, struct host_mem m)
+{
+    emit_op_mem(&t->e, 0x8d, is_64(t), reg, m);
+}
+
+#endif

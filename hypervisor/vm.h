@@ -1,0 +1,55 @@
+/* vm.h - one virtual machine of the library: memory slots, vcpus, interrupt chips, clock */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HYPERVISOR_VM_H
+#define HYPERVISOR_VM_H
+
+#include "hypervisor/cpu/vcpu.h"
+
+enum { VM_MAX_VCPUS = 64, VM_MAX_SLOTS = 509 };
+
+struct memslot {
+    u32 id, flags; /* KVM_MEM_* */
+    gpa base;
+    u64 pages;
+    u8 *host;
+    u64 *dirty; /* bitmap when KVM_MEM_LOG_DIRTY_PAGES, else NULL */
+};
+
+/* Slots sorted by base. Changed only between vm_stop_vcpus and vm_resume_vcpus, so vcpus read it without a
+ * lock. */
+struct memory {
+    struct memslot slot[VM_MAX_SLOTS];
+    unsigned count;
+};
+
+struct irqchip; /* PIC, IOAPIC, PIT and GSI routing: irq/irq.h */
+struct timers;
+struct engine;
+
+struct vm {
+    int fd;
+    pthread_mutex_t lock; /* the VM's ioctls, one at a time; taken before any vcpu's lock */
+    struct memory memory;
+    struct vcpu *vcpu[VM_MAX_VCPUS];
+    unsigned vcpu_count;
+    struct irqchip *irqchip; /* NULL until KVM_CREATE_IRQCHIP (or split) */
+    struct timers *timers;   /* timer.h: one helper thread, started at KVM_CREATE_VM */
+    struct engine *engine;   /* translate/engine.h */
+    u64 tss_addr, identity_map_addr;
+    u32 boot_cpu_id;
+    s64 clock_offset;       /* kvmclock = host_now_ns() + clock_offset */
+    u32 tsc_khz;            /* of the host, and so of the guest */
+    _Atomic bool stopping;  /* vm_stop_vcpus in force */
+    _Atomic u64 generation; /* of guest memory as written by others than vcpus: see cache.h */
+    bool dead;              /* KVM_BUG: every ioctl is EIO */
+    /* Held for writing while memory changes, for reading by ioctls of vcpus that reach guest memory: these,
+     * unlike KVM_RUN, are not stopped by vm_stop_vcpus. After vm->lock and a vcpu's lock. */
+    pthread_rwlock_t slots_lock;
+};
+
+/* memory.c (api/): the slot that holds gpa, or NULL. */
+struct memslot *memory_find(struct vm *vm, gpa a);
+/* The guest writes to the page of a, in slot s: noted when the slot logs dirty pages. Any thread. */
+void memory_mark_dirty(struct memslot *s, gpa a);
+
+#endif

@@ -1,0 +1,34 @@
+/* lodge/kvm.h - liblodge-kvm: the KVM API (<linux/kvm.h>) served in user space */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef LODGE_KVM_H
+#define LODGE_KVM_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Like open("/dev/kvm", O_RDWR | O_CLOEXEC): a descriptor for the system ioctls, or -1 with errno. */
+int lodge_kvm_open(void);
+
+/* Like ioctl(2) on a KVM descriptor: requests, structs, results and errno as <linux/kvm.h> and the kernel's
+ * Documentation/virt/kvm/api.rst define them. fd: from lodge_kvm_open, or returned by KVM_CREATE_VM,
+ * KVM_CREATE_VCPU and so on. arg: a pointer or an integer, as the request says. A descriptor that is no KVM
+ * object is EBADF; an unknown request is ENOTTY on a VM and EINVAL elsewhere, as in the kernel. */
+int lodge_kvm_ioctl(int fd, unsigned long request, unsigned long arg);
+
+/* Like close(2) on a KVM descriptor; the object lives until its last descriptor is closed and, for a VM,
+ * until its vcpus are closed too. A vcpu's struct kvm_run is mapped with plain mmap(2) on its descriptor, at
+ * offset 0, with KVM_GET_VCPU_MMAP_SIZE bytes. */
+int lodge_kvm_close(int fd);
+
+/* Prints what the engine does. letters: any of those of lodge_kvm_dump_help. path: the file to write, or NULL
+ * for standard error. Applies to VMs created later. 0, or -1 with errno (EINVAL: an unknown letter). */
+int lodge_kvm_dump(const char *letters, const char *path);
+
+/* One line for each letter of lodge_kvm_dump, for a program's -d help. */
+const char *lodge_kvm_dump_help(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

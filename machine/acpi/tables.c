@@ -1,0 +1,317 @@
+/* tables.c - the board as ACPI describes it to the guest (ACPI 6.5 chapter 5) */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <string.h>
+
+#include "machine/acpi/aml.h"
+#include "machine/acpi/tables.h"
+#include "machine/pc.h"
+
+enum { HEADER_SIZE = 36, HEADER_LENGTH = 4, HEADER_CHECKSUM = 9 };
+enum { RSDP_SIZE = 36, RSDP_V1_SIZE = 20, FACS_SIZE = 64, FADT_SIZE = 276, TABLE_ALIGN = 64 };
+enum { SPACE_MEMORY = 0, SPACE_IO = 1 };
+
+/* FADT flags (table 5.10) and the PC's own (table 5.11). */
+enum {
+    FADT_WBINVD = 1 << 0,
+    FADT_PROC_C1 = 1 << 2,
+    FADT_PWR_BUTTON_ABSENT = 1 << 4,
+    FADT_SLP_BUTTON_ABSENT = 1 << 5,
+    FADT_FIX_RTC_ABSENT = 1 << 6,
+    FADT_RESET_REG_SUP = 1 << 10,
+};
+enum { BOOT_LEGACY_DEVICES = 1 << 0, BOOT_NO_VGA = 1 << 2, BOOT_NO_ASPM = 1 << 4 };
+
+enum { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_OVERRIDE = 2, MADT_LAPIC_NMI = 4 };
+enum { MADT_PCAT_COMPAT = 1, MADT_ENABLED = 1, MPS_ACTIVE_HIGH_LEVEL = 0x0d };
+
+/* A table starts at `begin` of the buffer; its length and checksum are filled in by table_end. */
+static size_t table_begin(struct aml *a, const char *signature, u8 revision)
+{
+    static const u8 zeros[TABLE_ALIGN];
+    aml_bytes(a, zeros, ALIGN_UP(a->len, TABLE_ALIGN) - a->len);
+    size_t begin = a->len;
+    aml_bytes(a, signature, 4);
+    aml_u32(a, 0); /* length */
+    aml_u8(a, revision);
+    aml_u8(a, 0); /* checksum */
+    aml_bytes(a, "LODGE ", 6);
+    aml_bytes(a, "LODGEPC ", 8);
+    aml_u32(a, 1);
+    aml_bytes(a, "LODG", 4);
+    aml_u32(a, 1);
+    return begin;
+}
+
+static u8 checksum(const u8 *data, size_t len)
+{
+    u8 sum = 0;
+    for (size_t i = 0; i < len; i++)
+        sum = (u8)(sum + data[i]);
+    return (u8)-sum;
+}
+
+/* Returns where the table is, as an offset from the buffer's start. */
+static size_t table_end(struct aml *a, size_t begin)
+{
+    u32 len = (u32)(a->len - begin);
+    if (a->overflow)
+        return 0;
+    memcpy(a->data + begin + HEADER_LENGTH, &len, sizeof(len));
+    a->data[begin + HEADER_CHECKSUM] = checksum(a->data + begin, len);
+    return begin;
+}
+
+static void add_com1(struct aml *a)
+{
+    size_t device = aml_begin_device(a, "COM1");
+    aml_name(a, "_HID");
+    aml_eisa_id(a, "PNP0501");
+    aml_name(a, "_UID");
+    aml_integer(a, 1);
+    aml_name(a, "_CRS");
+    size_t crs = aml_begin_resources(a);
+    aml_io(a, PC_PORT_COM1, 8);
+    aml_irq(a, PC_IRQ_COM1);
+    aml_end_resources(a, crs);
+    aml_end(a, device);
+}
+
+static void add_rtc(struct aml *a)
+{
+    size_t device = aml_begin_device(a, "RTC_");
+    aml_name(a, "_HID");
+    aml_eisa_id(a, "PNP0B00");
+    aml_name(a, "_CRS");
+    size_t crs = aml_begin_resources(a);
+    aml_io(a, PC_PORT_RTC, 2);
+    aml_irq(a, PC_IRQ_RTC);
+    aml_end_resources(a, crs);
+    aml_end(a, device);
+}
+
+/* Ranges that belong to the board: an operating system trusts the ECAM window only if it is reserved here. */
+static void add_board_resources(struct aml *a)
+{
+    size_t device = aml_begin_device(a, "MBRD");
+    aml_name(a, "_HID");
+    aml_eisa_id(a, "PNP0C02");
+    aml_name(a, "_UID");
+    aml_integer(a, 0);
+    aml_name(a, "_CRS");
+    size_t crs = aml_begin_resources(a);
+    aml_memory32_fixed(a, PC_ECAM, PC_ECAM_SIZE);
+    aml_io(a, PC_PORT_PM, PC_PM_SIZE);
+    aml_end_resources(a, crs);
+    aml_end(a, device);
+}
+
+static void add_pci_host(struct aml *a)
+{
+    size_t device = aml_begin_device(a, "PCI0");
+    aml_name(a, "_HID");
+    aml_eisa_id(a, "PNP0A08");
+    aml_name(a, "_CID");
+    aml_eisa_id(a, "PNP0A03");
+    aml_name(a, "_UID");
+    aml_integer(a, 0);
+    aml_name(a, "_CRS");
+    size_t crs = aml_begin_resources(a);
+    aml_bus_range(a, 0, 0xff);
+    aml_io(a, PC_PORT_PCI, 8);
+    aml_io_window(a, 0, PC_PORT_PCI - 1);
+    aml_io_window(a, PC_PORT_PCI + 8, 0xffff);
+    aml_memory_window(a, PC_PCI_MMIO, PC_ECAM - 1);
+    aml_memory_window(a, PC_ECAM + PC_ECAM_SIZE, PC_IOAPIC - 1);
+    aml_end_resources(a, crs);
+    aml_end(a, device);
+}
+
+static void add_cpus(struct aml *a, unsigned cpus)
+{
+    for (unsigned i = 0; i < cpus; i++) {
+        const char name[4] = {'C', 'P', "0123456789ABCDEF"[i / 16 % 16], "0123456789ABCDEF"[i % 16]};
+        size_t device = aml_begin_device(a, name);
+        aml_name(a, "_HID");
+        aml_string(a, "ACPI0007");
+        aml_name(a, "_UID");
+        aml_integer(a, i);
+        aml_end(a, device);
+    }
+}
+
+/* \_S5: what to write into SLP_TYP to power off (section 7.4.2.6). */
+static void add_s5(struct aml *a)
+{
+    aml_name(a, "_S5_");
+    size_t package = aml_begin_package(a, 4);
+    aml_integer(a, PC_SLP_TYP_S5);
+    aml_integer(a, PC_SLP_TYP_S5);
+    aml_integer(a, 0);
+    aml_integer(a, 0);
+    aml_end(a, package);
+}
+
+static size_t build_dsdt(struct aml *a, unsigned cpus)
+{
+    size_t table = table_begin(a, "DSDT", 2);
+    add_s5(a);
+    size_t scope = aml_begin_scope(a, "\\_SB_");
+    add_cpus(a, cpus);
+    add_pci_host(a);
+    add_board_resources(a);
+    add_com1(a);
+    add_rtc(a);
+    aml_end(a, scope);
+    return table_end(a, table);
+}
+
+/* Firmware ACPI Control Structure (section 5.2.10): no checksum, 64-byte aligned. */
+static size_t build_facs(struct aml *a)
+{
+    static const u8 zeros[TABLE_ALIGN];
+    aml_bytes(a, zeros, ALIGN_UP(a->len, TABLE_ALIGN) - a->len);
+    size_t begin = a->len;
+    aml_bytes(a, "FACS", 4);
+    aml_u32(a, FACS_SIZE);
+    aml_bytes(a, zeros, 24);
+    aml_u8(a, 2); /* version */
+    aml_bytes(a, zeros, FACS_SIZE - 33);
+    return begin;
+}
+
+/* Generic Address Structure (section 5.2.3.2). */
+struct gas {
+    u8 space, bits, offset, access;
+    u64 address;
+} __attribute__((packed));
+
+static struct gas io_register(u16 port, u8 bytes)
+{
+    u8 access = bytes == 1 ? 1 : bytes == 2 ? 2 : 3;
+    return (struct gas){SPACE_IO, (u8)(8 * bytes), 0, access, port};
+}
+
+/* The body of the FADT after the header, in the order of table 5.9. */
+struct fadt {
+    u32 firmware_ctrl, dsdt;
+    u8 reserved0, preferred_pm_profile;
+    u16 sci_int;
+    u32 smi_cmd;
+    u8 acpi_enable, acpi_disable, s4bios_req, pstate_cnt;
+    u32 pm1a_evt_blk, pm1b_evt_blk, pm1a_cnt_blk, pm1b_cnt_blk, pm2_cnt_blk, pm_tmr_blk, gpe0_blk, gpe1_blk;
+    u8 pm1_evt_len, pm1_cnt_len, pm2_cnt_len, pm_tmr_len, gpe0_blk_len, gpe1_blk_len, gpe1_base, cst_cnt;
+    u16 p_lvl2_lat, p_lvl3_lat, flush_size, flush_stride;
+    u8 duty_offset, duty_width, day_alrm, mon_alrm, century;
+    u16 iapc_boot_arch;
+    u8 reserved1;
+    u32 flags;
+    struct gas reset_reg;
+    u8 reset_value;
+    u16 arm_boot_arch;
+    u8 minor_version;
+    u64 x_firmware_ctrl, x_dsdt;
+    struct gas x_pm1a_evt_blk, x_pm1b_evt_blk, x_pm1a_cnt_blk, x_pm1b_cnt_blk, x_pm2_cnt_blk, x_pm_tmr_blk,
+        x_gpe0_blk, x_gpe1_blk, sleep_control_reg, sleep_status_reg;
+    u64 hypervisor_vendor;
+} __attribute__((packed));
+_Static_assert(HEADER_SIZE + sizeof(struct fadt) == FADT_SIZE, "the FADT of revision 6");
+
+/* No SMI command port: the board is in ACPI mode from the start, SCI_EN reads as 1 (section 4.8.2.5). */
+static size_t build_fadt(struct aml *a, u64 facs, u64 dsdt)
+{
+    const struct fadt f = {
+        .firmware_ctrl = (u32)facs,
+        .dsdt = (u32)dsdt,
+        .x_dsdt = dsdt,
+        .preferred_pm_profile = 4, /* enterprise server */
+        .sci_int = PC_IRQ_SCI,
+        .pm1a_evt_blk = PC_PORT_PM + PC_PM1_EVT,
+        .pm1a_cnt_blk = PC_PORT_PM + PC_PM1_CNT,
+        .pm_tmr_blk = PC_PORT_PM + PC_PM_TMR,
+        .pm1_evt_len = PC_PM1_EVT_SIZE,
+        .pm1_cnt_len = PC_PM1_CNT_SIZE,
+        .pm_tmr_len = PC_PM_TMR_SIZE,
+        .p_lvl2_lat = 0xfff, /* above 100 and 1000: no C2, no C3 */
+        .p_lvl3_lat = 0xfff,
+        .century = PC_CMOS_CENTURY,
+        .iapc_boot_arch = BOOT_LEGACY_DEVICES | BOOT_NO_VGA | BOOT_NO_ASPM, /* no keyboard to look for */
+        .flags = FADT_WBINVD | FADT_PROC_C1 | FADT_PWR_BUTTON_ABSENT | FADT_SLP_BUTTON_ABSENT |
+                 FADT_FIX_RTC_ABSENT | FADT_RESET_REG_SUP,
+        .reset_reg = io_register(PC_PORT_RESET, 1),
+        .reset_value = PC_RESET_VALUE,
+        .minor_version = 5,
+        .x_pm1a_evt_blk = io_register(PC_PORT_PM + PC_PM1_EVT, PC_PM1_EVT_SIZE),
+        .x_pm1a_cnt_blk = io_register(PC_PORT_PM + PC_PM1_CNT, PC_PM1_CNT_SIZE),
+        .x_pm_tmr_blk = io_register(PC_PORT_PM + PC_PM_TMR, PC_PM_TMR_SIZE),
+    };
+    size_t table = table_begin(a, "FACP", 6);
+    aml_bytes(a, &f, sizeof(f));
+    return table_end(a, table);
+}
+
+/* Multiple APIC Description Table (section 5.2.12). ISA interrupts arrive at the inputs of their own number.
+ */
+static size_t build_madt(struct aml *a, unsigned cpus)
+{
+    size_t table = table_begin(a, "APIC", 5);
+    aml_u32(a, PC_LAPIC);
+    aml_u32(a, MADT_PCAT_COMPAT);
+    for (unsigned i = 0; i < cpus; i++) {
+        aml_bytes(a, (const u8[]){MADT_LAPIC, 8, (u8)i, (u8)i}, 4);
+        aml_u32(a, MADT_ENABLED);
+    }
+    aml_bytes(a, (const u8[]){MADT_IOAPIC, 12, PC_IOAPIC_ID, 0}, 4);
+    aml_u32(a, PC_IOAPIC);
+    aml_u32(a, 0); /* its first global interrupt */
+    aml_bytes(a, (const u8[]){MADT_OVERRIDE, 10, 0, PC_IRQ_SCI}, 4);
+    aml_u32(a, PC_IRQ_SCI);
+    aml_u16(a, MPS_ACTIVE_HIGH_LEVEL);
+    aml_bytes(a, (const u8[]){MADT_LAPIC_NMI, 6, 0xff, 0, 0, 1}, 6); /* all processors, LINT1 */
+    return table_end(a, table);
+}
+
+/* PCI Firmware 3.2 section 4.1.2: segment 0, buses 0 to 255. */
+static size_t build_mcfg(struct aml *a)
+{
+    size_t table = table_begin(a, "MCFG", 1);
+    aml_u64(a, 0);
+    aml_u64(a, PC_ECAM);
+    aml_u16(a, 0);
+    aml_u8(a, 0);
+    aml_u8(a, 0xff);
+    aml_u32(a, 0);
+    return table_end(a, table);
+}
+
+/* Root System Description Pointer (section 5.2.5.3), revision 2: no RSDT. */
+static void build_rsdp(struct aml *a, u64 xsdt)
+{
+    aml_bytes(a, "RSD PTR ", 8);
+    aml_u8(a, 0);
+    aml_bytes(a, "LODGE ", 6);
+    aml_u8(a, 2);
+    aml_u32(a, 0);
+    aml_u32(a, RSDP_SIZE);
+    aml_u64(a, xsdt);
+    aml_u32(a, 0); /* extended checksum, reserved */
+    if (a->overflow)
+        return;
+    a->data[8] = checksum(a->data, RSDP_V1_SIZE);
+    a->data[32] = checksum(a->data, RSDP_SIZE);
+}
+
+size_t acpi_build(u8 *data, size_t size, u64 base, unsigned cpus)
+{
+    struct aml rsdp = {.data = data, .size = min(size, (size_t)RSDP_SIZE)};
+    struct aml a = {.data = data, .size = size};
+    static const u8 zeros[RSDP_SIZE];
+    aml_bytes(&a, zeros, RSDP_SIZE);
+    u64 dsdt = base + build_dsdt(&a, cpus);
+    u64 facs = base + build_facs(&a);
+    const u64 tables[] = {base + build_fadt(&a, facs, dsdt), base + build_madt(&a, cpus),
+                          base + build_mcfg(&a)};
+    size_t xsdt = table_begin(&a, "XSDT", 1);
+    aml_bytes(&a, tables, sizeof(tables));
+    build_rsdp(&rsdp, base + table_end(&a, xsdt));
+    return a.overflow || rsdp.overflow ? 0 : a.len;
+}

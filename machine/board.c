@@ -1,0 +1,113 @@
+/* board.c - the PC board: what is on it, and where */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+
+#include "machine/machine.h"
+#include "machine/pc.h"
+
+/* Wires of the board. */
+
+static void set_gsi(void *opaque, unsigned gsi, bool level)
+{
+    struct machine *m = opaque;
+    struct kvm_irq_level l = {.irq = gsi, .level = level};
+    m->kvm->ioctl(m->vm_fd, KVM_IRQ_LINE, (unsigned long)&l);
+}
+
+static void set_reset(void *opaque, unsigned number, bool level)
+{
+    (void)number;
+    if (level)
+        machine_request_reset(opaque);
+}
+
+static void set_power(void *opaque, unsigned number, bool level)
+{
+    (void)number;
+    if (level)
+        machine_request_power_off(opaque);
+}
+
+static int plug(struct machine *m, const struct device_type *type, u16 port, unsigned irq, struct error *e)
+{
+    const struct device_place place = {
+        .ports = &m->ports,
+        .mmio = &m->mmio,
+        .port = port,
+        .irq = {.set = set_gsi, .opaque = m, .number = irq},
+        .reset = {.set = set_reset, .opaque = m},
+        .power = {.set = set_power, .opaque = m},
+        .loop = &m->loop,
+        .chardev = &m->console,
+    };
+    struct device *d = type->create(&place);
+    if (!d)
+        return error_set(e, ENOMEM, "no memory for the device %s", type->name);
+    ASSERT(m->device_count < MACHINE_MAX_DEVICES);
+    m->device[m->device_count++] = d;
+    return 0;
+}
+
+static int map_memory(struct machine *m, u32 slot, u64 gpa, u64 size, u8 *host, struct error *e)
+{
+    struct kvm_userspace_memory_region region = {
+        .slot = slot, .guest_phys_addr = gpa, .memory_size = size, .userspace_addr = (uintptr_t)host};
+    return size ? kvm_call(m->kvm, m->vm_fd, KVM_SET_USER_MEMORY_REGION, &region, e) : 0;
+}
+
+/* The chips that KVM runs: two 8259A, the IOAPIC, the 8254 with port 0x61; the processors bring their local
+ * APICs. */
+static int create_chips(struct machine *m, struct error *e)
+{
+    struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
+    u64 identity_map = PC_IDENTITY_MAP;
+    int r = kvm_call(m->kvm, m->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map, e);
+    if (r < 0 || (r = kvm_call(m->kvm, m->vm_fd, KVM_SET_TSS_ADDR, PC_TSS, e)) < 0 ||
+        (r = kvm_call(m->kvm, m->vm_fd, KVM_CREATE_IRQCHIP, 0, e)) < 0 ||
+        (r = kvm_call(m->kvm, m->vm_fd, KVM_CREATE_PIT2, &pit, e)) < 0)
+        return r;
+    for (u32 i = 0; i < ARRAY_SIZE(m->chips.irqchip) && r >= 0; i++) {
+        m->chips.irqchip[i].chip_id = i;
+        r = kvm_call(m->kvm, m->vm_fd, KVM_GET_IRQCHIP, &m->chips.irqchip[i], e);
+    }
+    return r < 0 ? r : kvm_call(m->kvm, m->vm_fd, KVM_GET_PIT2, &m->chips.pit, e);
+}
+
+static int create_vcpus(struct machine *m, struct error *e)
+{
+    int r = 0;
+    for (unsigned i = 0; i < m->config->cpus && r == 0; i++, m->vcpu_count++)
+        r = vcpu_create(&m->vcpu[i], m, i, e);
+    return r;
+}
+
+int board_create(struct machine *m, struct error *e)
+{
+    const struct ram *ram = &m->ram;
+    int r;
+    if ((r = m->sys_fd = kvm_open(m->kvm, e)) < 0 ||
+        (r = m->vm_fd = kvm_call(m->kvm, m->sys_fd, KVM_CREATE_VM, 0, e)) < 0 ||
+
+        (r = map_memory(m, 0, 0, ram->low, ram->host, e)) < 0 ||
+        (r = map_memory(m, 1, PC_HIGH_RAM, ram->high, ram->host + ram->low, e)) < 0 ||
+
+        (r = create_chips(m, e)) < 0 || (r = create_vcpus(m, e)) < 0 ||
+
+        (r = plug(m, &serial_16550, PC_PORT_COM1, PC_IRQ_COM1, e)) < 0 ||
+        (r = plug(m, &rtc_mc146818, PC_PORT_RTC, PC_IRQ_RTC, e)) < 0 ||
+        (r = plug(m, &i8042, PC_PORT_I8042, 0, e)) < 0 ||
+        (r = plug(m, &acpi_pm, PC_PORT_PM, PC_IRQ_SCI, e)) < 0 ||
+        (r = plug(m, &pci_host, PC_PORT_PCI, 0, e)) < 0)
+        return r;
+    return 0;
+}
+
+int board_reset(struct machine *m, struct error *e)
+{
+    int r = 0;
+    for (unsigned i = 0; i < m->device_count; i++)
+        m->device[i]->type->reset(m->device[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(m->chips.irqchip) && r >= 0; i++)
+        r = kvm_call(m->kvm, m->vm_fd, KVM_SET_IRQCHIP, &m->chips.irqchip[i], e);
+    return r < 0 ? r : kvm_call(m->kvm, m->vm_fd, KVM_SET_PIT2, &m->chips.pit, e);
+}

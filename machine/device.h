@@ -1,0 +1,56 @@
+/* device.h - what a device is, and what it gets from the board */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef MACHINE_DEVICE_H
+#define MACHINE_DEVICE_H
+
+#include "base/base.h"
+#include "base/loop.h"
+#include "machine/bus.h"
+
+struct chardev;
+
+/* One wire, as a value: an interrupt input, the reset line, the power switch. */
+struct irq_line {
+    void (*set)(void *opaque, unsigned number, bool level);
+    void *opaque;
+    unsigned number;
+    bool level;
+};
+
+static inline void irq_line_set(struct irq_line *l, bool level)
+{
+    if (l->level == level)
+        return;
+    l->level = level;
+    l->set(l->opaque, l->number, level);
+}
+
+/* Where the board puts a device; each takes what it needs. */
+struct device_place {
+    struct bus *ports, *mmio;
+    u16 port; /* of its first register */
+    struct irq_line irq;
+    struct irq_line reset; /* raised: the whole machine starts again */
+    struct irq_line power; /* raised: the machine goes off */
+    struct loop *loop;     /* timers; its lock is held in every call to a device */
+    struct chardev *chardev;
+};
+
+/* A device is one file and one of these. Its own struct begins with a struct device. */
+struct device_type {
+    const char *name;
+    struct device *(*create)(const struct device_place *p); /* NULL: out of memory */
+    void (*reset)(struct device *d);                        /* to the state after power-on */
+};
+
+struct device {
+    const struct device_type *type;
+};
+
+extern const struct device_type serial_16550;
+extern const struct device_type rtc_mc146818;
+extern const struct device_type i8042;
+extern const struct device_type acpi_pm;
+extern const struct device_type pci_host;
+
+#endif

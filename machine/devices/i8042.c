@@ -1,0 +1,153 @@
+/* i8042.c - keyboard controller without a keyboard: reset, A20, and an answer for whoever probes (IBM PC/AT
+ * TR) */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdlib.h>
+
+#include "machine/device.h"
+
+enum { PORT_DATA = 0, PORT_COMMAND = 4 }; /* offsets from 0x60 */
+enum { PORT_A = 0x92, PORT_A_RESET = 1, PORT_A_A20 = 2 };
+
+enum { STATUS_OBF = 1, STATUS_SYS = 4, STATUS_COMMAND = 8, STATUS_UNLOCKED = 0x10, STATUS_TIMEOUT = 0x40 };
+enum { OUTPUT_RESET = 1, OUTPUT_A20 = 2 };
+enum {
+    CMD_READ_BYTE = 0x20,
+    CMD_WRITE_BYTE = 0x60,
+    CMD_TEST_AUX = 0xa9,
+    CMD_SELF_TEST = 0xaa,
+    CMD_TEST_KEYBOARD = 0xab,
+    CMD_READ_OUTPUT = 0xd0,
+    CMD_WRITE_OUTPUT = 0xd1,
+    CMD_WRITE_AUX = 0xd4,
+    CMD_PULSE = 0xf0, /* to 0xff: pulses the output lines whose bits are 0 */
+};
+enum { SELF_TEST_PASSED = 0x55, LINE_STUCK = 1, KEYBOARD_RESEND = 0xfe };
+
+struct i8042 {
+    struct device device;
+    struct irq_line reset;
+    u8 command_byte, output_port;
+    u8 data; /* in the output buffer, if STATUS_OBF */
+    u8 status;
+    u8 wants_data; /* the command whose argument comes next, or 0 */
+};
+
+static void answer(struct i8042 *k, u8 byte, u8 status)
+{
+    k->data = byte;
+    k->status = (k->status & ~STATUS_TIMEOUT) | STATUS_OBF | status;
+}
+
+static void write_output_port(struct i8042 *k, u8 value)
+{
+    k->output_port = value | OUTPUT_A20; /* address line 20 is never masked here */
+    if (!(value & OUTPUT_RESET))
+        irq_line_set(&k->reset, true);
+}
+
+static void command(struct i8042 *k, u8 cmd)
+{
+    k->status |= STATUS_COMMAND;
+    k->wants_data = 0;
+    if (cmd >= CMD_PULSE && !(cmd & OUTPUT_RESET)) {
+        irq_line_set(&k->reset, true);
+        return;
+    }
+    switch (cmd) {
+    case CMD_READ_BYTE: answer(k, k->command_byte, 0); break;
+    case CMD_SELF_TEST: answer(k, SELF_TEST_PASSED, 0); break;
+    case CMD_TEST_KEYBOARD: answer(k, LINE_STUCK, 0); break;
+    case CMD_TEST_AUX: answer(k, LINE_STUCK, 0); break;
+    case CMD_READ_OUTPUT: answer(k, k->output_port, 0); break;
+    case CMD_WRITE_BYTE:
+    case CMD_WRITE_OUTPUT:
+    case CMD_WRITE_AUX: k->wants_data = cmd; break;
+    default: break; /* enables and disables of lines to which nothing is connected */
+    }
+}
+
+static void data(struct i8042 *k, u8 value)
+{
+    u8 cmd = k->wants_data;
+    k->status &= ~STATUS_COMMAND;
+    k->wants_data = 0;
+    switch (cmd) {
+    case CMD_WRITE_BYTE: k->command_byte = value; break;
+    case CMD_WRITE_OUTPUT: write_output_port(k, value); break;
+    default: answer(k, KEYBOARD_RESEND, STATUS_TIMEOUT); break; /* for a device that is not there */
+    }
+}
+
+static u8 read_data(struct i8042 *k)
+{
+    k->status &= ~(STATUS_OBF | STATUS_TIMEOUT);
+    return k->data;
+}
+
+static u64 data_read(void *opaque, u64 offset, unsigned size)
+{
+    (void)offset, (void)size;
+    return read_data(opaque);
+}
+
+static void data_write(void *opaque, u64 offset, unsigned size, u64 value)
+{
+    (void)offset, (void)size;
+    data(opaque, (u8)value);
+}
+
+static u64 command_read(void *opaque, u64 offset, unsigned size)
+{
+    struct i8042 *k = opaque;
+    (void)offset, (void)size;
+    return k->status;
+}
+
+static void command_write(void *opaque, u64 offset, unsigned size, u64 value)
+{
+    (void)offset, (void)size;
+    command(opaque, (u8)value);
+}
+
+static u64 port_a_read(void *opaque, u64 offset, unsigned size)
+{
+    (void)opaque, (void)offset, (void)size;
+    return PORT_A_A20;
+}
+
+static void port_a_write(void *opaque, u64 offset, unsigned size, u64 value)
+{
+    struct i8042 *k = opaque;
+    (void)offset, (void)size;
+    if (value & PORT_A_RESET)
+        irq_line_set(&k->reset, true);
+}
+
+static const struct bus_ops data_ops = {data_read, data_write, 1};
+static const struct bus_ops command_ops = {command_read, command_write, 1};
+static const struct bus_ops port_a_ops = {port_a_read, port_a_write, 1};
+
+static void i8042_reset(struct device *d)
+{
+    struct i8042 *k = container_of(d, struct i8042, device);
+    k->command_byte = STATUS_SYS;
+    k->status = STATUS_SYS | STATUS_UNLOCKED;
+    k->output_port = OUTPUT_RESET | OUTPUT_A20;
+    k->data = k->wants_data = 0;
+    irq_line_set(&k->reset, false);
+}
+
+static struct device *i8042_create(const struct device_place *p)
+{
+    struct i8042 *k = calloc(1, sizeof(*k));
+    if (!k)
+        return NULL;
+    k->device.type = &i8042;
+    k->reset = p->reset;
+    bus_add(p->ports, p->port + PORT_DATA, 1, &data_ops, k);
+    bus_add(p->ports, p->port + PORT_COMMAND, 1, &command_ops, k);
+    bus_add(p->ports, PORT_A, 1, &port_a_ops, k);
+    return &k->device;
+}
+
+const struct device_type i8042 = {"i8042", i8042_create, i8042_reset};

@@ -1,0 +1,33 @@
+/* kvm.h - the machine's seam downward: the KVM API, from the library or from the kernel */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef MACHINE_KVM_H
+#define MACHINE_KVM_H
+
+#include <linux/kvm.h>
+
+#include "base/base.h"
+#include "base/error.h"
+
+/* The whole difference between -accel lodge and -accel kvm. Results as open(2), ioctl(2) and close(2). */
+struct kvm_api {
+    const char *name;
+    int (*open)(void);
+    int (*ioctl)(int fd, unsigned long request, unsigned long arg);
+    int (*close)(int fd);
+};
+
+extern const struct kvm_api kvm_lodge, kvm_kernel;
+
+/* By the name that -accel takes, or NULL. */
+const struct kvm_api *kvm_api_find(const char *name);
+
+/* A system descriptor whose API version and capabilities are what the machine needs, or -errno with e. */
+int kvm_open(const struct kvm_api *api, struct error *e);
+
+/* An ioctl that must succeed for the machine to exist: its result, or -errno with e, which names the request.
+ */
+#define kvm_call(api, fd, request, arg, e) kvm_call_named(api, fd, request, (unsigned long)(arg), #request, e)
+int kvm_call_named(const struct kvm_api *api, int fd, unsigned long request, unsigned long arg,
+                   const char *name, struct error *e);
+
+#endif

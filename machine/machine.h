@@ -1,0 +1,78 @@
+/* machine.h - one virtual machine: its memory, buses, devices and processors, and its life */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef MACHINE_MACHINE_H
+#define MACHINE_MACHINE_H
+
+#include <pthread.h>
+
+#include "base/loop.h"
+#include "machine/boot/boot.h"
+#include "machine/bus.h"
+#include "machine/chardev.h"
+#include "machine/config.h"
+#include "machine/device.h"
+#include "machine/gdbstub/gdbstub.h"
+#include "machine/kvm.h"
+#include "machine/ram.h"
+#include "machine/vcpu.h"
+
+enum { MACHINE_MAX_VCPUS = 1, MACHINE_MAX_DEVICES = 16 };
+
+/* The chips that KVM runs for us, as they were after creation. */
+struct chips {
+    struct kvm_irqchip irqchip[3]; /* two PICs and the IOAPIC */
+    struct kvm_pit_state2 pit;
+};
+
+/* loop.lock covers all but what is constant once the vcpus run. */
+struct machine {
+    const struct vm_config *config;
+    const struct kvm_api *kvm;
+    int sys_fd, vm_fd;
+    struct loop loop;
+    struct ram ram;
+    struct boot_files boot;
+    struct bus ports, mmio;
+    struct chardev console;
+    struct device *device[MACHINE_MAX_DEVICES];
+    unsigned device_count;
+    struct vcpu vcpu[MACHINE_MAX_VCPUS];
+    unsigned vcpu_count, running; /* running: those with a thread */
+    struct chips chips;
+
+    struct gdbstub gdb;
+
+    bool pause;             /* vcpus stay out of the guest, for a reset or the end */
+    bool stopped;           /* and so for a debugger */
+    pthread_cond_t changed; /* pause, stopped, ended, or a vcpu's parked */
+    bool reset_wanted, ended;
+    int status;       /* of the program */
+    struct error end; /* how the guest ended */
+};
+
+/* All that can fail before the guest runs. The terminal is changed only by machine_run. 0, or -errno with e.
+ * A machine lives as long as the program. */
+int machine_create(struct machine *m, const struct vm_config *c, struct terminal *t, struct error *e);
+
+/* Runs the guest until it ends; m->status and m->end then say how. false: a vcpu's thread does not stop, and
+ * the program must end without waiting for it. */
+bool machine_run(struct machine *m);
+
+/* With the lock held, from any thread. The first end counts; text is one line. */
+void machine_end(struct machine *m, int status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void machine_request_reset(struct machine *m);
+void machine_request_power_off(struct machine *m);
+
+/* With the lock held: the vcpus leave the guest, soon; or go on. */
+void machine_stop(struct machine *m);
+void machine_continue(struct machine *m);
+/* On the main thread: waits until they have left, the lock being free meanwhile. */
+void machine_wait_parked(struct machine *m);
+
+/* board.c: creates the VM and everything on the board. 0 or -errno with e. */
+int board_create(struct machine *m, struct error *e);
+
+/* board.c: everything on the board as after power-on, but for the memory. */
+int board_reset(struct machine *m, struct error *e);
+
+#endif

@@ -1,0 +1,113 @@
+/* main.c - lodge-vm: one process, one virtual machine */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "lodge/kvm.h"
+#include "machine/machine.h"
+#include "machine/options.h"
+
+/* For signal handlers, which get no argument. */
+static struct terminal terminal;
+
+static struct machine machine;
+
+/* A bug of our own must not leave the user's terminal raw. */
+static void on_fatal_signal(int sig)
+{
+    terminal_restore(&terminal);
+    signal(sig, SIG_DFL);
+    raise(sig);
+}
+
+static void catch_fatal_signals(void)
+{
+    static const int fatal[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+    const struct sigaction action = {.sa_handler = on_fatal_signal, .sa_flags = SA_NODEFER};
+    for (size_t i = 0; i < ARRAY_SIZE(fatal); i++)
+        sigaction(fatal[i], &action, NULL);
+}
+
+/* Signals that ask the program to end: read in the event loop, once it runs. */
+struct end_signals {
+    struct loop_watch watch;
+    struct machine *machine;
+};
+
+static void end_signal_arrived(struct loop_watch *w, short revents)
+{
+    struct end_signals *s = container_of(w, struct end_signals, watch);
+    struct signalfd_siginfo info;
+    (void)revents;
+    if (read(w->fd, &info, sizeof(info)) == sizeof(info))
+        machine_end(s->machine, 128 + (int)info.ssi_signo, "ended by signal %u (%s)", info.ssi_signo,
+                    strsignal((int)info.ssi_signo));
+}
+
+/* Blocks them for this thread and those that it starts. */
+static void watch_end_signals(struct end_signals *s, struct machine *m)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGQUIT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    *s =
+        (struct end_signals){{signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC), POLLIN, end_signal_arrived}, m};
+    loop_lock(&m->loop);
+    loop_add(&m->loop, &s->watch);
+    loop_unlock(&m->loop);
+}
+
+/* A standard descriptor that is closed must not become one of our own. Its stand-in can be read (nothing) and
+ * not written. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    close(fd);
+}
+
+static int start_dump(const struct vm_config *c, struct error *e)
+{
+    if (!c->dump_letters || lodge_kvm_dump(c->dump_letters, c->dump_path) == 0)
+        return 0;
+    if (errno == EINVAL)
+        return error_set(e, EINVAL, "-d '%s' has an unknown letter: -d help lists them", c->dump_letters);
+    return error_set(e, errno, "-D: cannot write '%s': %s: name a file in a directory you may write to",
+                     c->dump_path ? c->dump_path : "standard error", strerror(errno));
+}
+
+int main(int argc, char **argv)
+{
+    struct vm_config config;
+    struct error e;
+    struct end_signals signals;
+    int r = options_parse(&config, argc, argv, &e);
+    if (r > 0)
+        return EXIT_SUCCESS;
+    fill_standard_descriptors();
+    signal(SIGPIPE, SIG_IGN);
+    catch_fatal_signals();
+    if (r < 0 || start_dump(&config, &e) < 0 || machine_create(&machine, &config, &terminal, &e) < 0) {
+        report("%s", e.text);
+        return EXIT_FAILURE;
+    }
+    watch_end_signals(&signals, &machine);
+    bool stopped = machine_run(&machine);
+    terminal_restore(&terminal);
+    report("%s%s%s", config.name ? config.name : "", config.name ? ": " : "", machine.end.text);
+    if (!stopped)
+        _exit(machine.status);
+    return machine.status;
+}

@@ -1,0 +1,53 @@
+/* pc.h - the PC's map: where things are in memory, in port space and on the interrupt inputs */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef MACHINE_PC_H
+#define MACHINE_PC_H
+
+#include "base/base.h"
+
+/* What both the board and its description to the guest (ACPI, e820) need to know; all of it stands here once.
+ */
+
+#define PC_LOW_RAM_END  0xc0000000ull /* memory beyond this continues at 4 GiB */
+#define PC_HIGH_RAM     0x100000000ull
+#define PC_PCI_MMIO     0xc0000000ull /* to the ECAM window: for devices' registers */
+#define PC_ECAM         0xe0000000ull /* PCI Express configuration space */
+#define PC_ECAM_SIZE    0x10000000ull /* 256 buses of 1 MiB */
+#define PC_IOAPIC       0xfec00000ull
+#define PC_LAPIC        0xfee00000ull
+#define PC_IDENTITY_MAP 0xfffbc000ull /* pages that KVM keeps for itself on some CPUs */
+#define PC_TSS          0xfffbd000ull
+
+/* The first mebibyte. */
+#define PC_BOOT_DATA   0x00090000ull /* what the boot loader leaves for the kernel */
+#define PC_EBDA        0x0009fc00ull /* end of usable memory below the hole of the legacy PC */
+#define PC_ACPI_TABLES 0x000e0000ull /* where an operating system without help looks for the RSDP */
+#define PC_ACPI_SIZE   0x00008000ull
+#define PC_MEBIBYTE    0x00100000ull
+
+enum {
+    PC_PORT_I8042 = 0x60,
+    PC_PORT_RTC = 0x70,
+    PC_PORT_COM1 = 0x3f8,
+    PC_PORT_PM = 0x600,
+    PC_PORT_PCI = 0xcf8,
+    PC_PORT_RESET = 0xcf9,
+};
+
+enum { PC_IRQ_COM1 = 4, PC_IRQ_RTC = 8, PC_IRQ_SCI = 9 };
+
+/* The ACPI power-management block, from PC_PORT_PM. */
+enum {
+    PC_PM1_EVT = 0,
+    PC_PM1_EVT_SIZE = 4,
+    PC_PM1_CNT = 4,
+    PC_PM1_CNT_SIZE = 2,
+    PC_PM_TMR = 8,
+    PC_PM_TMR_SIZE = 4,
+    PC_PM_SIZE = 16,
+    PC_SLP_TYP_S5 = 5,
+};
+
+enum { PC_RESET_VALUE = 0x06, PC_CMOS_CENTURY = 0x32, PC_IOAPIC_ID = 0 };
+
+#endif

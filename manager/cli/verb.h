@@ -1,0 +1,17 @@
+/* verb.h - a verb of `lodge` */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef MANAGER_CLI_VERB_H
+#define MANAGER_CLI_VERB_H
+
+#include "base/base.h"
+#include "base/error.h"
+
+/* run: argv[0] is the verb. The program's status, or -errno with e. */
+struct verb {
+    const char *name, *arguments, *help;
+    int (*run)(int argc, char **argv, struct error *e);
+};
+
+extern const struct verb verb_run;
+
+#endif

@@ -1,0 +1,138 @@
+/* leaving.c - KVM_RUN answers an exit request soon, whatever loop the guest is in (api.rst 5, immediate_exit)
+ */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * "Soon" is measured in the vcpu thread's own CPU time, which a busy machine does not lengthen.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#include "tests/api/api.h"
+
+enum { CODE = 0x1000, HANDLER = 0x3000, IDT = 0x4000, STACK = 0x6000, RAM_PAGES = 16384, LIMIT_NS = 1000000 };
+
+static struct machine m;
+static uint64_t requested; /* the vcpu thread's CPU time at the request */
+
+struct loop {
+    const char *name;
+    uint8_t code[24];
+};
+
+static const struct loop loops[] = {
+    {"jmp to itself", {0xeb, 0xfe}},
+    {"loop", {0xb9, 0xff, 0xff, 0xff, 0xff, 0xe2, 0xfe, 0xeb, 0xf7}},
+    {"call and ret", {0xe8, 0x02, 0x00, 0x00, 0x00, 0xeb, 0xf9, 0xc3}},
+    {"nothing but pop esp and ret", {0x5c, 0xc3}},
+    {"pages in turn", {0xe9, 0xfb, 0x0f, 0x00, 0x00}}, /* and back: see pages_in_turn */
+    {"rep stosb over 48 MiB", {0xbf, 0, 0, 1, 0, 0xb9, 0, 0, 0, 3, 0xf3, 0xaa, 0xeb, 0xf2}},
+    {"int3", {0xcc, 0xeb, 0xfd}},
+    {"cpuid", {0x0f, 0xa2, 0xeb, 0xfc}},
+    {"code that changes itself", {0xfe, 0x05, 0x07, 0x10, 0x00, 0x00, 0xb0, 0x00, 0xeb, 0xf6}},
+    {"sti and cli", {0xfb, 0xfa, 0xeb, 0xfc}},
+};
+
+static uint64_t cpu_time(clockid_t clock)
+{
+    struct timespec t;
+
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void store32(uint32_t gpa, uint32_t value)
+{
+    memcpy(m.ram + gpa, &value, sizeof(value));
+}
+
+/* The memory that one or another of the loops expects: a stack that feeds pop esp and ret, a jump back from
+ * the next page, a descriptor table and a gate for int3. */
+static void prepare_memory(void)
+{
+    static const uint8_t back[] = {0xe9, 0xfb, 0xef, 0xff, 0xff}, iret = 0xcf;
+
+    store32(STACK, STACK + 8);
+    store32(STACK + 8, CODE);
+    store32(STACK + 12, STACK + 8);
+    memcpy(m.ram + CODE + PAGE, back, sizeof(back));
+    m.ram[HANDLER] = iret;
+    store32(IDT + 3 * 8, 8 << 16 | HANDLER);
+    store32(IDT + 3 * 8 + 4, 0x8e00);
+    store32(IDT + 0x108, 0x0000ffff); /* the code segment at 8 of a GDT at IDT + 0x100 */
+    store32(IDT + 0x10c, 0x00cf9b00);
+}
+
+static void enter(const struct loop *l)
+{
+    struct kvm_sregs s;
+    struct kvm_regs r;
+
+    memcpy(m.ram + CODE, l->code, sizeof(l->code));
+    prepare_memory();
+    enter_protected_mode(&m, CODE);
+    CHECK_OK(m.vcpu, KVM_GET_SREGS, &s);
+    s.idt.base = IDT;
+    s.idt.limit = 0xff;
+    s.gdt.base = IDT + 0x100;
+    s.gdt.limit = 0xf;
+    CHECK_OK(m.vcpu, KVM_SET_SREGS, &s);
+    CHECK_OK(m.vcpu, KVM_GET_REGS, &r);
+    r.rsp = STACK;
+    CHECK_OK(m.vcpu, KVM_SET_REGS, &r);
+}
+
+static void on_kick(int number)
+{
+    (void)number;
+}
+
+/* The kernel looks at immediate_exit on the way in only: there a signal goes with it. */
+static void *request_exit(void *vcpu_thread)
+{
+    const struct timespec while_it_runs = {.tv_nsec = 20000000};
+    pthread_t target = *(pthread_t *)vcpu_thread;
+    clockid_t clock;
+
+    nanosleep(&while_it_runs, NULL);
+    pthread_getcpuclockid(target, &clock);
+    requested = cpu_time(clock);
+    __atomic_store_n(&m.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+    if (api_is_kernel)
+        pthread_kill(target, SIGUSR1);
+    return NULL;
+}
+
+static void leave(const struct loop *l)
+{
+    pthread_t self = pthread_self(), other;
+
+    enter(l);
+    m.run->immediate_exit = 0;
+    pthread_create(&other, NULL, request_exit, &self);
+    int r = KVM(m.vcpu, KVM_RUN, 0);
+    int error = errno;
+    uint64_t took = cpu_time(CLOCK_THREAD_CPUTIME_ID) - requested;
+    pthread_join(other, NULL);
+    if (api_is_kernel && r == 0 && m.run->exit_reason == KVM_EXIT_INTERNAL_ERROR) {
+        printf("%-28s not known to this KVM\n", l->name);
+        return;
+    }
+    CHECK_EQ(r, -1);
+    CHECK_EQ(error, EINTR);
+    CHECK_EQ(m.run->exit_reason, KVM_EXIT_INTR);
+    CHECK(took < LIMIT_NS || api_is_kernel);
+    printf("%-28s %6.1f us\n", l->name, (double)took / 1000);
+}
+
+int main(int argc, char **argv)
+{
+    int kvm = api_start(argc, argv);
+
+    signal(SIGUSR1, on_kick);
+    m = machine_create(kvm, false, RAM_PAGES);
+    set_supported_cpuid(kvm, m.vcpu);
+    for (size_t i = 0; i < sizeof(loops) / sizeof(loops[0]); i++)
+        leave(&loops[i]);
+    return TEST_DONE();
+}

@@ -1,0 +1,251 @@
+# session.py - Debian's kernel: a session at its shell, the ways to end, the time, the console's other ends
+# SPDX-License-Identifier: GPL-2.0-or-later
+import hashlib
+import os
+import re
+import socket
+import tempfile
+import time
+
+from harness.console import Console, Timeout
+from harness.lodge import PROMPT, Failure, require, shell
+
+BOOT_LIMIT = 10  # seconds from program start to the prompt, on two cores
+BOOT_PATIENCE = 90
+
+
+class Session:
+    """One boot that many tests type at, in order."""
+
+    def __init__(self, build):
+        self.build = build
+        self.console = None
+
+    def start(self):
+        console = self.build.boot()
+        console.expect(PROMPT, BOOT_PATIENCE)
+        self.console = console
+        took = time.monotonic() - console.started
+        require(took < BOOT_LIMIT, "the prompt came after %.1f s; the limit is %d s" % (took, BOOT_LIMIT))
+
+    def at_prompt(self):
+        """The console; a command that hangs has left no prompt, so that nothing more can be tried."""
+        if not self.console or not re.search(PROMPT + r"[^\n]*$", self.console.log):
+            raise Failure("there is no prompt to type at")
+        return self.console
+
+    def type(self, command, timeout=20):
+        return shell(self.at_prompt(), command, timeout)
+
+    def has(self, command, *wanted):
+        out = self.type(command)
+        for text in wanted:
+            require(text in out, "%s: wants '%s', got:\n%s" % (command, text, out))
+
+    def uname(self):
+        release = os.path.basename(self.build.kernel()).removeprefix("vmlinuz-")
+        self.has("uname -a", "Linux lodge " + release, "x86_64")
+
+    def cpuinfo(self):
+        self.has("cat /proc/cpuinfo", "processor\t: 0", "lm ", "bogomips")
+
+    def ps(self):
+        self.has("ps", "init", "kthreadd", "ps")
+
+    def top(self):
+        self.has("top -b -n1 | head -20", "Mem:", "CPU:", "PID")
+
+    def arithmetic(self):
+        """Programs run right, not only start: integers and floating point, against Python's here."""
+        numbers = "".join("%d\n" % i for i in range(1, 20001)).encode()
+        self.has("seq 1 20000 | md5sum", hashlib.md5(numbers).hexdigest())
+        self.has("seq 1 20000 | gzip | gunzip | sha256sum", hashlib.sha256(numbers).hexdigest())
+        total = 0.0
+        for i in range(1, 2001):
+            total += 1 / i
+        self.has("awk 'BEGIN{for(i=1;i<=2000;i++)s+=1/i;printf \"%.12f\\n\",s}'", "%.12f" % total)
+
+    def vi(self):
+        c = self.at_prompt()
+        c.send("vi /tmp/note\n")
+        c.expect("/tmp/note")
+        c.send("ihello from vi")
+        c.expect("hello from vi")
+        c.send("\x1b")
+        time.sleep(0.5)  # or vi takes what follows for the rest of a function key
+        c.send(":wq\n")
+        c.expect(PROMPT)
+        self.has("cat /tmp/note", "hello from vi")
+
+    def control_c(self):
+        """Ctrl-C is the guest's: it ends sleep there, and not lodge-vm here."""
+        c = self.at_prompt()
+        c.send("sleep 100\n")
+        c.expect("sleep 100\r*\n")
+        time.sleep(0.5)
+        c.send("\x03")
+        c.expect(PROMPT, 10)
+        self.has("echo status $?", "status 130")
+
+    def sleep(self):
+        """A guest's second is a second: by the host's clock, and by the guest's own."""
+        c = self.at_prompt()
+        c.send("echo fr''om $(date +%s); sleep 10; echo t''o $(date +%s)\n")
+        first = int(c.expect(r"from (\d+)\s").group(1))
+        start = time.monotonic()
+        last = int(c.expect(r"to (\d+)\s", 30).group(1))
+        took = time.monotonic() - start
+        c.expect(PROMPT)
+        require(abs(took - 10) < 0.2, "sleep 10 took %.3f s" % took)
+        require(last - first in (10, 11), "the guest's clock went %d s" % (last - first))
+
+    def wall_clock(self):
+        guest = int(self.type("date +%s").split()[0])
+        require(abs(guest - time.time()) < 3, "the guest's date is %d s off" % (guest - time.time()))
+
+    def idle(self):
+        """An idle guest costs under 3% of a core."""
+        pid = self.at_prompt().process.pid
+        time.sleep(2)
+        before = cpu_seconds(pid)
+        time.sleep(10)
+        used = cpu_seconds(pid) - before
+        require(used < 0.3, "idle, it used %.2f s of processor time in 10 s" % used)
+
+    def poweroff(self):
+        c = self.at_prompt()
+        c.send("poweroff\n")
+        status = c.wait()
+        require(status == 0, "poweroff ended lodge-vm with status %d" % status)
+        require("powered off" in c.log.rstrip().splitlines()[-1], "the last line does not say how the guest ended:\n"
+                + c.log[-300:])
+        require(c.terminal() == c.before, "the terminal's settings were not restored")
+        c.close()
+
+
+def cpu_seconds(pid):
+    with open("/proc/%d/stat" % pid) as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def one_boot(build, act, **options):
+    def run():
+        with build.boot(**options) as console:
+            console.expect(PROMPT, BOOT_PATIENCE)
+            act(console)
+    return run
+
+
+def power_off(console):
+    console.send("poweroff -f\n")
+    status = console.wait()
+    require(status == 0, "poweroff -f ended with status %d" % status)
+
+
+def reboot(console):
+    console.send("reboot -f\n")
+    console.expect(PROMPT, BOOT_PATIENCE)
+    require(float(shell(console, "cut -d' ' -f1 /proc/uptime")) < 60, "the guest did not start again")
+    power_off(console)
+
+
+def reboot_ends(console):
+    console.send("reboot\n")
+    status = console.wait()
+    require(status == 0, "reboot with -no-reboot ended with status %d" % status)
+    require("reboot" in console.log.rstrip().splitlines()[-1], "the last line does not say so:\n" + console.log[-300:])
+
+
+def escape(console):
+    console.send("\x01x")
+    start = time.monotonic()
+    status = console.wait(5)
+    require(status == 0, "Ctrl-a x ended with status %d" % status)
+    require(time.monotonic() - start < 2, "Ctrl-a x took %.1f s" % (time.monotonic() - start))
+    require(console.terminal() == console.before, "the terminal's settings were not restored")
+
+
+def escape_while_booting(build):
+    def run():
+        with build.boot(append="console=ttyS0 earlyprintk=serial") as console:
+            console.expect("Linux version", BOOT_PATIENCE)
+            escape(console)
+    return run
+
+
+def killed(build):
+    """SIGTERM is an end like another: the terminal is restored."""
+    def run():
+        with build.boot() as console:
+            console.expect(PROMPT, BOOT_PATIENCE)
+            console.process.terminate()
+            status = console.wait(5)
+            require(status == 128 + 15, "SIGTERM ended it with status %d" % status)
+            require(console.terminal() == console.before, "the terminal's settings were not restored")
+    return run
+
+
+def lodge_run(build):
+    """What `make run` does."""
+    def run():
+        with Console([build.path("lodge"), "run", build.kernel(), "--initrd", build.path("initramfs.cpio.gz"),
+                      "--append", "quiet", "--memory", "256M"]) as console:
+            console.expect(PROMPT, BOOT_PATIENCE)
+            power_off(console)
+    return run
+
+
+def serial_file(build):
+    def run():
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "serial")
+            with build.boot("-serial", "file:" + path, "-no-reboot", append="console=ttyS0 panic=-1 init=/nowhere rdinit=/nowhere") as c:
+                c.wait(BOOT_PATIENCE)
+            with open(path) as f:
+                require("Linux version" in f.read(), "the file has no kernel messages")
+    return run
+
+
+def serial_socket(build):
+    def run():
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "serial")
+            with build.boot("-serial", "unix:%s,server=on,wait=off" % path) as c:
+                talk(c, path)
+                c.wait()
+    return run
+
+
+def talk(console, path):
+    s = socket.socket(socket.AF_UNIX)
+    end = time.monotonic() + 10
+    while s.connect_ex(path):
+        require(time.monotonic() < end, "nobody listens at the socket")
+        time.sleep(0.05)
+    s.settimeout(BOOT_PATIENCE)
+    got = b""
+    while b"# " not in got:
+        data = s.recv(4096)
+        require(data, "the socket was closed")
+        got += data
+    s.sendall(b"poweroff -f\n")
+
+
+def tests(build):
+    s = Session(build)
+    in_session = [("prompt", s.start), ("uname", s.uname), ("cpuinfo", s.cpuinfo), ("ps", s.ps), ("top", s.top),
+                  ("arithmetic", s.arithmetic), ("vi", s.vi), ("ctrl-c", s.control_c), ("wall-clock", s.wall_clock),
+                  ("sleep", s.sleep), ("idle", s.idle), ("poweroff", s.poweroff)]
+    machine = build.machine("-nographic", "-m", "512", "-no-reboot")
+    return in_session + [
+        ("vmlinux", one_boot(build, power_off, kernel=("--vmlinux",))),
+        ("reboot", one_boot(build, reboot)),
+        ("no-reboot", one_boot(build, reboot_ends, program=machine)),
+        ("ctrl-a-x", one_boot(build, escape)),
+        ("ctrl-a-x-while-booting", escape_while_booting(build)),
+        ("sigterm", killed(build)),
+        ("lodge-run", lodge_run(build)),
+        ("serial-file", serial_file(build)),
+        ("serial-socket", serial_socket(build)),
+    ]

@@ -1,0 +1,224 @@
+/* ioctl.c - fuzzing of the KVM API: sequences of ioctls with arbitrary structs (libFuzzer) */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The input is a program for the few instructions below: create and close objects, call a request of the
+ * library's own table with bytes of the input as its argument, write guest memory, run. What an input may not
+ * choose is a host address: those in its structs are replaced by places in the RAM here, some of them
+ * unmapped, as a client's mistake would have it.
+ */
+#include <errno.h>
+#include <linux/kvm.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "lodge/kvm.h"
+
+enum { RAM_SIZE = 0x40000, HOLE = 0x8000, RUN_MS = 3, MAX_STEPS = 64, VCPUS = 2 };
+
+#define SYSTEM(request, argument, handler) {0, (u32)(request)},
+#define VM(request, argument, handler)     {1, (u32)(request)},
+#define VCPU(request, argument, handler)   {2, (u32)(request)},
+static const struct {
+    u8 kind; /* of descriptor: system, VM, vcpu */
+    u32 request;
+} requests[] = {
+#include "hypervisor/api/ioctls.h"
+};
+
+struct input {
+    const u8 *data;
+    size_t size;
+};
+
+struct client {
+    int fd[2 + VCPUS]; /* system, VM, vcpus; -1: none */
+    struct kvm_run *run[VCPUS];
+    size_t run_size;
+};
+
+static u8 *ram;
+static struct kvm_run *_Atomic running;
+
+static u64 take(struct input *in, unsigned size)
+{
+    u64 v = 0;
+    unsigned n = (unsigned)min((size_t)size, in->size);
+    memcpy(&v, in->data, n);
+    in->data += n;
+    in->size -= n;
+    return v;
+}
+
+static void stop_running(int signal)
+{
+    struct kvm_run *r = running;
+    (void)signal;
+    if (r)
+        r->immediate_exit = 1;
+}
+
+static void run_vcpu(struct client *c, unsigned i)
+{
+    struct itimerval t = {{0, RUN_MS * 1000}, {0, RUN_MS * 1000}}, none = {{0, 0}, {0, 0}};
+    running = c->run[i];
+    setitimer(ITIMER_REAL, &t, NULL);
+    lodge_kvm_ioctl(c->fd[2 + i], KVM_RUN, 0);
+    setitimer(ITIMER_REAL, &none, NULL);
+    running = NULL;
+    c->run[i]->immediate_exit = 0;
+}
+
+/* A page of the RAM, mapped or not; in 1 of 256, one that is not aligned. */
+static u64 host_address(u64 chosen)
+{
+    return (u64)ram + (chosen & (RAM_SIZE - 1) & ~(chosen >> 56 ? 0xfffull : 0));
+}
+
+static void keep_addresses_here(u32 request, void *argument)
+{
+    struct kvm_userspace_memory_region *region = argument;
+    struct kvm_dirty_log *log = argument;
+    if (request == (u32)KVM_SET_USER_MEMORY_REGION) {
+        region->userspace_addr = host_address(region->userspace_addr);
+        region->memory_size %= RAM_SIZE - (region->userspace_addr - (u64)ram) + 1;
+    }
+    if (request == (u32)KVM_GET_DIRTY_LOG)
+        log->dirty_bitmap = (void *)host_address((u64)log->dirty_bitmap);
+}
+
+static void create_vcpu(struct client *c, unsigned i)
+{
+    if (c->fd[2 + i] >= 0 || c->fd[1] < 0)
+        return;
+    int fd = lodge_kvm_ioctl(c->fd[1], KVM_CREATE_VCPU, i);
+    if (fd < 0)
+        return;
+    void *run = mmap(NULL, c->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (run == MAP_FAILED) {
+        lodge_kvm_close(fd);
+        return;
+    }
+    c->fd[2 + i] = fd;
+    c->run[i] = run;
+}
+
+static void close_vcpu(struct client *c, unsigned i)
+{
+    if (c->fd[2 + i] < 0)
+        return;
+    munmap(c->run[i], c->run_size);
+    lodge_kvm_close(c->fd[2 + i]);
+    c->fd[2 + i] = -1;
+}
+
+/* Requests that make descriptors have their own instructions. */
+static void call(struct client *c, struct input *in)
+{
+    static _Alignas(64) u8 argument[16384];
+    unsigned i = (unsigned)take(in, 1) % ARRAY_SIZE(requests), which = (unsigned)take(in, 1);
+    u32 request = requests[i].request;
+    if (request == (u32)KVM_CREATE_VM || request == (u32)KVM_CREATE_VCPU || request == (u32)KVM_RUN)
+        return;
+    unsigned kind = which < 250 ? requests[i].kind : which % 3;
+    int fd = c->fd[kind < 2 ? kind : 2 + which % VCPUS];
+    unsigned size = (unsigned)take(in, 2) % sizeof(argument);
+    unsigned n = (unsigned)min((size_t)size, in->size);
+    memcpy(argument, in->data, n);
+    memset(argument + n, 0, sizeof(argument) - n);
+    in->data += n;
+    in->size -= n;
+    keep_addresses_here(request, argument);
+    bool value = _IOC_SIZE(request) == 0 && which & 8;
+    lodge_kvm_ioctl(fd, request, value ? *(u64 *)argument : (u64)argument);
+}
+
+static void write_ram(struct input *in)
+{
+    u64 at = take(in, 3) % RAM_SIZE, size = take(in, 1);
+    size = min(size, RAM_SIZE - at);
+    if (at < HOLE + 0x1000 && at + size > HOLE)
+        return;
+    size = min(size, in->size);
+    memcpy(ram + at, in->data, size);
+    in->data += size;
+    in->size -= size;
+}
+
+/* Real mode with RAM at 0: most programs begin with it. */
+static void set_up_guest(struct client *c)
+{
+    struct kvm_userspace_memory_region low = {.memory_size = HOLE, .userspace_addr = (u64)ram};
+    struct kvm_regs regs = {.rip = 0x1000, .rsp = 0x7000, .rflags = 2};
+    struct kvm_sregs sregs;
+    lodge_kvm_ioctl(c->fd[1], KVM_SET_USER_MEMORY_REGION, (u64)&low);
+    create_vcpu(c, 0);
+    if (c->fd[2] < 0 || lodge_kvm_ioctl(c->fd[2], KVM_GET_SREGS, (u64)&sregs))
+        return;
+    sregs.cs.base = sregs.cs.selector = 0;
+    lodge_kvm_ioctl(c->fd[2], KVM_SET_SREGS, (u64)&sregs);
+    lodge_kvm_ioctl(c->fd[2], KVM_SET_REGS, (u64)&regs);
+}
+
+static void step(struct client *c, struct input *in)
+{
+    unsigned op = (unsigned)take(in, 1);
+    switch (op & 7) {
+    case 0:
+        if (c->fd[2 + (op >> 3 & 1)] >= 0)
+            run_vcpu(c, op >> 3 & 1);
+        break;
+    case 1: write_ram(in); break;
+    case 2: create_vcpu(c, op >> 3 & 1); break;
+    case 3:
+        if (op >> 3 & 1)
+            close_vcpu(c, op >> 4 & 1);
+        break;
+    default: call(c, in);
+    }
+}
+
+static void open_all(struct client *c)
+{
+    c->fd[0] = lodge_kvm_open();
+    c->fd[1] = lodge_kvm_ioctl(c->fd[0], KVM_CREATE_VM, 0);
+    c->fd[2] = c->fd[3] = -1;
+    c->run_size = (size_t)lodge_kvm_ioctl(c->fd[0], KVM_GET_VCPU_MMAP_SIZE, 0);
+}
+
+static void close_all(struct client *c)
+{
+    for (unsigned i = 0; i < VCPUS; i++)
+        close_vcpu(c, i);
+    lodge_kvm_close(c->fd[1]);
+    lodge_kvm_close(c->fd[0]);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc, (void)argv;
+    ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    munmap(ram + HOLE, 0x1000);
+    mmap(ram + HOLE, 0x1000, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    signal(SIGALRM, stop_running);
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+{
+    struct input in = {data, size};
+    struct client c;
+    open_all(&c);
+    memset(ram, 0xf4, HOLE);
+    if (take(&in, 1) & 1)
+        lodge_kvm_ioctl(c.fd[1], KVM_CREATE_IRQCHIP, 0);
+    set_up_guest(&c);
+    for (unsigned i = 0; i < MAX_STEPS && in.size; i++)
+        step(&c, &in);
+    close_all(&c);
+    return 0;
+}

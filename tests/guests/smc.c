@@ -1,0 +1,236 @@
+/* smc.c - self-modifying code: a store is seen by the next instruction fetched (SDM 3A 8.1.3, 11.6) */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/guests/lib/guest.h"
+
+enum { MOV_EAX = 0xb8, RET = 0xc3, NOP = 0x90, INC_EAX_0 = 0xff, INC_EAX_1 = 0xc0, JMP_SHORT = 0xeb };
+
+static u8 *code, *next; /* two pages in a row */
+
+static u64 call(const void *f)
+{
+    u64 r;
+    __asm__ volatile("call *%1"
+                     : "=a"(r)
+                     : "r"(f)
+                     : "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
+    return r;
+}
+
+/* mov $value, %eax; ret */
+static void put_constant(u8 *at, u32 value)
+{
+    at[0] = MOV_EAX;
+    memcpy(at + 1, &value, 4);
+    at[5] = RET;
+}
+
+static void rewritten(void)
+{
+    put_constant(code, 1);
+    check_eq("first version", call(code), 1);
+    put_constant(code, 2);
+    check_eq("second version", call(code), 2);
+    code[1] = 3;
+    check_eq("one byte of the immediate", call(code), 3);
+    *(volatile u32 *)(code + 1) = 0x12345678;
+    check_eq("the whole immediate", call(code), 0x12345678);
+    __asm__ volatile("lock addl $1, (%0)" ::"r"(code + 1) : "memory", "cc");
+    check_eq("a locked add", call(code), 0x12345679);
+    u32 value = 77;
+    __asm__ volatile("xchg %0, (%1)" : "+r"(value) : "r"(code + 1) : "memory");
+    check_eq("an exchange", call(code), 77);
+    unsigned wrong = 0;
+    for (u32 i = 0; i < 2000; i++) {
+        *(volatile u32 *)(code + 1) = i;
+        wrong += call(code) != i;
+    }
+    check_eq("2000 versions, wrong ones", wrong, 0);
+}
+
+static void by_string_instructions(void)
+{
+    u8 *source = page_alloc();
+    put_constant(source, 10);
+    memcpy(code, source, 6);
+    check_eq("copied by rep movsb", call(code), 10);
+    put_constant(source, 11);
+    memcpy(code, source, 6);
+    check_eq("copied over by rep movsb", call(code), 11);
+    void *d = code + 1;
+    u64 n = 1;
+    __asm__ volatile("rep stosl" : "+D"(d), "+c"(n) : "a"(0x55) : "memory");
+    check_eq("an immediate by rep stosl", call(code), 0x55);
+    put_constant(code, 0x66);
+    __asm__ volatile("movd %0, %%xmm0\n\tmovd %%xmm0, (%1)" ::"r"(0x67), "r"(code + 1) : "memory");
+    check_eq("an immediate by movd", call(code), 0x67);
+    __asm__ volatile("push %0\n\tpop (%1)" ::"r"(0xc300000068b8ull), "r"(code) : "memory");
+    check_eq("all by pop", call(code), 0x68);
+}
+
+/* The store is in the same straight run of instructions as what it changes, a few bytes further. */
+static void patched_ahead(void)
+{
+    u64 r;
+    __asm__ volatile("lea 1f(%%rip), %%rcx\n\t"
+                     "movb $2, 1(%%rcx)\n\t"
+                     "1: mov $1, %%eax\n\t" /* becomes mov $2 */
+                     : "=a"(r)::"rcx", "memory");
+    check_eq("the next instruction", r, 2);
+    __asm__ volatile("lea 1f(%%rip), %%rcx\n\t"
+                     "mov $0, %%eax\n\t"
+                     "movw $0xc0ff, (%%rcx)\n\t" /* inc %eax */
+                     "inc %%eax\n\tinc %%eax\n\t"
+                     "1: nop\n\tnop\n\t"
+                     : "=a"(r)::"rcx", "memory", "cc");
+    check_eq("two instructions further", r, 3);
+    __asm__ volatile("lea 1f(%%rip), %%rcx\n\t"
+                     "mov $5, %%eax\n\t"
+                     "movw $0x03eb, (%%rcx)\n\t" /* jmp over the following three bytes */
+                     "1: nop\n\tnop\n\t"
+                     "add $9, %%eax\n\t"
+                     "nop"
+                     : "=a"(r)::"rcx", "memory", "cc");
+    check_eq("a jump where there was none", r, 5);
+}
+
+/* A loop changes its own body while it runs: 10 rounds of add $1, the 5th makes it add $100. */
+static void loop_body(void)
+{
+    u64 r;
+    __asm__ volatile("lea 2f(%%rip), %%rdx\n\t"
+                     "movb $1, 2(%%rdx)\n\t"
+                     "xor %%eax, %%eax\n\t"
+                     "mov $10, %%ecx\n\t"
+                     "1: cmp $6, %%ecx\n\t"
+                     "jne 2f\n\t"
+                     "movb $100, 2(%%rdx)\n\t"
+                     "2: add $1, %%eax\n\t"
+                     "loop 1b"
+                     : "=a"(r)::"rcx", "rdx", "memory", "cc");
+    check_eq("a loop's body, once", r, 4 + 600);
+    __asm__ volatile("lea 2f(%%rip), %%rdx\n\t"
+                     "movb $0, 2(%%rdx)\n\t"
+                     "xor %%eax, %%eax\n\t"
+                     "mov $100, %%ecx\n\t"
+                     "2: add $0, %%eax\n\t"
+                     "incb 2(%%rdx)\n\t"
+                     "loop 2b"
+                     : "=a"(r)::"rcx", "rdx", "memory", "cc");
+    check_eq("a loop's body, each round", r, 99 * 100 / 2);
+}
+
+/* Data beside code, in the same page and in the same line: right, and not only not wrong but possible 100,000
+ * times. */
+static void data_beside_code(void)
+{
+    volatile u64 *data = (u64 *)(code + 64), *far = (u64 *)(code + 2048);
+    put_constant(code, 21);
+    u64 sum = 0;
+    for (unsigned i = 0; i < 20000; i++) {
+        (*data)++;
+        *far += 2;
+        sum += call(code);
+    }
+    check_eq("code beside data", sum, 20000 * 21);
+    check_eq("data in the next line", *data, 20000);
+    check_eq("data in the same page", *far, 40000);
+    *data = *far = 0;
+}
+
+static void next_page(void)
+{
+    put_constant(next, 31);
+    check_eq("next page, first version", call(next), 31);
+    /* Code in this page changes code in the next one, and goes there. */
+    u8 *at = next - 12; /* movb $32, 6(%rip) = next + 1; jmp next */
+    static const u8 text[] = {0xc6, 0x05, 0x06, 0, 0, 0, 32, JMP_SHORT, 3, NOP, NOP, NOP};
+    memcpy(at, text, sizeof(text));
+    check_eq("changed from the page before", call(at), 32);
+    next[1] = 33;
+    check_eq("changed from here", call(at + 7), 33);
+}
+
+/* An instruction that has bytes in both pages. */
+static void straddling(void)
+{
+    for (unsigned head = 1; head <= 4; head++) {
+        put_constant(next - head, 41);
+        check_eq("straddling, first version", call(next - head), 41);
+        *(next - head + 4) = 1; /* the immediate's last byte: in the second page */
+        check_eq("straddling, changed in the second page", call(next - head), 41 + (1 << 24));
+        if (head > 1) {
+            *(next - head + 1) = 42; /* its first byte: in the first page */
+            check_eq("straddling, changed in the first page", call(next - head), 42 + (1 << 24));
+        }
+        u64 eight;
+        memcpy(&eight, next - 4, 8);
+        *(volatile u64 *)(next - 4) = eight + (1ull << (8 * (4 - head + 2))); /* one store over the edge */
+        u32 want = (u32)(42 - (head == 1) + (1 << 24)) + (1 << 8);
+        check_eq("straddling, changed across the edge", call(next - head), want);
+        memset(next - 8, NOP, 16);
+    }
+}
+
+/* Copies of the same code at many places run right, and the original's change does not reach them. */
+static void copies(void)
+{
+    unsigned wrong = 0;
+    for (u32 i = 0; i < 200; i++)
+        put_constant(code + 16 * i, i);
+    for (u32 i = 0; i < 200; i++)
+        wrong += call(code + 16 * i) != i;
+    put_constant(code, 1000);
+    for (u32 i = 1; i < 200; i++)
+        wrong += call(code + 16 * i) != i;
+    check_eq("200 copies, wrong ones", wrong, 0);
+}
+
+/* Written through another linear address of the same page. */
+static void through_alias(void)
+{
+    page_map(TEST_VA, (u64)code, PTE_P | PTE_W, 1);
+    invlpg(TEST_VA);
+    put_constant(code, 51);
+    check_eq("before", call(code), 51);
+    *(volatile u8 *)(TEST_VA + 1) = 52;
+    check_eq("changed through an alias", call(code), 52);
+    check_eq("called through the alias", call((void *)TEST_VA), 52);
+    code[1] = 53;
+    check_eq("changed here, called through the alias", call((void *)TEST_VA), 53);
+}
+
+/* Another page with other code comes to the same linear address. */
+static void remapped(void)
+{
+    put_constant(code, 61);
+    put_constant(next, 62);
+    u64 *pte = page_map(TEST_VA, (u64)code, PTE_P | PTE_W, 1);
+    invlpg(TEST_VA);
+    check_eq("one page", call((void *)TEST_VA), 61);
+    *pte = (u64)next | PTE_P | PTE_W;
+    invlpg(TEST_VA);
+    check_eq("another page", call((void *)TEST_VA), 62);
+    *pte = (u64)code | PTE_P;
+    invlpg(TEST_VA);
+    check_eq("the first again, read-only", call((void *)TEST_VA), 61);
+    put_constant(code, 63);
+    check_eq("and changed where it is writable", call((void *)TEST_VA), 63);
+}
+
+int main(void)
+{
+    code = page_alloc();
+    next = page_alloc();
+    check("the two pages are neighbours", next == code + 4096);
+    rewritten();
+    by_string_instructions();
+    patched_ahead();
+    loop_body();
+    data_beside_code();
+    next_page();
+    straddling();
+    copies();
+    through_alias();
+    remapped();
+    return 0;
+}

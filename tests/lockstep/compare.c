@@ -1,0 +1,369 @@
+/* compare.c - do two CPUs agree on a case; what is known to differ, and why */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/lockstep/lockstep.h"
+
+const char *const end_name[] = {"halt", "shutdown", "limit", "unknown"};
+
+struct comparison {
+    const struct guest *g;
+    const struct result *ours, *theirs;
+    const struct reference *who;
+    bool quiet;
+    unsigned differences;
+};
+
+__attribute__((format(printf, 2, 3))) static void differs(struct comparison *c, const char *format, ...)
+{
+    c->differences++;
+    if (c->quiet)
+        return;
+    va_list args;
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+}
+
+static void compare_value(struct comparison *c, const char *name, u64 ours, u64 theirs)
+{
+    if (ours != theirs)
+        differs(c, "  %-8s lodge %016llx %s %016llx\n", name, (unsigned long long)ours, c->who->name,
+                (unsigned long long)theirs);
+}
+
+/* ---- what TCG's state does not show, or keeps otherwise than the manual says ---- */
+
+static bool in_64bit(const struct state *s)
+{
+    return (s->efer & 0x400) && (s->segment[CS].attributes & 0x2000);
+}
+
+static u64 register_mask(const struct comparison *c)
+{
+    return c->who->is_tcg && !in_64bit(&c->theirs->state) ? 0xffffffff : ~0ull;
+}
+
+enum { P = 0x80, ACCESSED = 1, BUSY = 2 };
+
+/* Hidden parts that nobody can see are not compared: of what is unusable, and of data segments in 64-bit code
+ * but for the bases of FS and GS. */
+static void compare_segment(struct comparison *c, unsigned i)
+{
+    static const char *const names[SEGMENTS] = {"es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"};
+    const struct segment_state *a = &c->ours->state.segment[i], *b = &c->theirs->state.segment[i];
+    bool visible = (a->attributes & P) || (b->attributes & P);
+    u16 ignored = 0;
+    if (c->who->is_tcg && i == TR)
+        ignored = BUSY; /* TCG sets it in memory only */
+    if (c->who->is_tcg && (i == CS || i == SS))
+        ignored = ACCESSED; /* TCG does not always set it */
+    if (i == TR || i == LDTR)
+        ignored |= 0xf000; /* no meaning but G, which is in the limit */
+    bool flat = in_64bit(&c->ours->state) && i < 6 && i != CS;
+    bool same = a->selector == b->selector && (!visible || ((a->attributes ^ b->attributes) & ~ignored) == 0);
+    if (visible && !flat)
+        same = same && a->limit == b->limit && ((a->base ^ b->base) & register_mask(c)) == 0;
+    if (flat && (i == FS || i == GS))
+        same = same && a->base == b->base;
+    if (!same)
+        differs(c, "  %-8s lodge %04x %04x %08x %012llx %s %04x %04x %08x %012llx\n", names[i], a->selector,
+                a->attributes, a->limit, (unsigned long long)a->base, c->who->name, b->selector,
+                b->attributes, b->limit, (unsigned long long)b->base);
+}
+
+/* RF: it is over after an instruction, and nothing but a breakpoint can see when exactly it is cleared. */
+#define RF BIT(16)
+#define AC BIT(18)
+
+/* TCG's SYSCALL loses the arithmetic flags and DF. */
+#define ARITHMETIC 0xcd5ull
+static bool is_after_syscall(const struct state *s)
+{
+    return s->rip == HANDLERS + 1 || s->rip == HANDLERS + 0x11 || s->rip == HANDLERS + 0x21;
+}
+
+static void compare_state(struct comparison *c)
+{
+    static const char *const names[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                          "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+    const struct state *a = &c->ours->state, *b = &c->theirs->state;
+    u64 mask = register_mask(c);
+    bool few =
+        mask != ~0ull || modes[c->g->mode].bits != 64; /* the gdbstub can neither show nor set the others */
+    unsigned shown = c->who->is_tcg && few ? 8 : 16;
+    for (unsigned i = 0; i < shown; i++)
+        compare_value(c, names[i], a->gpr[i] & mask, b->gpr[i] & mask);
+    compare_value(c, "rip", a->rip, b->rip);
+    u64 flags = ~(RF | (c->who->is_tcg && is_after_syscall(a) ? ARITHMETIC : 0));
+    if (!c->who->is_tcg && c->ours->end == END_HALT)
+        flags &=
+            ~AC; /* the delivery of an event leaves it as it is (SDM 3A 6.8), but not in a software KVM */
+    compare_value(c, "rflags", a->rflags & flags, b->rflags & flags);
+    for (unsigned i = 0; i < SEGMENTS; i++)
+        compare_segment(c, i);
+    compare_value(c, "gdt", a->gdtr.base, b->gdtr.base);
+    compare_value(c, "gdt lim", a->gdtr.limit, b->gdtr.limit);
+    compare_value(c, "idt", a->idtr.base, b->idtr.base);
+    compare_value(c, "idt lim", a->idtr.limit, b->idtr.limit);
+    compare_value(c, "cr0", a->cr0, b->cr0);
+    if (c->theirs->end == END_HALT)
+        compare_value(c, "cr2", a->cr2 & mask, b->cr2 & mask);
+    compare_value(c, "cr3", a->cr3 & mask, b->cr3 & mask);
+    compare_value(c, "cr4", a->cr4, b->cr4);
+    compare_value(c, "efer", a->efer, b->efer);
+    for (unsigned i = 0; i < 8; i++)
+        compare_value(c, (const char *[]){"dr0", "dr1", "dr2", "dr3", "", "", "dr6", "dr7"}[i], a->dr[i],
+                      b->dr[i]);
+    for (unsigned i = 0; i < MSRS && !c->who->is_tcg; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "%x", msr_number[i]);
+        compare_value(c, name, a->msr[i], b->msr[i]);
+    }
+}
+
+/* ---- known deviations: where the manual is on our side ---- */
+
+static u64 load(const u8 *ram, unsigned at, unsigned size)
+{
+    u64 v = 0;
+    memcpy(&v, ram + at, size);
+    return v;
+}
+
+static bool is_descriptor_table(unsigned at)
+{
+    return at >= GDT && at < LDT + GDT_ENTRIES * 8;
+}
+
+static bool pushed_resume_flag(const struct comparison *c, unsigned at)
+{
+    u8 a = c->ours->ram[at], b = c->theirs->ram[at];
+    return (a & 1) && (a ^ b) == 1 && !(a & 0xc0) && !is_descriptor_table(at);
+}
+
+static bool external_bit(const struct comparison *c, unsigned at)
+{
+    u8 a = c->ours->ram[at], b = c->theirs->ram[at];
+    return (a & 3) && (a ^ b) == 1 && (a & 1) && at >= STACKS && at < TABLES;
+}
+
+static bool descriptor_accessed(const struct comparison *c, unsigned at)
+{
+    u8 a = c->ours->ram[at], b = c->theirs->ram[at];
+    return is_descriptor_table(at) && (at & 7) == 5 && (a & 0x10) && (a & 1) && (a ^ b) == ACCESSED;
+}
+
+static bool idt_error_code(const struct comparison *c, unsigned at)
+{
+    unsigned start = at & ~7u;
+    u64 a = load(c->ours->ram, start, 8), b = load(c->theirs->ram, start, 8);
+    return modes[c->g->mode].wide && a < 0x800 && (a & 2) && (a >> 3) == (b >> 4);
+}
+
+static bool page_fault_write(const struct comparison *c, unsigned at)
+{
+    u8 a = c->ours->ram[at], b = c->theirs->ram[at];
+    u8 open = a & 8 ? 3 : 2; /* TCG: P is 0 where RSVD is 1 */
+    return (a ^ b) && ((a ^ b) & ~open) == 0 && (a & (a ^ b)) == (a ^ b) && a < 0x20 &&
+           c->ours->state.cr2 == c->theirs->state.cr2;
+}
+
+static bool ended_in_handler(const struct comparison *c)
+{
+    return c->ours->end == END_SHUTDOWN || c->ours->state.rip - HANDLERS < 0x1000;
+}
+
+static bool accessed_by_fault(const struct comparison *c, unsigned at)
+{
+    u8 a = c->ours->ram[at], b = c->theirs->ram[at];
+    bool pdpte = modes[c->g->mode].pae && !modes[c->g->mode].wide && at < TABLES + 0x2000;
+    u8 open = ended_in_handler(c) ? 0x60 : pdpte ? 0x20 : b & 0x40;
+    return at >= TABLES && at < TABLES_END && (a ^ b) && ((a ^ b) & ~open) == 0;
+}
+
+static bool part_of_frame(const struct comparison *c, unsigned at)
+{
+    return (c->ours->end == END_SHUTDOWN || (at >= STACKS && at < TABLES)) &&
+           c->ours->ram[at] == c->g->ram[at];
+}
+
+/* Of single bytes of RAM. */
+static const struct {
+    const char *reason;
+    bool (*applies)(const struct comparison *c, unsigned at);
+} tcg_bytes[] = {
+    {"a fault pushes RF set (SDM 3A 17.3.1.1); TCG pushes it as it is", pushed_resume_flag},
+    {"EXT is set in the error code of what happens in the delivery of an exception (6.13); TCG has it 0",
+     external_bit},
+    {"a load of CS, or of SS out of a TSS, marks its descriptor accessed (3.4.5.1); not in TCG",
+     descriptor_accessed},
+    {"the error code has the vector times 8 (6.13); TCG has it times 16 in IA-32e mode", idt_error_code},
+    {"what a walk that faults marks accessed and dirty is open (4.8); PDPTEs in PAE paging are not marked (4.4.1), "
+     "nor dirty what ARPL does not write",
+     accessed_by_fault},
+    {"an event or call whose frame does not fit writes nothing; TCG writes what fits (6.15 leaves it open)",
+     part_of_frame},
+    {"read-modify-write faults as a write (4.7); TCG reads first", page_fault_write},
+};
+
+static bool is_known_byte(const struct comparison *c, unsigned at)
+{
+    for (unsigned i = 0; c->who->is_tcg && i < ARRAY_SIZE(tcg_bytes); i++) {
+        if (tcg_bytes[i].applies(c, at))
+            return true;
+    }
+    return false;
+}
+
+static void compare_ram(struct comparison *c)
+{
+    const u8 *a = c->ours->ram, *b = c->theirs->ram;
+    if (!memcmp(a, b, COMPARED_END))
+        return;
+    for (unsigned i = 0, shown = 0; i < COMPARED_END; i++) {
+        if (a[i] != b[i] && !is_known_byte(c, i) && shown++ < 12)
+            differs(c, "  [%05x]  lodge %02x %s %02x\n", i, a[i], c->who->name, b[i]);
+    }
+}
+
+static u64 handler_of(unsigned vector)
+{
+    return HANDLERS + vector * 16 + 1;
+}
+
+static bool task_in_ldt(const struct comparison *c)
+{
+    return c->ours->state.rip == handler_of(13) && c->theirs->state.rip == handler_of(10) &&
+           (load(c->ours->ram, (unsigned)c->ours->state.gpr[RSP] % COMPARED_END, 4) & 4);
+}
+
+static bool null_stack_privilege(const struct comparison *c)
+{
+    u16 ss = c->theirs->state.segment[SS].selector;
+    return in_64bit(&c->theirs->state) && ss < 4 && ss != c->g->cpl && c->ours->state.rip == handler_of(13);
+}
+
+static bool order_of_accesses(const struct comparison *c)
+{
+    u64 d = c->ours->state.cr2 - c->theirs->state.cr2;
+    return c->differences == 1 && d && d + 104 <= 208;
+}
+
+static bool gate_from_vm86(const struct comparison *c)
+{
+    u64 sp = c->ours->state.gpr[RSP];
+    bool pushed = sp < COMPARED_END - 16 && (load(c->ours->ram, (unsigned)sp + 12, 4) & BIT(17));
+    return pushed && (c->ours->state.rip == handler_of(8) || c->ours->state.rip == handler_of(13)) &&
+           c->ours->state.rip != c->theirs->state.rip;
+}
+
+static bool cut_rip(const struct comparison *c)
+{
+    const struct state *theirs = &c->theirs->state;
+    bool code16 = !(theirs->segment[CS].attributes & 0x6000);
+    return code16 && c->ours->state.cr2 >> 16 &&
+           ((theirs->rip - 1) & 0xffff) == (c->ours->state.cr2 & 0xffff);
+}
+
+static bool null_task(const struct comparison *c)
+{
+    return c->theirs->state.segment[TR].selector < 4 && c->ours->state.rip == handler_of(13);
+}
+
+static bool late_shutdown(const struct comparison *c)
+{
+    return c->ours->end == END_SHUTDOWN && c->theirs->end == END_SHUTDOWN &&
+           (c->ours->state.segment[TR].selector != c->g->state.segment[TR].selector ||
+            c->ours->state.dr[6] & BIT(14));
+}
+
+static bool transfer_limit(const struct comparison *c)
+{
+    const struct state *ours = &c->ours->state, *theirs = &c->theirs->state;
+    u64 sp = ours->gpr[RSP];
+    bool same_vector = theirs->rip == handler_of(13) || theirs->rip > theirs->segment[CS].limit;
+    return ours->rip == handler_of(13) && same_vector && sp < COMPARED_END &&
+           load(c->ours->ram, (unsigned)sp, 2) == 0;
+}
+
+static bool ist_keeps_stack_segment(const struct comparison *c)
+{
+    const struct segment_state *ours = &c->ours->state.segment[SS], *theirs = &c->theirs->state.segment[SS];
+    return c->differences == 1 && modes[c->g->mode].wide && ours->selector && !theirs->selector;
+}
+
+static bool stack_limit(const struct comparison *c)
+{
+    const struct segment_state *ss = &c->theirs->state.segment[SS];
+    bool short_one = !(ss->attributes & P) || ss->limit < 0xffff || (ss->attributes & 0x1c) == 0x14;
+    return !modes[c->g->mode].wide && short_one;
+}
+
+static bool smap_with_ac(const struct comparison *c)
+{
+    return (c->g->state.cr4 & BIT(21)) && (c->g->state.rflags & BIT(18)) &&
+           c->ours->state.cr2 != c->theirs->state.cr2;
+}
+
+/* Of the software KVM: it takes LAR and LSL for undefined in compatibility mode, loses IOPL, and so on. It is
+ * of use where it stays on its feet. */
+static bool software_kvm_fails(const struct comparison *c)
+{
+    const struct result *ours = c->ours, *theirs = c->theirs;
+    bool undefined =
+        theirs->state.rip % 0x1000 == handler_of(6) % 0x1000 && ours->state.rip != theirs->state.rip;
+    return undefined || (theirs->end == END_SHUTDOWN && ours->end == END_HALT);
+}
+
+/* Of whole cases. */
+static const struct {
+    const char *reason;
+    bool tcg; /* of TCG, else of /dev/kvm */
+    bool (*applies)(const struct comparison *c);
+} deviations[] = {
+    {"a TSS named by an LDT selector is #GP for CALL and JMP (SDM 3A 7.2.2); TCG: #TS", true, task_in_ldt},
+    {"the null selector in SS needs RPL = CPL (SDM 2B \"MOV\"); TCG does not ask", true,
+     null_stack_privilege},
+    {"PUSHA begins with EAX (SDM 2B), TCG with EDI; and the order of accesses to a TSS is open", true,
+     order_of_accesses},
+    {"LTR does not take the null selector (SDM 2A); TCG does", true, null_task},
+    {"EIP has 32 bits in a 16-bit segment too (SDM 1 3.5); TCG cuts it", true, cut_rip},
+    {"from virtual-8086 mode a gate must lead to CPL 0 (SDM 2A \"INT n\"); TCG does not ask", true,
+     gate_from_vm86},
+    {"after a triple fault TCG shows the state before the instruction, which had switched tasks or was stepped over",
+     true, late_shutdown},
+    {"a transfer beyond the limit of its code segment is #GP(0) (SDM 2A); TCG names the selector, or goes there",
+     true, transfer_limit},
+    {"a stack from the IST without a change of CPL keeps SS (SDM 2A \"INT n\"); TCG makes it null", true,
+     ist_keeps_stack_segment},
+    {"stacks have limits (SDM 3A 5.3); not in TCG", true, stack_limit},
+    {"SMAP forbids implicit accesses to user pages whatever AC is (4.6.1); TCG looks at AC", true,
+     smap_with_ac},
+    {"a software KVM that gives up by #UD or shutdown", false, software_kvm_fails},
+};
+
+static const char *known_deviation(const struct comparison *c)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(deviations); i++) {
+        if (deviations[i].tcg == c->who->is_tcg && deviations[i].applies(c))
+            return deviations[i].reason;
+    }
+    return NULL;
+}
+
+bool results_differ(const struct guest *g, const struct result *ours, const struct result *theirs,
+                    const struct reference *who, bool quiet, const char **known)
+{
+    struct comparison c = {.g = g, .ours = ours, .theirs = theirs, .who = who, .quiet = quiet};
+    if (ours->end != theirs->end)
+        differs(&c, "  end      lodge %s (rip %llx) %s %s (rip %llx)\n", end_name[ours->end],
+                (unsigned long long)ours->state.rip, who->name, end_name[theirs->end],
+                (unsigned long long)theirs->state.rip);
+    compare_state(&c);
+    compare_ram(&c);
+    *known = c.differences ? known_deviation(&c) : NULL;
+    return c.differences && !*known;
+}

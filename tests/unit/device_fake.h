@@ -1,0 +1,80 @@
+/* device_fake.h - a board for one device: buses, wires that remember, an event loop, a console */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef UNIT_DEVICE_FAKE_H
+#define UNIT_DEVICE_FAKE_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "machine/chardev.h"
+#include "machine/device.h"
+
+struct wire {
+    bool level;
+    unsigned rises;
+};
+
+struct fake_board {
+    struct bus ports, mmio;
+    struct loop loop;
+    struct wire irq, reset, power;
+    struct chardev chardev;
+    struct device *device;
+};
+
+static void wire_set(void *opaque, unsigned number, bool level)
+{
+    struct wire *w = opaque;
+    (void)number;
+    w->rises += level && !w->level;
+    w->level = level;
+}
+
+/* The device is created and reset. Its console is not connected to anything: tests look into its rings. */
+static inline struct fake_board *fake_board(const struct device_type *type, u16 port)
+{
+    struct fake_board *b = calloc(1, sizeof(*b));
+    const struct chardev_config null = {.backend = CHARDEV_NULL};
+    struct error e;
+    if (!b || loop_init(&b->loop) < 0 || chardev_open(&b->chardev, &null, &b->loop, NULL, &e) < 0)
+        abort();
+    const struct device_place place = {
+        .ports = &b->ports,
+        .mmio = &b->mmio,
+        .port = port,
+        .irq = {.set = wire_set, .opaque = &b->irq},
+        .reset = {.set = wire_set, .opaque = &b->reset},
+        .power = {.set = wire_set, .opaque = &b->power},
+        .loop = &b->loop,
+        .chardev = &b->chardev,
+    };
+    b->device = type->create(&place);
+    type->reset(b->device);
+    return b;
+}
+
+static inline void fake_board_free(struct fake_board *b)
+{
+    free(b->device); /* devices begin with their struct device */
+    free(b);
+}
+
+static inline u8 in8(struct fake_board *b, u16 port)
+{
+    return (u8)bus_read(&b->ports, port, 1);
+}
+
+static inline void out8(struct fake_board *b, u16 port, u8 value)
+{
+    bus_write(&b->ports, port, 1, value);
+}
+
+/* As if the host had sent these bytes. */
+static inline void host_sends(struct fake_board *b, const char *text)
+{
+    for (; *text; text++)
+        b->chardev.in.data[b->chardev.in.head++ % CHARDEV_BACKLOG] = (u8)*text;
+    b->chardev.user.input(b->chardev.user.opaque);
+}
+
+#endif
