@@ -41,6 +41,8 @@ endif
 # ---- what is built -------------------------------------------------------------------------------------------
 LIB_SRC     := $(filter-out hypervisor/shim/%,$(wildcard hypervisor/*.[cS] hypervisor/*/*.[cS]))
 BASE_SRC    := $(wildcard base/*.c)
+SHIM_SRC    := $(wildcard hypervisor/shim/*.c)
+PRELOAD_SRC := $(wildcard hypervisor/shim/preload/*.c)
 MACHINE_SRC := $(wildcard machine/*.c machine/*/*.c)
 CLI_SRC     := $(wildcard manager/cli/*.c)
 UNIT_SRC    := $(wildcard tests/unit/*.c)
@@ -54,6 +56,8 @@ objects = $(patsubst %,$(O)/$1/%.o,$(basename $2))
 LIB_OBJ      := $(call objects,lib,$(LIB_SRC))
 LIB_BASE_OBJ := $(call objects,lib,$(BASE_SRC))
 BASE_OBJ     := $(call objects,app,$(BASE_SRC))
+SHIM_OBJ     := $(call objects,app,$(SHIM_SRC))
+PRELOAD_OBJ  := $(call objects,lib,$(PRELOAD_SRC))
 MACHINE_OBJ  := $(call objects,app,$(MACHINE_SRC))
 CLI_OBJ      := $(call objects,app,$(CLI_SRC))
 UNIT_LIB_OBJ := $(if $(SAN),$(call objects,unit,$(LIB_SRC)),$(LIB_OBJ))
@@ -62,14 +66,15 @@ UNIT_LIB_OBJ := $(if $(SAN),$(call objects,unit,$(LIB_SRC)),$(LIB_OBJ))
 UNIT_ARCHIVES := $(O)/unit/hypervisor.a $(O)/unit/machine.a $(O)/unit/base.a
 
 LIBRARY  := $(if $(LIB_SRC),$(O)/liblodge-kvm.so)
-PROGRAMS := $(if $(MACHINE_SRC),$(O)/lodge-vm) $(if $(CLI_SRC),$(O)/lodge)
+PRELOAD  := $(O)/liblodge-kvm-preload.so
+PROGRAMS := $(O)/lodge-kvm $(if $(MACHINE_SRC),$(O)/lodge-vm) $(if $(CLI_SRC),$(O)/lodge)
 UNIT     := $(patsubst %.c,$(O)/%,$(UNIT_SRC))
 API      := $(patsubst %.c,$(O)/%,$(API_SRC))
 GUESTS   := $(patsubst %,$(O)/%.elf,$(basename $(GUEST_SRC)))
 CHECKERS := $(O)/tests/fuzz-cpu $(O)/tests/lockstep
 
 .PHONY: all tests run check check-guestview fuzz-cpu lockstep fuzz bench-boot format format-check install clean help
-all: $(LIBRARY) $(PROGRAMS) ## build the library, lodge-vm and lodge
+all: $(LIBRARY) $(PRELOAD) $(PROGRAMS) ## build the library, lodge-kvm, lodge-vm and lodge
 tests: $(UNIT) $(API) $(GUESTS) $(CHECKERS) ## build all tests without running them
 
 $(O)/liblodge-kvm.so: $(LIB_OBJ) $(LIB_BASE_OBJ)
@@ -77,6 +82,14 @@ $(O)/liblodge-kvm.so: $(LIB_OBJ) $(LIB_BASE_OBJ)
 	  -o $@ $^ -lZydis -lpthread
 
 RPATH := -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib'
+# It goes into programs of others, so it has the library's flags and not the sanitizers.
+$(O)/liblodge-kvm-preload.so: $(PRELOAD_OBJ) $(LIBRARY)
+	$(call say,LINK)$(LINK) -shared -Wl,-soname,$(@F) -Wl,-z,now -Wl,-z,defs -Wl,-z,noexecstack \
+	  -o $@ $(PRELOAD_OBJ) $(RPATH) -L$(O) -llodge-kvm
+
+$(O)/lodge-kvm: $(SHIM_OBJ) $(BASE_OBJ) $(LIBRARY)
+	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $(SHIM_OBJ) $(BASE_OBJ) $(RPATH) -L$(O) -llodge-kvm
+
 $(O)/lodge-vm: $(MACHINE_OBJ) $(BASE_OBJ) $(LIBRARY)
 	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $(MACHINE_OBJ) $(BASE_OBJ) $(RPATH) -L$(O) -llodge-kvm -lpthread
 
@@ -222,8 +235,8 @@ format-check: ## tell what clang-format would change
 
 install: all ## install into PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include/lodge
-	install $(O)/lodge $(O)/lodge-vm $(DESTDIR)$(PREFIX)/bin
-	install $(O)/liblodge-kvm.so $(DESTDIR)$(LIBDIR)
+	install $(O)/lodge $(O)/lodge-vm $(O)/lodge-kvm $(DESTDIR)$(PREFIX)/bin
+	install $(O)/liblodge-kvm.so $(O)/liblodge-kvm-preload.so $(DESTDIR)$(LIBDIR)
 	install -m 644 include/lodge/kvm.h $(DESTDIR)$(PREFIX)/include/lodge
 	sed 's,@PREFIX@,$(PREFIX),; s,@LIBDIR@,$(LIBDIR),' tools/lodge-kvm.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/lodge-kvm.pc
 

@@ -159,3 +159,19 @@ EXPORT int lodge_kvm_close(int fd)
 {
     return result(object_close(fd));
 }
+
+EXPORT enum lodge_kvm_kind lodge_kvm_kind(int fd)
+{
+    static const enum lodge_kvm_kind kind[OBJECT_KINDS] = {
+        [OBJECT_SYSTEM] = LODGE_KVM_SYSTEM,
+        [OBJECT_VM] = LODGE_KVM_VM,
+        [OBJECT_VCPU] = LODGE_KVM_VCPU,
+    };
+    struct object *o = object_get(fd);
+
+    if (!o)
+        return LODGE_KVM_NONE;
+    enum lodge_kvm_kind k = kind[o->kind] ? kind[o->kind] : LODGE_KVM_OTHER;
+    object_put(o);
+    return k;
+}

@@ -21,6 +21,10 @@ int lodge_kvm_ioctl(int fd, unsigned long request, unsigned long arg);
  * offset 0, with KVM_GET_VCPU_MMAP_SIZE bytes. */
 int lodge_kvm_close(int fd);
 
+/* Which object of the API a descriptor is, LODGE_KVM_NONE for any other. errno is not kept. */
+enum lodge_kvm_kind { LODGE_KVM_NONE, LODGE_KVM_SYSTEM, LODGE_KVM_VM, LODGE_KVM_VCPU, LODGE_KVM_OTHER };
+enum lodge_kvm_kind lodge_kvm_kind(int fd);
+
 /* Prints what the engine does. letters: any of those of lodge_kvm_dump_help. path: the file to write, or NULL
  * for standard error. Applies to VMs created later. 0, or -1 with errno (EINVAL: an unknown letter). */
 int lodge_kvm_dump(const char *letters, const char *path);

@@ -1,0 +1,163 @@
+# shim.py - lodge-kvm: which programs it serves, what they see of KVM, and how it fails
+# SPDX-License-Identifier: GPL-2.0-or-later
+import os
+import shutil
+import subprocess
+import tempfile
+
+from harness.lodge import Skip, output_of, require
+
+PATIENCE = 120
+
+
+def shim(build, *argv, env=None):
+    """Status and output of lodge-kvm with these words."""
+    words = ["env", *("%s=%s" % pair for pair in (env or {}).items())] if env else []
+    return output_of([*words, build.path("lodge-kvm"), *argv], PATIENCE)
+
+
+def wants(build, argv, status, *texts):
+    got, out = shim(build, *argv)
+    require(got == status, "%s: status %d, wanted %d; it printed:\n%s" % (" ".join(argv), got, status, out))
+    for text in texts:
+        require(text in out, "%s: no '%s' in:\n%s" % (" ".join(argv), text, out))
+    return out
+
+
+# ---- which programs ----
+
+def refused(build, argv, status, *texts):
+    """One line, which names what was asked for."""
+    out = wants(build, argv, status, "lodge-kvm: ", *texts)
+    require(out.count("\n") == 1, "more than one line:\n" + out)
+
+
+def compiled(folder, name, *flags):
+    path = os.path.join(folder, name)
+    p = subprocess.run(["gcc", "-x", "c", "-", "-o", path, *flags], input="int main(void) { return 0; }", text=True,
+                       stderr=subprocess.PIPE)
+    require(p.returncode == 0, "gcc failed:\n" + p.stderr)
+    return path
+
+
+def programs(build):
+    def run():
+        wants(build, ["--help"], 0, "usage: lodge-kvm", "-d LETTERS", "translation")
+        wants(build, ["--version"], 0, "lodge-kvm ")
+        wants(build, ["sh", "-c", "exit 7"], 7)
+        refused(build, [], 125, "no program")
+        refused(build, ["no-such-program"], 127, "no-such-program")
+        refused(build, ["/no/such/program"], 127, "/no/such/program")
+        refused(build, ["/etc/passwd"], 126, "/etc/passwd", "executable")
+        refused(build, ["-d", "Q", "true"], 125, "'Q'")
+        refused(build, ["-d", "m", "-D", "/no/such/folder/file", "true"], 125, "/no/such/folder")
+        refused(build, ["-D", "file", "true"], 125, "-d")
+        with tempfile.TemporaryDirectory() as folder:
+            wants(build, [compiled(folder, "dynamic")], 0)
+            refused(build, [compiled(folder, "static", "-static")], 126, "static", "glibc")
+            refused(build, [compiled(folder, "other-libc", "-Wl,--dynamic-linker=/lib/ld-musl-x86_64.so.1")], 126, "musl")
+            script = os.path.join(folder, "script")
+            with open(script, "w") as f:
+                f.write("#!%s\n" % os.path.join(folder, "static"))
+            os.chmod(script, 0o755)
+            refused(build, [script], 126, "static")
+    return run
+
+
+def set_user_id(build):
+    def run():
+        if os.getuid():
+            raise Skip("needs root, to make a program set-user-ID")
+        with tempfile.TemporaryDirectory() as folder:
+            path = shutil.copy(shutil.which("true"), folder)
+            os.chown(path, 65534, 65534)
+            os.chmod(path, 0o4755)
+            refused(build, [path], 126, "set-user-ID")
+    return run
+
+
+# ---- what a program sees ----
+
+SEEN = r"""
+import errno, fcntl, os, stat, sys
+vendor = "kvm_amd" if any(w in open("/proc/cpuinfo").read() for w in ("AuthenticAMD", "HygonGenuine")) else "kvm_intel"
+other = {"kvm_amd": "kvm_intel", "kvm_intel": "kvm_amd"}[vendor]
+
+def fails(error, f, *args):
+    try:
+        f(*args)
+    except OSError as e:
+        assert e.errno == error, (f, args, e)
+    else:
+        raise AssertionError((f, args))
+
+def is_device(st):
+    return stat.S_ISCHR(st.st_mode) and os.major(st.st_rdev) == 10 and os.minor(st.st_rdev) == 232
+
+GET_API_VERSION = 0xae00
+assert is_device(os.stat("/dev/kvm")) and is_device(os.lstat("/dev//kvm")) and is_device(os.stat("/dev/../dev/./kvm"))
+assert os.access("/dev/kvm", os.R_OK | os.W_OK) and not os.access("/dev/kvm", os.X_OK)
+for path, folder in ("/dev/kvm", None), ("kvm", os.open("/dev", os.O_RDONLY)):
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC, dir_fd=folder)
+    assert fcntl.ioctl(fd, GET_API_VERSION) == 12 and is_device(os.fstat(fd))
+    twin = os.dup(fd)
+    os.close(fd)
+    assert fcntl.ioctl(twin, GET_API_VERSION) == 12
+    os.close(twin)
+    fails(errno.EBADF, fcntl.ioctl, twin, GET_API_VERSION)
+os.chdir("/dev")
+with open("kvm", "r+b", buffering=0) as f:
+    assert fcntl.ioctl(f, GET_API_VERSION) == 12
+fails(errno.EEXIST, os.open, "/dev/kvm", os.O_RDWR | os.O_CREAT | os.O_EXCL)
+fails(errno.ENOTDIR, os.open, "/dev/kvm", os.O_RDONLY | os.O_DIRECTORY)
+fails(errno.ENOENT, os.open, "/dev/kvm0", os.O_RDONLY)
+assert open("/sys/module/kvm/parameters/force_emulation_prefix").read() == "0\n"
+table = {"kvm_amd": "npt", "kvm_intel": "ept"}[vendor]
+path = "/sys/module/%s/parameters/%s" % (vendor, table)
+assert open(path).read() == "N\n" and stat.S_ISREG(os.stat(path).st_mode) and os.path.isdir("/sys/module/" + vendor)
+fails(errno.EACCES, os.open, path, os.O_WRONLY)
+fails(errno.ENOENT, os.open, "/sys/module/%s/parameters/nested" % other, os.O_RDONLY)
+fails(errno.ENOENT, os.stat, "/sys/module/" + other)
+fails(errno.ENOENT, os.stat, "/sys/module/kvm/parameters/no_such")
+# A child of fork has the system descriptor, and the one after exec has /dev/kvm anew.
+fd = os.open("/dev/kvm", os.O_RDWR)
+vm = fcntl.ioctl(fd, 0xae01, 0)
+child = os.fork()
+if not child:
+    good = fcntl.ioctl(fd, GET_API_VERSION) == 12
+    fails(errno.EIO, fcntl.ioctl, vm, 0xae41, 0)
+    os.execv("/bin/sh", ["sh", "-c", "test %d = 1 && test -c /dev/kvm" % good])
+assert os.waitpid(child, 0)[1] == 0
+print("seen")
+"""
+
+
+def seen(build):
+    return lambda: wants(build, ["python3", "-c", SEEN], 0, "seen")
+
+
+def shell_sees(build):
+    script = "[ -c /dev/kvm ] && [ -w /dev/kvm ] && [ ! -e /dev/kvm1 ] && : <>/dev/kvm && ls -l /dev/kvm && stat -c %F /dev/kvm"
+    return lambda: wants(build, ["bash", "-c", script], 0, "10, 232", "character special file")
+
+
+def dump(build):
+    """-d reaches the library in the program."""
+    def run():
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "dump")
+            wants(build, ["-d", "e", "-D", path, build.path("tests/api/run"), "kvm"], 0)
+            with open(path) as f:
+                require("exit " in f.read(), "the dump has no exit of KVM_RUN")
+    return run
+
+
+def api(build, name, path):
+    """The tests of the API, which open /dev/kvm as any program would."""
+    return lambda: wants(build, [path, "kvm"], 0, "ok ")
+
+
+def tests(build):
+    return [("programs", programs(build)), ("set-user-id", set_user_id(build)), ("seen", seen(build)),
+            ("shell", shell_sees(build)), ("dump", dump(build))] + \
+           [("api-" + name, api(build, name, path)) for name, path in build.files("tests/api")]
