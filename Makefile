@@ -21,7 +21,8 @@ MAKEFLAGS += --no-builtin-rules
 say = $(if $(V),,@printf '  %-5s %s\n' $1 $@;)
 
 # ---- flags ---------------------------------------------------------------------------------------------------
-STD       := -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -I. -Iinclude -MMD -MP
+# A row of a table names what it has, and the rest is zero: no warning for that.
+STD       := -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Wno-missing-field-initializers -Werror -I. -Iinclude -MMD -MP
 APP_FLAGS  = $(STD) $(CFLAGS) -fPIC -fvisibility=hidden $(APP_SAN)
 # The engine's helpers run while the guest's vector state is live in the CPU (hypervisor/cpu/vcpu.h), so the compiler
 # must not touch vector registers in the library, not even to copy a struct.
@@ -43,6 +44,7 @@ LIB_SRC     := $(filter-out hypervisor/shim/%,$(wildcard hypervisor/*.[cS] hyper
 BASE_SRC    := $(wildcard base/*.c)
 SHIM_SRC    := $(wildcard hypervisor/shim/*.c)
 PRELOAD_SRC := $(wildcard hypervisor/shim/preload/*.c)
+CONFIG_SRC  := $(wildcard base/config/*.c)
 MACHINE_SRC := $(wildcard machine/*.c machine/*/*.c)
 CLI_SRC     := $(wildcard manager/cli/*.c)
 UNIT_SRC    := $(wildcard tests/unit/*.c)
@@ -58,6 +60,7 @@ LIB_BASE_OBJ := $(call objects,lib,$(BASE_SRC))
 BASE_OBJ     := $(call objects,app,$(BASE_SRC))
 SHIM_OBJ     := $(call objects,app,$(SHIM_SRC))
 PRELOAD_OBJ  := $(call objects,lib,$(PRELOAD_SRC))
+CONFIG_OBJ   := $(call objects,app,$(CONFIG_SRC))
 MACHINE_OBJ  := $(call objects,app,$(MACHINE_SRC))
 CLI_OBJ      := $(call objects,app,$(CLI_SRC))
 UNIT_LIB_OBJ := $(if $(SAN),$(call objects,unit,$(LIB_SRC)),$(LIB_OBJ))
@@ -81,6 +84,7 @@ $(O)/liblodge-kvm.so: $(LIB_OBJ) $(LIB_BASE_OBJ)
 	$(call say,LINK)$(LINK) -shared -Wl,-soname,$(@F) -Wl,-z,now -Wl,-z,defs -Wl,-z,noexecstack \
 	  -o $@ $^ -lZydis -lpthread
 
+MACHINE_LIBS := -ljansson
 RPATH := -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib'
 # It goes into programs of others, so it has the library's flags and not the sanitizers.
 $(O)/liblodge-kvm-preload.so: $(PRELOAD_OBJ) $(LIBRARY)
@@ -90,8 +94,8 @@ $(O)/liblodge-kvm-preload.so: $(PRELOAD_OBJ) $(LIBRARY)
 $(O)/lodge-kvm: $(SHIM_OBJ) $(BASE_OBJ) $(LIBRARY)
 	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $(SHIM_OBJ) $(BASE_OBJ) $(RPATH) -L$(O) -llodge-kvm
 
-$(O)/lodge-vm: $(MACHINE_OBJ) $(BASE_OBJ) $(LIBRARY)
-	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $(MACHINE_OBJ) $(BASE_OBJ) $(RPATH) -L$(O) -llodge-kvm -lpthread
+$(O)/lodge-vm: $(MACHINE_OBJ) $(CONFIG_OBJ) $(BASE_OBJ) $(LIBRARY)
+	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $(filter %.o,$^) $(RPATH) -L$(O) -llodge-kvm -lpthread $(MACHINE_LIBS)
 
 $(O)/lodge: $(CLI_OBJ) $(BASE_OBJ)
 	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $^
@@ -99,14 +103,14 @@ $(O)/lodge: $(CLI_OBJ) $(BASE_OBJ)
 # ---- tests ---------------------------------------------------------------------------------------------------
 $(O)/unit/hypervisor.a: $(UNIT_LIB_OBJ)
 $(O)/unit/machine.a: $(filter-out $(O)/app/machine/main.o,$(MACHINE_OBJ))
-$(O)/unit/base.a: $(BASE_OBJ)
+$(O)/unit/base.a: $(CONFIG_OBJ) $(BASE_OBJ)
 $(UNIT_ARCHIVES):
 	@mkdir -p $(@D)
 	$(call say,AR)rm -f $@ && $(AR) rcs $@ $^
 
 $(UNIT): $(O)/tests/unit/%: $(O)/app/tests/unit/%.o $(UNIT_ARCHIVES)
 	@mkdir -p $(@D)
-	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,muldefs -o $@ $< -Wl,--start-group $(UNIT_ARCHIVES) -Wl,--end-group -lZydis -lpthread
+	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,muldefs -o $@ $< -Wl,--start-group $(UNIT_ARCHIVES) -Wl,--end-group -lZydis -lpthread $(MACHINE_LIBS)
 
 $(API): $(O)/tests/api/%: $(O)/app/tests/api/%.o $(BASE_OBJ) $(LIBRARY)
 	@mkdir -p $(@D)

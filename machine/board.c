@@ -76,7 +76,7 @@ static int create_chips(struct machine *m, struct error *e)
 static int create_vcpus(struct machine *m, struct error *e)
 {
     int r = 0;
-    for (unsigned i = 0; i < m->config->cpus && r == 0; i++, m->vcpu_count++)
+    for (unsigned i = 0; i < m->config->smp.cpus && r == 0; i++, m->vcpu_count++)
         r = vcpu_create(&m->vcpu[i], m, i, e);
     return r;
 }

@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/config/vm_config.h"
 #include "lodge/kvm.h"
 #include "machine/kvm.h"
 
@@ -22,13 +23,10 @@ static int kernel_ioctl(int fd, unsigned long request, unsigned long arg)
 const struct kvm_api kvm_lodge = {"lodge", lodge_kvm_open, lodge_kvm_ioctl, lodge_kvm_close};
 const struct kvm_api kvm_kernel = {"kvm", kernel_open, kernel_ioctl, close};
 
-const struct kvm_api *kvm_api_find(const char *name)
+const struct kvm_api *kvm_api(unsigned accel)
 {
-    static const struct kvm_api *const apis[] = {&kvm_lodge, &kvm_kernel};
-    for (size_t i = 0; i < ARRAY_SIZE(apis); i++)
-        if (!strcmp(apis[i]->name, name))
-            return apis[i];
-    return NULL;
+    static const struct kvm_api *const apis[] = {[ACCEL_LODGE] = &kvm_lodge, [ACCEL_KVM] = &kvm_kernel};
+    return apis[accel];
 }
 
 /* What the machine cannot do without, whoever serves the API. */

@@ -18,8 +18,8 @@ struct kvm_api {
 
 extern const struct kvm_api kvm_lodge, kvm_kernel;
 
-/* By the name that -accel takes, or NULL. */
-const struct kvm_api *kvm_api_find(const char *name);
+/* By enum vm_accel. */
+const struct kvm_api *kvm_api(unsigned accel);
 
 /* A system descriptor whose API version and capabilities are what the machine needs, or -errno with e. */
 int kvm_open(const struct kvm_api *api, struct error *e);

@@ -1,11 +1,13 @@
 /* machine.c - the life of a virtual machine: created, run, reset, ended */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "machine/acpi/tables.h"
 #include "machine/machine.h"
+#include "machine/plug.h"
 
 /* The vcpus leave the guest, each at its next exit or at our kick. */
 static void kick_vcpus(struct machine *m)
@@ -87,7 +89,7 @@ static int load_memory(struct machine *m, struct boot_entry *entry, struct error
 {
     ram_clear(&m->ram);
     u8 *tables = ram_at(&m->ram, PC_ACPI_TABLES, PC_ACPI_SIZE);
-    ASSERT(acpi_build(tables, PC_ACPI_SIZE, PC_ACPI_TABLES, m->config->cpus));
+    ASSERT(acpi_build(tables, PC_ACPI_SIZE, PC_ACPI_TABLES, m->config->smp.cpus));
     return boot_load(&m->boot, &m->ram, PC_ACPI_TABLES, entry, e);
 }
 
@@ -117,23 +119,41 @@ static void start_vcpus(void *opaque)
             machine_end(m, 1, "%s", e.text);
 }
 
+/* What the options mean to this machine. */
+static int read_addresses(const struct vm_config *c, struct chardev_config *serial, struct gdb_address *gdb,
+                          struct error *e)
+{
+    if (c->smp.maxcpus > MACHINE_MAX_VCPUS)
+        return error_set(e, EINVAL, "-smp %u: this version runs one processor: use -smp 1", c->smp.maxcpus);
+    if (c->cpu && strcmp(c->cpu, "host") && strcmp(c->cpu, "max"))
+        return error_set(e, EINVAL, "-cpu '%s' is not supported: use one of: host, max", c->cpu);
+    if (c->serials.count > 1 || c->monitors.count || c->qmps.count || c->mons.count || c->chardevs.count)
+        return error_set(e, EINVAL, "monitors and further serial ports are not supported yet");
+    int r = chardev_config_parse(serial, c->serials.count ? c->serials.at[0] : "mon:stdio", e);
+    return r < 0 ? r : gdb_address_parse(gdb, c->gdb ? c->gdb : "none", e);
+}
+
 /* What the user named comes first: files and console; then what the host gives. */
 int machine_create(struct machine *m, const struct vm_config *c, struct terminal *t, struct error *e)
 {
     struct boot_entry entry;
-    *m = (struct machine){.config = c, .kvm = c->kvm};
+    struct chardev_config serial;
+    struct gdb_address gdb;
+    *m = (struct machine){.config = c, .kvm = kvm_api(c->accel)};
     pthread_cond_init(&m->changed, NULL);
     int r = loop_init(&m->loop);
     if (r < 0)
         return error_set(e, -r, "cannot create the event loop: %s", strerror(-r));
-    if ((r = boot_read(&m->boot, c, e)) < 0 || (r = ram_create(&m->ram, c->memory, e)) < 0 ||
-        (r = load_memory(m, &entry, e)) < 0 ||
-        (r = chardev_open(&m->console, &c->serial, &m->loop, t, e)) < 0)
+    if ((r = read_addresses(c, &serial, &gdb, e)) < 0 || (r = boot_read(&m->boot, c, e)) < 0 ||
+        (r = ram_create(&m->ram, c->memory, e)) < 0 || (r = load_memory(m, &entry, e)) < 0 ||
+        (r = chardev_open(&m->console, &serial, &m->loop, t, e)) < 0)
         return r;
     m->stopped = c->stopped;
     m->console.host = (struct chardev_host){m, quit, start_vcpus};
-    if ((r = gdbstub_create(&m->gdb, m, &c->gdb, e)) == 0)
+    if ((r = gdbstub_create(&m->gdb, m, &gdb, e)) == 0)
         r = board_create(m, e);
+    if (r == 0)
+        r = plug_all(m, e);
     return r < 0 ? r : reset_hardware(m, &entry, e);
 }
 

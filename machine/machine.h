@@ -5,11 +5,11 @@
 
 #include <pthread.h>
 
+#include "base/config/vm_config.h"
 #include "base/loop.h"
 #include "machine/boot/boot.h"
 #include "machine/bus.h"
 #include "machine/chardev.h"
-#include "machine/config.h"
 #include "machine/device.h"
 #include "machine/gdbstub/gdbstub.h"
 #include "machine/kvm.h"

@@ -4,14 +4,16 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/config/options.h"
 #include "lodge/kvm.h"
 #include "machine/machine.h"
-#include "machine/options.h"
+#include "machine/plug.h"
 
 /* For signal handlers, which get no argument. */
 static struct terminal terminal;
@@ -78,8 +80,33 @@ static void fill_standard_descriptors(void)
     close(fd);
 }
 
+/* What options with "help" for a value print. */
+static bool print_help(const struct vm_config *c)
+{
+    const struct objects *const lists[] = {[PLUG_OBJECT] = &c->objects,
+                                           [PLUG_BLOCKDEV] = &c->blockdevs,
+                                           [PLUG_DRIVE] = &c->drives,
+                                           [PLUG_NETDEV] = &c->netdevs,
+                                           [PLUG_DEVICE] = &c->devices};
+    bool letters = c->dump_letters && !strcmp(c->dump_letters, "help");
+    if (letters)
+        fputs(lodge_kvm_dump_help(), stdout);
+    for (unsigned k = 0; k < PLUG_KINDS; k++)
+        for (unsigned i = 0; i < lists[k]->count; i++) {
+            const struct properties *p = &lists[k]->at[i];
+            bool all = p->count && !strcmp(p->at[0].value, "help");
+            if (!all && !properties_get(p, "help"))
+                continue;
+            plug_help(k, all ? NULL : p->at[0].value);
+            return true;
+        }
+    return letters;
+}
+
 static int start_dump(const struct vm_config *c, struct error *e)
 {
+    if (c->dump_letters && c->accel != ACCEL_LODGE)
+        return error_set(e, EINVAL, "-d: -accel %s has no dumps: use -accel lodge", kvm_api(c->accel)->name);
     if (!c->dump_letters || lodge_kvm_dump(c->dump_letters, c->dump_path) == 0)
         return 0;
     if (errno == EINVAL)
@@ -94,7 +121,7 @@ int main(int argc, char **argv)
     struct error e;
     struct end_signals signals;
     int r = options_parse(&config, argc, argv, &e);
-    if (r > 0)
+    if (r > 0 || (r == 0 && print_help(&config)))
         return EXIT_SUCCESS;
     fill_standard_descriptors();
     signal(SIGPIPE, SIG_IGN);

@@ -14,6 +14,7 @@ build  gcc              gcc
 build  libc6-dev        /usr/include/stdio.h
 build  make             make
 build  libzydis-dev     /usr/include/Zydis/Zydis.h
+build  libjansson-dev   /usr/include/jansson.h
 check  lz4              lz4
 check  python3          python3
 check  gdb              gdb

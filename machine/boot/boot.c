@@ -61,6 +61,8 @@ static int blob_read(struct blob *b, const char *option, const char *path, u64 m
 
 int boot_read(struct boot_files *f, const struct vm_config *c, struct error *e)
 {
+    if (!c->kernel)
+        return error_set(e, EINVAL, "no kernel to boot: use -kernel FILE (lodge-vm -help lists the options)");
     *f = (struct boot_files){.cmdline = c->cmdline};
     int r = blob_read(&f->kernel, "-kernel", c->kernel, c->memory, e);
     if (r == 0 && c->initrd)

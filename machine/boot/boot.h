@@ -3,8 +3,8 @@
 #ifndef MACHINE_BOOT_BOOT_H
 #define MACHINE_BOOT_BOOT_H
 
+#include "base/config/vm_config.h"
 #include "base/error.h"
-#include "machine/config.h"
 #include "machine/ram.h"
 
 /* A file in memory. */

@@ -1,0 +1,59 @@
+/* plug.c - objects of the configuration become parts of the machine: at the start, and while it runs */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdio.h>
+
+#include "machine/machine.h"
+#include "machine/plug.h"
+
+/* A kind of object: the option, the property that names its type, and who makes and removes it. */
+static const struct plug_row {
+    const char *option, *type;
+    size_t list; /* of a struct objects in struct vm_config */
+    int (*add)(struct machine *m, const struct properties *p, struct error *e);
+    int (*remove)(struct machine *m, const char *id, struct error *e);
+    void (*help)(const char *name);
+} rows[PLUG_KINDS] = {
+    [PLUG_OBJECT] = {"-object", "qom-type", offsetof(struct vm_config, objects), NULL, NULL, NULL},
+    [PLUG_BLOCKDEV] = {"-blockdev", "driver", offsetof(struct vm_config, blockdevs), NULL, NULL, NULL},
+    [PLUG_DRIVE] = {"-drive", "file", offsetof(struct vm_config, drives), NULL, NULL, NULL},
+    [PLUG_NETDEV] = {"-netdev", "type", offsetof(struct vm_config, netdevs), NULL, NULL, NULL},
+    [PLUG_DEVICE] = {"-device", "driver", offsetof(struct vm_config, devices), NULL, NULL, NULL},
+};
+
+int plug_add(struct machine *m, enum plug_kind kind, const struct properties *p, struct error *e)
+{
+    const struct plug_row *row = &rows[kind];
+    const char *type = properties_get(p, row->type);
+    if (!type)
+        return error_set(e, EINVAL, "%s: '%s' is missing", row->option, row->type);
+    if (!row->add)
+        return error_set(e, ENOTSUP, "%s '%s' is not supported yet", row->option, type);
+    return row->add(m, p, e);
+}
+
+int plug_remove(struct machine *m, enum plug_kind kind, const char *id, struct error *e)
+{
+    const struct plug_row *row = &rows[kind];
+    return row->remove ? row->remove(m, id, e)
+                       : error_set(e, ENODEV, "%s: there is no '%s'", row->option, id);
+}
+
+int plug_all(struct machine *m, struct error *e)
+{
+    int r = 0;
+    for (unsigned k = 0; k < PLUG_KINDS; k++) {
+        const struct objects *list = (const void *)((const char *)m->config + rows[k].list);
+        for (unsigned i = 0; i < list->count && r == 0; i++)
+            r = plug_add(m, k, &list->at[i], e);
+    }
+    return r;
+}
+
+void plug_help(enum plug_kind kind, const char *name)
+{
+    if (rows[kind].help)
+        rows[kind].help(name);
+    else
+        printf("%s: there are none yet\n", rows[kind].option);
+}
