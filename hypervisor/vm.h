@@ -24,6 +24,7 @@ struct memory {
 
 struct irqchip; /* PIC, IOAPIC, PIT and GSI routing: irq/irq.h */
 struct timers;
+struct io_bus; /* api/io_bus.h */
 struct engine;
 
 struct vm {
@@ -33,6 +34,7 @@ struct vm {
     struct vcpu *vcpu[VM_MAX_VCPUS];
     unsigned vcpu_count;
     struct irqchip *irqchip; /* NULL until KVM_CREATE_IRQCHIP (or split) */
+    struct io_bus *io_bus;
     struct timers *timers;   /* timer.h: one helper thread, started at KVM_CREATE_VM */
     struct engine *engine;   /* translate/engine.h */
     u64 tss_addr, identity_map_addr;

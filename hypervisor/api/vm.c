@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "hypervisor/api/api.h"
+#include "hypervisor/api/io_bus.h"
 #include "hypervisor/api/object.h"
 #include "hypervisor/api/user.h"
 #include "hypervisor/irq/irq.h"
@@ -30,6 +31,8 @@ static void vm_destroy(void *target)
         engine_destroy_vcpu(vm->vcpu[i]);
     if (vm->engine)
         engine_destroy(vm);
+    if (vm->io_bus)
+        io_bus_destroy(vm->io_bus);
     memory_destroy(vm);
     pthread_rwlock_destroy(&vm->slots_lock);
     pthread_mutex_destroy(&vm->lock);
@@ -50,7 +53,8 @@ static struct vm *vm_create(int fd)
     vm->identity_map_addr = DEFAULT_IDENTITY_MAP;
     vm->tsc_khz = host_tsc_khz();
     kvmclock_set(vm, 0);
-    int r = engine_create(vm);
+    vm->io_bus = io_bus_create();
+    int r = vm->io_bus ? engine_create(vm) : -ENOMEM;
     if (!r) {
         vm->timers = timers_create();
         r = vm->timers ? 0 : -errno;

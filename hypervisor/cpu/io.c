@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "hypervisor/api/io_bus.h"
 #include "hypervisor/cpu/control.h"
 #include "hypervisor/cpu/handlers.h"
 #include "hypervisor/cpu/segments.h"
@@ -103,6 +104,12 @@ void insn_in(struct vcpu *v, const struct insn *in)
     vcpu_exit(v, KVM_EXIT_IO);
 }
 
+/* Whether it needs no user space. */
+static bool port_write(struct vcpu *v, u16 port, unsigned size, u32 value)
+{
+    return irqchip_port_write(v, port, size, value) || io_bus_write(v, BUS_PIO, port, size, &value);
+}
+
 void insn_out(struct vcpu *v, const struct insn *in)
 {
     enum { VAPIC_PORT = 0x7e };
@@ -111,7 +118,7 @@ void insn_out(struct vcpu *v, const struct insn *in)
     u32 value = (u32)reg_read(v, in, GPR_RAX, size);
     require_io(v, port, size);
     debug_io_access(v, port, size);
-    if (v->vm->irqchip && irqchip_port_write(v, port, size, value))
+    if (port_write(v, port, size, value))
         return;
     pio_prepare(v, false, port, size, 1);
     memcpy(pio_data(v), &value, size);
@@ -223,7 +230,7 @@ void insn_outs(struct vcpu *v, const struct insn *in)
         u64 n = batch(v, &p, io_count(v, in), false);
         debug_io_access(v, port, size);
         u64 value = load_element(v, &p);
-        if (!v->vm->irqchip || !irqchip_port_write(v, port, size, (u32)value)) {
+        if (!port_write(v, port, size, (u32)value)) {
             load_run(v, p, value, n);
             pio_prepare(v, false, port, size, n);
             exit_string(v, in);

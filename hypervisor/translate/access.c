@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "hypervisor/api/io_bus.h"
 #include "hypervisor/cpu/debug.h"
 #include "hypervisor/cpu/xsave.h"
 #include "hypervisor/irq/irq.h"
@@ -84,7 +85,7 @@ static void mmio_read_fragment(struct vcpu *v, gpa a, void *buf, u8 n)
 
 static void mmio_write_fragment(struct vcpu *v, gpa a, const void *buf, u8 n)
 {
-    if (irqchip_mmio_write(v, a, n, buf))
+    if (irqchip_mmio_write(v, a, n, buf) || io_bus_write(v, BUS_MMIO, a, n, buf))
         return;
     if (v->mmio_writes == MMIO_FRAGMENTS)
         mmio_overflow(v);

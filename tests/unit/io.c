@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <linux/kvm.h>
 
+#include "hypervisor/api/io_bus.h"
 #include "hypervisor/irq/irq.h"
 #include "tests/unit/access_fake.h"
 #include "tests/unit/test.h"
@@ -28,6 +29,12 @@ bool irqchip_port_write(struct vcpu *vcpu, u16 port, unsigned len, u32 value)
     chip_writes++;
     chip_last = value;
     return true;
+}
+
+bool io_bus_write(struct vcpu *vcpu, enum io_bus_kind kind, u64 address, unsigned len, const void *value)
+{
+    (void)vcpu, (void)kind, (void)address, (void)len, (void)value;
+    return false;
 }
 
 static struct vm vm;
