@@ -76,7 +76,7 @@ API      := $(patsubst %.c,$(O)/%,$(API_SRC))
 GUESTS   := $(patsubst %,$(O)/%.elf,$(basename $(GUEST_SRC)))
 CHECKERS := $(O)/tests/fuzz-cpu $(O)/tests/lockstep
 
-.PHONY: all tests run check check-guestview fuzz-cpu lockstep fuzz bench-boot format format-check install clean help
+.PHONY: all tests run check check-guestview fuzz-cpu lockstep fuzz bench bench-boot format format-check install clean help
 all: $(LIBRARY) $(PRELOAD) $(PROGRAMS) ## build the library, lodge-kvm, lodge-vm and lodge
 tests: $(UNIT) $(API) $(GUESTS) $(CHECKERS) ## build all tests without running them
 
@@ -168,7 +168,7 @@ $(O)/app/%.o: %.S
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(APP_FLAGS) -c -o $@ $<
 
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+-include $(shell find $(O) -path $(O)/bench/root -prune -o -name '*.d' -print 2>/dev/null)
 
 # ---- the rest ------------------------------------------------------------------------------------------------
 $(O)/initramfs.cpio.gz: tools/mkinitramfs.sh tools/initramfs-rc
@@ -225,6 +225,28 @@ fuzz: $(O)/tests/fuzz-ioctl $(O)/tests/fuzz-translate ## fuzz the ioctls, then d
 	  mkdir -p $(O)/corpus/$$f && ASAN_OPTIONS=detect_leaks=0 $(O)/tests/fuzz-$$f -max_total_time=$(FUZZ_TIME) \
 	    -max_len=4096 -print_final_stats=1 -artifact_prefix=$(O)/corpus/ $(O)/corpus/$$f || exit 1; \
 	done
+
+# The workloads are programs of their own, static but for the one of OpenSSL's library, in a root of Debian's programs.
+BENCH_OBJ     = $(patsubst %,$(O)/bench/%.o,$1)
+BENCH_SETS   := integer changing vector memory kernel ssl
+BENCH_OTHERS := timed nothing
+BENCH_BIN    := $(patsubst %,$(O)/bench/%,$(BENCH_SETS) $(BENCH_OTHERS))
+$(O)/bench/%.o: bench/programs/%.c
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(STD) -O2 -c -o $@ $<
+$(patsubst %,$(O)/bench/%,$(BENCH_SETS)): $(O)/bench/%: $(O)/bench/%.o $(call BENCH_OBJ,measure marks)
+	$(call say,LINK)$(CC) $(if $(filter %/ssl,$@),,-static) -o $@ $^ $(if $(filter %/ssl,$@),-lcrypto,-lm -lpthread)
+$(O)/bench/timed: $(call BENCH_OBJ,timed marks)
+$(O)/bench/nothing: $(call BENCH_OBJ,nothing)
+$(patsubst %,$(O)/bench/%,$(BENCH_OTHERS)):
+	$(call say,LINK)$(CC) -static -o $@ $^
+$(O)/bench/root.cpio.gz: bench/root.sh $(wildcard bench/guest/*) $(BENCH_BIN)
+	$(call say,ROOT)bench/root.sh $(O)/bench/root $(BENCH_BIN)
+
+bench: ## time workloads natively, in lodge-vm, in QEMU's TCG (root; BENCH='int fp/nbody --quick --only native,ours')
+	@tools/setup.sh bench
+	@$(PARALLEL_MAKE) all $(O)/bench/root.cpio.gz
+	@bench/run --build $(O) $(BENCH)
 
 bench-boot: ## time from program start to the guest's shell prompt: ours and QEMU's
 	@tools/setup.sh bench

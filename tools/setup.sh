@@ -26,6 +26,7 @@ guestview debootstrap   /usr/sbin/debootstrap
 guestview cpio          cpio
 bench  python3          python3
 bench  qemu-system-x86  qemu-system-x86_64
+bench  libssl-dev       /usr/include/openssl/evp.h
 END
 }
 

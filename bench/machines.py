@@ -1,0 +1,138 @@
+# machines.py - where a workload runs: natively, in lodge-vm, in QEMU; and what of the processor's time it takes there
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# A machine is a process that runs bench/guest/serve. A workload prints "@begin", waits for a line, computes, prints "@end
+# COUNT WALL CPU", and waits for a line. In a guest, CPU and WALL are the guest's own opinion; what counts is what its
+# process took of the host's processors between the two lines: no clock of the guest's has a part in it, and
+# neither has what else the host does meanwhile. Natively CPU counts, that of the workload and its children.
+import os
+import select
+import signal
+import subprocess
+import time
+
+PATIENCE = 900  # seconds without a word
+NATIVE = """set -e; mount -t tmpfs -o mode=755 root "$1/../native"; cp -a "$1/." "$1/../native"; cd "$1/../native"
+mount -t proc proc proc; mount --rbind /dev dev; mount -t tmpfs tmp tmp
+exec chroot . /bbin/env -i /bench/serve"""
+
+
+class Broken(Exception):
+    """The machine does not answer any more."""
+
+
+class Failed(Exception):
+    """The workload ended with a bad status."""
+
+
+class Sample:
+    """One segment: nanoseconds for each of its operations. clock: the guest's time through the host's."""
+
+    def __init__(self, count, cpu, wall, clock):
+        self.cpu, self.wall, self.clock = cpu / count, wall / count, clock
+
+
+def process_cpu(pid):
+    """Nanoseconds that all threads of a process have run, those that have ended too (its CPU clock, clock_getcpuclockid)."""
+    return time.clock_gettime_ns(~pid << 3 | 2)
+
+
+class Machine:
+    def __init__(self, name, argv, native=False):
+        self.name, self.argv, self.native = name, argv, native
+        self.process, self.buffer = None, b""
+
+    def start(self):
+        """Returns when it takes requests."""
+        self.buffer = b""
+        self.process = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, start_new_session=True)
+        said = []
+        while True:
+            line = self.line(120)
+            if line == "@ready":
+                return
+            said.append(line)
+            if len(said) > 200:
+                raise Broken("it does not come to its @ready: %s" % " / ".join(said[-5:]))
+
+    def stop(self):
+        if self.process:
+            try:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            self.process.wait()
+            self.process.stdin.close()
+            self.process.stdout.close()
+            self.process = None
+
+    def line(self, patience=PATIENCE):
+        """The next line that it writes."""
+        end = time.monotonic() + patience
+        while b"\n" not in self.buffer:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise Broken("no word for %d s" % patience)
+            if select.select([self.process.stdout], [], [], min(left, 1))[0]:
+                data = os.read(self.process.stdout.fileno(), 65536)
+                if not data:
+                    raise Broken("it has ended: %s" % self.buffer.decode("utf-8", "replace")[-300:])
+                self.buffer += data
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        return line.decode("utf-8", "replace").strip("\r")
+
+    def send(self, text):
+        try:
+            os.write(self.process.stdin.fileno(), text.encode() + b"\n")
+        except BrokenPipeError:
+            raise Broken("it has ended")
+
+    def clocks(self):
+        return process_cpu(self.process.pid), time.monotonic_ns()
+
+    def request(self, line):
+        """Has it run a line; gives the segments that it measured."""
+        if not self.process:
+            self.start()
+        samples, said, begin = [], [], None
+        self.send(line)
+        while True:
+            answer = self.line()
+            clocks = self.clocks()
+            words = answer.split()
+            if answer == "@begin":
+                begin = self.clocks()
+                self.send("")
+            elif words[:1] == ["@end"]:
+                samples.append(self.sample(begin, clocks, *[int(w) for w in words[1:4]]))
+                self.send("")
+            elif words[:1] == ["@done"]:
+                if words[1] != "0":
+                    raise Failed("status %s%s" % (words[1], "".join(": " + s for s in said[-1:])))
+                return samples
+            else:
+                said.append(answer)
+
+    def sample(self, begin, end, count, wall, cpu):
+        used = cpu if self.native else end[0] - begin[0]
+        return Sample(count, max(used, 1), wall, wall / (end[1] - begin[1]))
+
+
+def native(root):
+    os.makedirs(os.path.join(root, "../native"), exist_ok=True)
+    return Machine("native", ["unshare", "--mount", "sh", "-c", NATIVE, "sh", root], native=True)
+
+
+def guest(name, program, kernel, root):
+    return Machine(name, [*program, "-m", "1024", "-kernel", kernel, "-initrd", root + ".cpio.gz", "-no-reboot", "-append",
+                          "console=ttyS0 quiet loglevel=0 panic=-1"])
+
+
+def ours(build, kernel, root):
+    return guest("ours", [os.path.join(build, "lodge-vm"), "-serial", "stdio"], kernel, root)
+
+
+def qemu(name, cpu, kernel, root):
+    return guest(name, ["qemu-system-x86_64", "-accel", "tcg", "-display", "none", "-serial", "stdio", "-monitor", "none",
+                        "-nic", "none", *cpu], kernel, root)
