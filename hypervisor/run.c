@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "hypervisor/irq/irq.h"
@@ -19,11 +18,10 @@
 #include "hypervisor/translate/cache.h"
 #include "hypervisor/translate/execute.h"
 
-/* vcpu.state */
-enum { STATE_OUTSIDE, STATE_RUNNING, STATE_WAITING };
-
 _Noreturn void vcpu_unwind(struct vcpu *v)
 {
+    while (v->engine_locks)
+        engine_unlock(v);
     __builtin_longjmp(v->unwind, 1);
 }
 
@@ -69,80 +67,6 @@ static u32 take_requests(struct vcpu *v)
     return atomic_exchange(&v->requests, 0);
 }
 
-/* ---- whose turn it is ---- */
-
-/*
- * The vcpus of a VM run guest code one at a time, in the order in which they asked: the code cache and the
- * TLBs have no finer locks. Who waits longer than a slice asks the one that runs to queue up again.
- */
-enum { SLICE_NS = 1000000 };
-
-static void ask_for_turn(struct vm *vm)
-{
-    for (unsigned i = 0; i < vm->vcpu_count; i++)
-        if (vm->vcpu[i] && atomic_load(&vm->vcpu[i]->state) == STATE_RUNNING)
-            vcpu_kick(vm->vcpu[i], REQ_STOP);
-}
-
-static void wait_for_turn(struct engine *e)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += SLICE_NS;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    if (pthread_cond_clockwait(&e->turn, &e->lock, CLOCK_MONOTONIC, &until) == ETIMEDOUT)
-        ask_for_turn(e->vm);
-}
-
-static void enter_guest(struct vcpu *v)
-{
-    struct engine *e = v->engine;
-    pthread_mutex_lock(&e->lock);
-    u64 ticket = e->next_ticket++;
-    while (v->vm->stopping || e->serving != ticket)
-        wait_for_turn(e);
-    atomic_store(&v->state, STATE_RUNNING);
-    pthread_mutex_unlock(&e->lock);
-}
-
-static void leave_guest(struct vcpu *v, u32 state)
-{
-    struct engine *e = v->engine;
-    pthread_mutex_lock(&e->lock);
-    atomic_store(&v->state, state);
-    e->serving++;
-    pthread_cond_broadcast(&e->turn);
-    pthread_mutex_unlock(&e->lock);
-}
-
-static bool any_running(const struct vm *vm)
-{
-    for (unsigned i = 0; i < vm->vcpu_count; i++)
-        if (vm->vcpu[i] && atomic_load(&vm->vcpu[i]->state) == STATE_RUNNING)
-            return true;
-    return false;
-}
-
-void vm_stop_vcpus(struct vm *vm)
-{
-    struct engine *e = vm->engine;
-    pthread_mutex_lock(&e->lock);
-    vm->stopping = true;
-    ask_for_turn(vm);
-    while (any_running(vm))
-        pthread_cond_wait(&e->turn, &e->lock);
-    pthread_mutex_unlock(&e->lock);
-}
-
-void vm_resume_vcpus(struct vm *vm)
-{
-    pthread_mutex_lock(&vm->engine->lock);
-    vm->stopping = false;
-    pthread_cond_broadcast(&vm->engine->turn);
-    pthread_mutex_unlock(&vm->engine->lock);
-}
-
 /* ---- waiting (HLT, and processors not yet started) ---- */
 
 /* Sleeps until a kick or a signal. All signals are blocked between the last look at immediate_exit and the
@@ -154,10 +78,10 @@ static int wait_for_kick(struct vcpu *v)
     int r = 0;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    leave_guest(v, STATE_WAITING);
+    gate_leave(v, STATE_WAITING);
     if (!atomic_load(&v->requests) && !v->run->immediate_exit && ppoll(&p, 1, NULL, &old) < 0)
         r = -errno;
-    enter_guest(v);
+    gate_enter(v);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     u64 count;
     if (r == 0 && p.revents && read(v->wake_fd, &count, sizeof(count)) < 0)
@@ -207,14 +131,13 @@ static void handle_requests(struct vcpu *v)
 {
     u32 r = take_requests(v);
     if (r & REQ_STOP) {
-        leave_guest(v, STATE_OUTSIDE);
-        enter_guest(v);
+        gate_leave(v, STATE_OUTSIDE);
+        gate_enter(v);
     }
     if (r & REQ_TLB_FLUSH)
         tlb_flush_all(v);
     if (r & REQ_EVENT)
         v->interrupt_waits = true;
-    engine_check_generation(v);
 }
 
 /* MOV to SS holds off debug traps too (SDM 3A 6.8.3). */
@@ -247,6 +170,22 @@ static void deliver_events(struct vcpu *v)
     event_deliver(v);
 }
 
+/* exclusive: an instruction that must be atomic, and is not so natively. The others wait for it. */
+static void execute(struct vcpu *v)
+{
+    if (v->exclusive) {
+        vcpu_stop_others(v);
+        v->alone = true;
+    }
+    engine_execute(v);
+}
+
+static void end_alone(struct vcpu *v)
+{
+    v->alone = v->exclusive = false;
+    vcpu_resume_others(v);
+}
+
 enum { LOOP_AGAIN = 1 }; /* else the result of KVM_RUN */
 
 static int vcpu_step(struct vcpu *v)
@@ -257,7 +196,7 @@ static int vcpu_step(struct vcpu *v)
         engine_debug_changed(v);
     if (v->mmio_reads &&
         !v->event.pending) { /* user space has answered: the instruction is completed before all else */
-        engine_execute(v);
+        execute(v);
         return LOOP_AGAIN;
     }
     guest_commit(v);
@@ -276,7 +215,7 @@ static int vcpu_step(struct vcpu *v)
     deliver_events(v);
     if (trap_is_due(v)) /* the delivery itself met a breakpoint */
         return LOOP_AGAIN;
-    engine_execute(v);
+    execute(v);
     return LOOP_AGAIN;
 }
 
@@ -284,6 +223,8 @@ static int vcpu_loop(struct vcpu *v)
 {
     __builtin_setjmp(v->unwind);
     for (;;) {
+        if (v->alone)
+            end_alone(v);
         if (v->efault) {
             v->efault = false;
             return -EFAULT;
@@ -311,14 +252,14 @@ static void complete_io(struct vcpu *v)
 int vcpu_run(struct vcpu *v)
 {
     engine_attach(v);
-    enter_guest(v);
-    engine_new_generation(v->vm);
+    gate_enter(v);
+    atomic_fetch_add(&v->vm->generation, 1); /* user space has had its turn: cache.h */
     v->interrupt_waits = true;
     atomic_fetch_or(&v->requests, REQ_EVENT);
     complete_io(v);
     int r = vcpu_loop(v);
     fpu_put(v);
-    leave_guest(v, STATE_OUTSIDE);
+    gate_leave(v, STATE_OUTSIDE);
     engine_detach(v);
     v->stat_exits++;
     DUMP(v, DUMP_EXIT, "exit %d reason %u rip %016llx\n", r, v->run->exit_reason, (unsigned long long)v->rip);

@@ -4,6 +4,7 @@
 #define HYPERVISOR_VM_H
 
 #include "hypervisor/cpu/vcpu.h"
+#include "hypervisor/gate.h"
 
 enum { VM_MAX_VCPUS = 64, VM_MAX_SLOTS = 509 };
 
@@ -31,8 +32,9 @@ struct vm {
     int fd;
     pthread_mutex_t lock; /* the VM's ioctls, one at a time; taken before any vcpu's lock */
     struct memory memory;
-    struct vcpu *vcpu[VM_MAX_VCPUS];
-    unsigned vcpu_count;
+    struct vcpu *vcpu[VM_MAX_VCPUS]; /* one more is made while others run: first its pointer, then the count */
+    _Atomic unsigned vcpu_count;
+    struct gate gate;
     struct irqchip *irqchip; /* NULL until KVM_CREATE_IRQCHIP (or split) */
     struct io_bus *io_bus;
     struct timers *timers;   /* timer.h: one helper thread, started at KVM_CREATE_VM */
@@ -41,7 +43,6 @@ struct vm {
     u32 boot_cpu_id;
     s64 clock_offset;       /* kvmclock = host_now_ns() + clock_offset */
     u32 tsc_khz;            /* of the host, and so of the guest */
-    _Atomic bool stopping;  /* vm_stop_vcpus in force */
     _Atomic u64 generation; /* of guest memory as written by others than vcpus: see cache.h */
     bool dead;              /* KVM_BUG: every ioctl is EIO */
     /* Held for writing while memory changes, for reading by ioctls of vcpus that reach guest memory: these,

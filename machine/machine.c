@@ -124,7 +124,8 @@ static int read_addresses(const struct vm_config *c, struct chardev_config *seri
                           struct error *e)
 {
     if (c->smp.maxcpus > MACHINE_MAX_VCPUS)
-        return error_set(e, EINVAL, "-smp %u: this version runs one processor: use -smp 1", c->smp.maxcpus);
+        return error_set(e, EINVAL, "-smp %u is too many: use at most %d processors", c->smp.maxcpus,
+                         MACHINE_MAX_VCPUS);
     if (c->cpu && strcmp(c->cpu, "host") && strcmp(c->cpu, "max"))
         return error_set(e, EINVAL, "-cpu '%s' is not supported: use one of: host, max", c->cpu);
     if (c->serials.count > 1 || c->monitors.count || c->qmps.count || c->mons.count || c->chardevs.count)

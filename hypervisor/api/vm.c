@@ -34,6 +34,7 @@ static void vm_destroy(void *target)
     if (vm->io_bus)
         io_bus_destroy(vm->io_bus);
     memory_destroy(vm);
+    gate_destroy(&vm->gate);
     pthread_rwlock_destroy(&vm->slots_lock);
     pthread_mutex_destroy(&vm->lock);
     free(vm);
@@ -49,6 +50,7 @@ static struct vm *vm_create(int fd)
         return NULL;
     pthread_mutex_init(&vm->lock, NULL);
     pthread_rwlock_init(&vm->slots_lock, NULL);
+    gate_init(&vm->gate);
     vm->fd = fd;
     vm->identity_map_addr = DEFAULT_IDENTITY_MAP;
     vm->tsc_khz = host_tsc_khz();
@@ -129,7 +131,8 @@ int vm_create_vcpu(struct vm *vm, union ioctl_arg arg)
         object_discard(o, fd);
         return -e;
     }
-    vm->vcpu[vm->vcpu_count++] = v;
+    vm->vcpu[vm->vcpu_count] = v;
+    vm->vcpu_count++;
     /* The vcpu itself lives as long as its VM: other vcpus may send it interrupts. */
     object_publish(o, v, NULL, object_get(vm->fd));
     return fd;

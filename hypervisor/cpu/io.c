@@ -140,7 +140,10 @@ static u64 batch(struct vcpu *v, const struct string_pointer *p, u64 count, bool
     u64 n = string_run(v, p, min(count, (u64)(PIO_DATA_SIZE / p->size)), write);
     if (write)
         guest_probe_write(v, string_linear(v, p, true), p->size, AS_CPL);
-    return n && string_run_host(v, p, n, write) ? n : 1;
+    bool ram = n && string_run_host(v, p, n, write);
+    if (ram && write)
+        guest_rmw_done(v);
+    return ram ? n : 1;
 }
 
 static u64 load_element(struct vcpu *v, const struct string_pointer *p)

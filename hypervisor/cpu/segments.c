@@ -94,10 +94,12 @@ void descriptor_set_type_bit(struct vcpu *v, struct descriptor *d, u8 bit)
         return;
     u8 *host = type_byte(v, d, &a);
     d->segment.attributes |= bit;
-    if (host)
+    if (host) {
         __atomic_fetch_or(host, bit, __ATOMIC_SEQ_CST);
-    else
+        guest_rmw_done(v);
+    } else {
         guest_store(v, a, 1, (u8)d->segment.attributes, AS_SYSTEM);
+    }
 }
 
 void descriptor_clear_type_bit(struct vcpu *v, struct descriptor *d, u8 bit)
@@ -105,10 +107,12 @@ void descriptor_clear_type_bit(struct vcpu *v, struct descriptor *d, u8 bit)
     gva a;
     u8 *host = type_byte(v, d, &a);
     d->segment.attributes &= (u16)~bit;
-    if (host)
+    if (host) {
         __atomic_fetch_and(host, (u8)~bit, __ATOMIC_SEQ_CST);
-    else
+        guest_rmw_done(v);
+    } else {
         guest_store(v, a, 1, (u8)d->segment.attributes, AS_SYSTEM);
+    }
 }
 
 /* ---- limits and linear addresses ---- */

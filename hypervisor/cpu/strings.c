@@ -219,6 +219,7 @@ static u64 movs_run(struct vcpu *v, const struct insn *in, u64 count)
     if (!to)
         return 0;
     move[width(in)](to, from, n, is_down(v));
+    guest_rmw_done(v);
     string_advance(v, &s, n);
     string_advance(v, &d, n);
     return n;
@@ -241,6 +242,7 @@ static u64 stos_run(struct vcpu *v, const struct insn *in, u64 count)
     if (!to)
         return 0;
     fill[width(in)](to, v->gpr[GPR_RAX], n, is_down(v));
+    guest_rmw_done(v);
     string_advance(v, &d, n);
     return n;
 }

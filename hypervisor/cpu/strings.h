@@ -26,7 +26,8 @@ void string_advance(struct vcpu *v, const struct string_pointer *p, u64 n);
 u64 string_run(struct vcpu *v, const struct string_pointer *p, u64 count, bool write);
 /* Leaves the instruction between two elements; what is wanted of the vcpu has been noted. */
 _Noreturn void string_leave(struct vcpu *v);
-/* Host address of the first element of a run of n, or NULL: not RAM. May fault. */
+/* Host address of the first element of a run of n, or NULL: not RAM. May fault. A write ends with
+ * guest_rmw_done. */
 void *string_run_host(struct vcpu *v, const struct string_pointer *p, u64 n, bool write);
 
 #endif

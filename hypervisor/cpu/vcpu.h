@@ -145,7 +145,7 @@ enum {
     REQ_TLB_FLUSH = BIT(1), /* flush all of the software TLB */
     REQ_STOP =
         BIT(2), /* another vcpu, or vm_stop_vcpus, waits for this one to leave guest code for a while */
-    REQ_GENERATION = BIT(3), /* someone else wrote guest memory: verify translations before use */
+    REQ_LOOK = BIT(3), /* pass through the run loop: what it looks at each time has changed */
 };
 
 /* Data of MMIO and port reads that user space has answered for the instruction at rip, which is executed
@@ -244,6 +244,8 @@ struct vcpu {
     /* -- MMIO and port I/O in flight -- */
     bool mmio_read_pending; /* run->mmio is a question that the next KVM_RUN answers */
     bool code_changed;      /* the current instruction wrote over translated code */
+    bool exclusive;         /* the next instruction runs alone, with all other vcpus stopped */
+    bool alone;             /* they are stopped: gate.h */
     struct mmio_fragment mmio_read[MMIO_FRAGMENTS], mmio_write[MMIO_FRAGMENTS];
     u32 mmio_reads, mmio_reads_used, mmio_writes, mmio_writes_done;
     struct pio_pending pio;
@@ -255,7 +257,9 @@ struct vcpu {
     u32 id;
     int fd;
     _Atomic u32 requests;
-    _Atomic u32 state;    /* futex word: run.c */
+    _Atomic u32 state;    /* gate.h */
+    _Atomic u64 epoch;    /* of the engine, when the vcpu last began a block (translate/cache.h) */
+    u32 engine_locks;     /* how often this vcpu's thread holds the engine's lock (translate/cache.h) */
     pthread_mutex_t lock; /* one ioctl at a time on a vcpu (KVM's vcpu->mutex) */
     u32 mode;             /* what the translation depends on: translate/mode.h */
     u64 generation;
@@ -326,8 +330,10 @@ void guest_write(struct vcpu *v, gva a, const void *buf, size_t n, enum access_a
 void guest_probe_write(struct vcpu *v, gva a, size_t n, enum access_as as);
 void guest_probe_read(struct vcpu *v, gva a, size_t n, enum access_as as);
 /* Host address of RAM at gva for a locked or wide read-modify-write within one page, or NULL (MMIO: use load
- * and store). Faults like a write. */
+ * and store). Faults like a write. Where it is not NULL, guest_rmw_done follows the access, and nothing between
+ * them reaches guest memory in another way. */
 void *guest_rmw_address(struct vcpu *v, gva a, unsigned size, enum access_as as);
+void guest_rmw_done(struct vcpu *v);
 /* The same for reading only. */
 const void *guest_read_address(struct vcpu *v, gva a, unsigned size, enum access_as as);
 /* Makes what has been read and written so far final, so that the instruction does not repeat it when it is
@@ -423,7 +429,8 @@ _Noreturn void vcpu_exit(struct vcpu *v, u32 reason); /* KVM_RUN returns 0 with 
 _Noreturn void vcpu_exit_internal_error(struct vcpu *v, u32 suberror, const struct insn *in);
 void vcpu_kick(struct vcpu *v, u32 request); /* any thread: sets the request; a running vcpu leaves its code
                                                 soon (within some microseconds), a halted one wakes */
-void vm_stop_vcpus(struct vm *vm); /* any thread that holds vm->lock: no vcpu runs guest code, until */
+/* gate.c */
+void vm_stop_vcpus(struct vm *vm); /* any thread but a vcpu's in KVM_RUN: no vcpu runs guest code, until */
 void vm_resume_vcpus(struct vm *vm);
 
 /* What of the engine a handler must tell, translate/tlb.c */

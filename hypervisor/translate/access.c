@@ -110,6 +110,30 @@ static void mmio_write(struct vcpu *v, gpa a, const u8 *buf, size_t n)
 
 /* ---- pieces of one page ---- */
 
+/* Each byte once, and what may be aligned in one move: other vcpus look on (SDM 3A 8.1.1). */
+static void copy_once(void *to, const void *from, size_t n)
+{
+    typedef u64 any64 __attribute__((may_alias, aligned(1)));
+    typedef u32 any32 __attribute__((may_alias, aligned(1)));
+    typedef u16 any16 __attribute__((may_alias, aligned(1)));
+    volatile u8 *d = to;
+    const volatile u8 *s = from;
+    for (; n >= 8; n -= 8, d += 8, s += 8)
+        *(volatile any64 *)d = *(const volatile any64 *)s;
+    if (n & 4) {
+        *(volatile any32 *)d = *(const volatile any32 *)s;
+        d += 4;
+        s += 4;
+    }
+    if (n & 2) {
+        *(volatile any16 *)d = *(const volatile any16 *)s;
+        d += 2;
+        s += 2;
+    }
+    if (n & 1)
+        *d = *s;
+}
+
 static gva wrap(const struct vcpu *v, gva a)
 {
     return in_long_mode(v) ? a : (u32)a;
@@ -157,15 +181,39 @@ static void read_piece(struct vcpu *v, gva a, u8 *buf, size_t n, enum tlb_contex
         }
         host = t.host;
     }
-    memcpy(buf, host, n);
+    copy_once(buf, host, n);
 }
 
-void engine_store(struct vcpu *v, const u8 *host, size_t n)
+/* Announces a store that is done, to a page with translations. */
+static void announce_store(struct vcpu *v, const u8 *host, size_t n)
 {
+    engine_lock(v);
     if (cache_store(v->engine, host, n)) {
         v->code_changed = true;
         v->stat_invalidations++;
     }
+    engine_unlock(v);
+}
+
+/* The same for one that is done by others than copy_once, at the host address: until it is announced, nothing
+ * is translated. vcpu_unwind gives up what was begun. */
+static void begin_store(struct vcpu *v, u8 *host, size_t n)
+{
+    engine_lock(v);
+    v->priv->store.host = host;
+    v->priv->store.size = n;
+}
+
+/* false: none was begun. */
+static bool end_store(struct vcpu *v)
+{
+    u8 *host = v->priv->store.host;
+    if (!host)
+        return false;
+    v->priv->store.host = NULL;
+    announce_store(v, host, v->priv->store.size);
+    engine_unlock(v);
+    return true;
 }
 
 static void write_piece(struct vcpu *v, gva a, const u8 *buf, size_t n, enum tlb_context c)
@@ -179,11 +227,12 @@ static void write_piece(struct vcpu *v, gva a, const u8 *buf, size_t n, enum tlb
             mmio_write(v, t.gpa, buf, n);
             return;
         }
-        host = t.host;
+        copy_once(t.host, buf, n);
         if (t.code)
-            engine_store(v, host, n);
+            announce_store(v, t.host, n);
+        return;
     }
-    memcpy(host, buf, n);
+    copy_once(host, buf, n);
 }
 
 static size_t piece(gva a, size_t n)
@@ -261,6 +310,7 @@ void *guest_rmw_address(struct vcpu *v, gva a, unsigned size, enum access_as as)
     struct tlb_target t;
     enum tlb_context c = tlb_context_of(v, as);
     u8 *host = tlb_probe(v, a, size, true, c);
+    v->priv->store.host = NULL;
     if (host)
         return host;
     translate_or_fault(v, a, true, c, &t);
@@ -268,8 +318,13 @@ void *guest_rmw_address(struct vcpu *v, gva a, unsigned size, enum access_as as)
         return NULL;
     watch(v, a, size, true);
     if (t.code)
-        engine_store(v, t.host, size);
+        begin_store(v, t.host, size);
     return t.host;
+}
+
+void guest_rmw_done(struct vcpu *v)
+{
+    end_store(v);
 }
 
 const void *guest_read_address(struct vcpu *v, gva a, unsigned size, enum access_as as)
@@ -322,6 +377,7 @@ static struct address_result bounce(struct vcpu *v, gva a, u32 descriptor, enum 
     }
     v->priv->slow.gva = a;
     v->priv->slow.data = data;
+    v->priv->store.host = NULL;
     return (struct address_result){data, 1};
 }
 
@@ -333,17 +389,23 @@ static void write_back(struct vcpu *v, u32 descriptor, enum tlb_context c)
             write_bytes(v, wrap(v, v->priv->slow.gva + at), v->priv->slow.data + at, e.size, c);
 }
 
-/* A store into a page with translations. One that hits the running block goes through bounce, so that the
- * block is left behind it. */
-static struct address_result code_page_store(struct vcpu *v, gva a, u32 descriptor, enum tlb_context c,
-                                             const struct tlb_target *t)
+/* A store into a page with translations. The instruction runs on the operand itself, so that it is as atomic
+ * as it asks to be, but is followed by a commit, as with bounce. */
+static struct address_result code_page_store(struct vcpu *v, u32 descriptor, const struct tlb_target *t)
 {
-    size_t n = descriptor & ACCESS_SIZE;
-    const struct block *running = cache_by_host_pc(v->engine, (const u8 *)v->exit_host_pc - 1);
-    if (running && cache_overlaps(v->engine, t->host, n, running))
-        return bounce(v, a, descriptor, c);
-    cache_store(v->engine, t->host, n);
-    return (struct address_result){t->host, 0};
+    begin_store(v, t->host, descriptor & ACCESS_SIZE);
+    return (struct address_result){t->host, 1};
+}
+
+/* An operand through bounce is not atomic: what may have to be so runs while the other vcpus stand still. */
+static void be_exclusive(struct vcpu *v, u32 descriptor)
+{
+    const u32 both = ACCESS_LOADS | ACCESS_STORES;
+    if ((descriptor & both) != both || v->exclusive || v->vm->vcpu_count == 1)
+        return;
+    engine_sync_rip(v, false);
+    v->exclusive = true;
+    vcpu_unwind(v);
 }
 
 /* A data breakpoint traps behind the instruction, so that must end its block: it starts again, in MODE_STEP.
@@ -396,18 +458,24 @@ struct address_result access_miss(struct vcpu *v, gva a, u32 descriptor)
         check_operand(v, a, descriptor);
     unsigned first = elements_first(e.checked, e.size);
     check_access(v, a + first, elements_last(e.checked, e.size) - first + 1, descriptor);
-    if ((a & 4095) + n > 4096)
+    if ((a & 4095) + n > 4096) {
+        be_exclusive(v, descriptor);
         return bounce(v, a, descriptor, c);
+    }
     tlb_translate(v, a, write, c, &t);
     if (t.status == TLB_FAULT) {
         engine_sync_rip(v, false);
         raise_page_fault(v, a + first, t.error_code);
     }
-    if (t.status == TLB_DEVICE || stress_now(&v->engine->stress, STRESS_SLOW, 2))
+    if (t.status == TLB_DEVICE)
         return bounce(v, a, descriptor, c);
+    if (stress_now(&v->engine->stress, STRESS_SLOW, 2)) {
+        be_exclusive(v, descriptor);
+        return bounce(v, a, descriptor, c);
+    }
     watch(v, a, n, write);
     if (write && t.code)
-        return code_page_store(v, a, descriptor, c, &t);
+        return code_page_store(v, descriptor, &t);
     return (struct address_result){t.host, 0};
 }
 
@@ -415,7 +483,7 @@ struct address_result access_miss(struct vcpu *v, gva a, u32 descriptor)
 void access_commit(struct vcpu *v, u32 descriptor)
 {
     enum tlb_context c = (enum tlb_context)(descriptor >> ACCESS_CONTEXT_SHIFT & 3);
-    if (descriptor & ACCESS_STORES)
+    if (!end_store(v) && descriptor & ACCESS_STORES)
         write_back(v, descriptor, c);
     if (descriptor & ACCESS_GOES_ON) {
         if (v->mmio_writes)

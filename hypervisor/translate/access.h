@@ -9,8 +9,6 @@
 void mmio_complete(struct vcpu *v);
 /* Hands out the next MMIO write to user space: true if there was one, with kvm_run filled. */
 bool mmio_next_write(struct vcpu *v);
-/* A vcpu is about to store n bytes at host, in a page with translations: drops what was made of them. */
-void engine_store(struct vcpu *v, const u8 *host, size_t n);
 /* v->rip and v->cc from the host pc in exit_host_pc, inside translated code: of the instruction, or of the
  * next one. */
 void engine_sync_rip(struct vcpu *v, bool next);

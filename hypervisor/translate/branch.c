@@ -72,10 +72,22 @@ static void link_add(struct translator *t, u8 *site, u64 target)
     t->links[t->link_count++] = (struct link){.target = target, .site = site, .from = t->block};
 }
 
+static void link_jmp(struct translator *t, u64 target)
+{
+    emit_align_site(&t->e, 1);
+    link_add(t, emit_jmp(&t->e), target);
+}
+
+static void link_jcc(struct translator *t, enum condition cc, u64 target)
+{
+    emit_align_site(&t->e, 2);
+    link_add(t, emit_jcc(&t->e, cc), target);
+}
+
 void emit_goto(struct translator *t, u64 target)
 {
     flags_to_host(t);
-    link_add(t, emit_jmp(&t->e), target);
+    link_jmp(t, target);
 }
 
 void emit_stubs(struct translator *t)
@@ -114,7 +126,7 @@ void emit_jcc_insn(struct translator *t, const struct tinsn *i)
     if (is_backward(i, target))
         emit_poll(t, i);
     flags_to_host(t);
-    link_add(t, emit_jcc(&t->e, i->opcode & 15), target);
+    link_jcc(t, i->opcode & 15, target);
     emit_goto(t, rip_after(t, i));
 }
 
@@ -172,12 +184,12 @@ void emit_loop_insn(struct translator *t, const struct tinsn *i)
     u8 *zero = emit_jump_if_zero(t, i);
     emit_swap_count(t, i);
     if (i->opcode <= 0xe1) /* loope leaves without ZF, loopne with it */
-        link_add(t, emit_jcc(e, loops_while_equal(i) ? CC_NE : CC_E), next);
-    link_add(t, emit_jmp(e), counts ? target : next);
+        link_jcc(t, loops_while_equal(i) ? CC_NE : CC_E, next);
+    link_jmp(t, counts ? target : next);
     if (!e->overflow)
         *zero = (u8)(e->p - (zero + 1));
     emit_swap_count(t, i);
-    link_add(t, emit_jmp(e), counts ? next : target);
+    link_jmp(t, counts ? next : target);
 }
 
 /* Near branches push and pop the operand size; it is 8 in 64-bit mode, or 2 where the CPU obeys its prefix.

@@ -35,10 +35,16 @@ void *cache_alloc(struct engine *e, size_t n)
 struct code_page *cache_page(struct engine *e, const u8 *host)
 {
     const u8 *page = page_of(host);
-    for (struct code_page *p = e->pages[page_hash(page)]; p; p = p->hash_next)
-        if (p->host == page)
-            return p;
-    return NULL;
+    struct code_page *p = __atomic_load_n(&e->pages[page_hash(page)], __ATOMIC_ACQUIRE);
+    while (p && p->host != page)
+        p = p->hash_next;
+    return p;
+}
+
+bool cache_has_code(struct engine *e, const u8 *host)
+{
+    const struct code_page *p = cache_page(e, host);
+    return p && __atomic_load_n(&p->blocks, __ATOMIC_ACQUIRE);
 }
 
 static struct code_page *page_make(struct engine *e, u8 *host)
@@ -52,7 +58,7 @@ static struct code_page *page_make(struct engine *e, u8 *host)
     u8 *page = (u8 *)(uintptr_t)page_of(host);
     unsigned h = page_hash(page);
     *p = (struct code_page){.hash_next = e->pages[h], .host = page};
-    e->pages[h] = p;
+    __atomic_store_n(&e->pages[h], p, __ATOMIC_RELEASE);
     return p;
 }
 
@@ -64,17 +70,25 @@ struct block *cache_find(struct engine *e, u64 pc, u32 mode, const u8 *host)
     return NULL;
 }
 
+static void page_protect(struct engine *e, struct code_page *p)
+{
+    p->verified = 0;
+    p->settled = false;
+    p->looks = 0;
+    tlb_protect(e->vm, p->host);
+    p->epoch = atomic_fetch_add(&e->epoch, 1) + 1;
+}
+
 static void block_join_page(struct engine *e, struct block *b, unsigned i, u8 *host)
 {
     struct code_page *p = page_make(e, host);
     ASSERT(p); /* translate reserves room for it */
-    if (!p->blocks) {
-        p->verified = 0;
-        tlb_protect(e->vm, p->host);
-    }
+    bool first = !p->blocks;
     b->page[i] = p;
     b->page_next[i] = p->blocks;
-    p->blocks = b;
+    __atomic_store_n(&p->blocks, b, __ATOMIC_RELEASE); /* before write entries are looked for: tlb.c */
+    if (first)
+        page_protect(e, p);
 }
 
 void cache_insert(struct engine *e, struct block *b, u8 *host2)
@@ -87,13 +101,14 @@ void cache_insert(struct engine *e, struct block *b, u8 *host2)
     block_join_page(e, b, 0, b->host);
     if (host2)
         block_join_page(e, b, 1, host2);
-    e->by_code[e->block_count++] = b;
+    e->by_code[e->block_count] = b;
+    __atomic_store_n(&e->block_count, e->block_count + 1, __ATOMIC_RELEASE);
 }
 
 struct block *cache_by_host_pc(struct engine *e, const u8 *exec_pc)
 {
     const u8 *pc = write_view(e, exec_pc);
-    unsigned low = 0, high = e->block_count;
+    unsigned low = 0, high = __atomic_load_n(&e->block_count, __ATOMIC_ACQUIRE);
     while (low < high) {
         unsigned mid = (low + high) / 2;
         if (e->by_code[mid]->code <= pc)
@@ -121,13 +136,20 @@ const struct pc_map *block_map(const struct block *b, const u8 *exec_pc, struct 
     return low ? &b->map[low - 1] : NULL;
 }
 
+/* One store, while other vcpus run the jump. */
+static void link_patch(u8 *site, const u8 *target)
+{
+    s32 rel = (s32)(target - (site + 4));
+    __asm__ volatile("movl %1, %0" : "=m"(*(u8(*)[4])site) : "r"(rel));
+}
+
 void link_connect(struct engine *e, struct link *l, struct block *to)
 {
     (void)e;
     l->to = to;
     l->next_in = to->links_in;
     to->links_in = l;
-    emit_patch(l->site, to->code);
+    link_patch(l->site, to->code);
 }
 
 static void link_disconnect(struct link *l)
@@ -137,7 +159,7 @@ static void link_disconnect(struct link *l)
         p = &(*p)->next_in;
     *p = l->next_in;
     l->to = NULL;
-    emit_patch(l->site, l->stub);
+    link_patch(l->site, l->stub);
 }
 
 static void block_leave_page(struct block *b, unsigned i)
@@ -145,7 +167,7 @@ static void block_leave_page(struct block *b, unsigned i)
     struct block **p = &b->page[i]->blocks;
     while (*p != b)
         p = &(*p)->page_next[(*p)->page[0] != b->page[i]];
-    *p = b->page_next[i];
+    __atomic_store_n(p, b->page_next[i], __ATOMIC_RELEASE);
 }
 
 static void block_leave_hash(struct engine *e, struct block *b)
@@ -213,7 +235,7 @@ bool cache_store(struct engine *e, const u8 *host, size_t n)
     return any;
 }
 
-static bool block_unchanged(const struct block *b)
+bool block_unchanged(const struct block *b)
 {
     size_t first = min((size_t)b->length, (size_t)(4096 - ((uintptr_t)b->host & 4095)));
     return !memcmp(b->host, b->source, first) &&
@@ -230,7 +252,32 @@ void cache_verify(struct engine *e, struct code_page *p, u64 generation)
     p->verified = generation;
 }
 
-/* Nothing of the cache may be running: called with the engine's lock, between blocks. */
+static bool has_noted(const struct vcpu *v, u64 epoch)
+{
+    return atomic_load(&v->state) != STATE_RUNNING || atomic_load(&v->epoch) >= epoch;
+}
+
+/* Those that do not pass through C by themselves are asked to, now and then. */
+bool cache_settle(struct vcpu *v, struct code_page *p)
+{
+    enum { LOOKS = 32 };
+    const struct vm *vm = v->vm;
+    if (p->settled)
+        return true;
+    bool all = true, ask = ++p->looks % LOOKS == 0;
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        if (vm->vcpu[i] == v || has_noted(vm->vcpu[i], p->epoch))
+            continue;
+        all = false;
+        if (ask)
+            vcpu_kick(vm->vcpu[i], REQ_LOOK);
+    }
+    if (all)
+        cache_verify(v->engine, p, v->generation);
+    return p->settled = all;
+}
+
+/* No vcpu runs guest code, but for one that is in its run loop. */
 void cache_flush(struct engine *e)
 {
     memset(e->hash, 0, sizeof(e->hash));

@@ -14,7 +14,31 @@
  * takes the slow path, which invalidates the blocks whose bytes it touches. Writes by others (devices of the
  * embedding program) are found by comparing each page's bytes once per generation, at the first entry to the
  * page. A generation starts when KVM_RUN is entered and when the library is told of outside work
- * (engine_new_generation).
+ * (engine_new_generation). A vcpu takes notice of it whenever it passes through the run loop, as it does for
+ * each interrupt and exception, and when it fetches from a page that its fetch TLB does not have.
+ *
+ * Several vcpus (design: SMP). engine.lock covers all of struct engine and what hangs on it, but for what is
+ * read without it:
+ * - Translated code, and a block's code, map and producers: constant from cache_insert on, until cache_flush,
+ * which needs all vcpus out of guest code (gate.h). by_code with block_count, and the chains of pages, grow
+ * at one end by a store with release.
+ * - link.site: four bytes that are stored at once, and lie within eight aligned ones (emit_align_site), so
+ * that a processor which fetches them meanwhile sees the old jump or the new one (APM vol. 2 7.6.1, SDM
+ * 3A 8.1.3).
+ * - A vcpu's branch-target cache: its own thread writes to it, and ibtc_forget by compare-exchange.
+ * A vcpu may run to the end a block that another invalidates. It does not enter it again: nothing leads to it
+ * once cache_invalidate has returned, which is before the store's own vcpu goes on.
+ *
+ * A store announces itself after it is done (access.c): what is translated before that announcement is
+ * dropped by it, what is translated after it saw the new bytes.
+ *
+ * A page that gets its first block loses the write entries that vcpus have for it (tlb_protect). But one of
+ * them may be between its look at the entry and its store, for however long the host suspends its thread. So
+ * each protection starts an epoch, and a vcpu notes the present one when it begins a block from C. While some
+ * vcpu that runs has not noted the page's epoch, the page is not settled: nothing jumps to its blocks
+ * directly, each entry passes through find_block (execute.c), and is preceded by a comparison of the bytes.
+ * That the note comes after the vcpu's earlier stores, and before its later looks, is the x86's order of
+ * stores and of loads.
  */
 #ifndef TRANSLATE_CACHE_H
 #define TRANSLATE_CACHE_H
@@ -82,6 +106,9 @@ struct code_page {
     u8 *host;
     struct block *blocks; /* through page_next[0 or 1] */
     u64 verified;         /* generation in which the bytes were compared last */
+    u64 epoch;            /* that began when it was protected */
+    bool settled;         /* all vcpus have noted that epoch */
+    u32 looks;            /* at whether they have */
 };
 
 enum {
@@ -107,9 +134,22 @@ struct engine {
     struct stress stress;
     bool has_bmi2;
     struct translator *translator;
-    pthread_cond_t turn; /* run.c: a vcpu left guest code, or may enter it */
-    u64 next_ticket, serving;
+    _Atomic u64 epoch; /* counts protections */
 };
+
+/* May be taken again by the vcpu that has it; vcpu_unwind gives it back. Under it no other lock is taken but
+ * the TLBs' (tlb.c), and no gate is passed. */
+static inline void engine_lock(struct vcpu *v)
+{
+    if (v->engine_locks++ == 0)
+        pthread_mutex_lock(&v->engine->lock);
+}
+
+static inline void engine_unlock(struct vcpu *v)
+{
+    if (--v->engine_locks == 0)
+        pthread_mutex_unlock(&v->engine->lock);
+}
 
 /* Memory for what belongs to blocks; NULL when full. Freed only by cache_flush. */
 void *cache_alloc(struct engine *e, size_t n);
@@ -123,13 +163,18 @@ struct block *cache_by_host_pc(struct engine *e, const u8 *exec_pc);
 const struct pc_map *block_map(const struct block *b, const u8 *exec_pc, struct engine *e);
 
 struct code_page *cache_page(struct engine *e, const u8 *host);
-/* A store of n bytes at host, within one page that has code, is about to happen or has happened: drops blocks
- * made of these bytes. true if there were any. */
+/* Whether blocks are made of bytes of this page. Without the lock too: see tlb.c. */
+bool cache_has_code(struct engine *e, const u8 *host);
+/* A store of n bytes at host, within one page that has code, has happened: drops blocks made of these bytes.
+ * true if there were any. */
 bool cache_store(struct engine *e, const u8 *host, size_t n);
 bool cache_overlaps(struct engine *e, const u8 *host, size_t n, const struct block *b);
 void cache_invalidate(struct engine *e, struct block *b);
 /* Compares the page's blocks with memory and drops those that differ. */
 void cache_verify(struct engine *e, struct code_page *p, u64 generation);
+/* Whether no vcpu has a store to the page in flight that it did not announce. */
+bool cache_settle(struct vcpu *v, struct code_page *p);
+bool block_unchanged(const struct block *b);
 void cache_flush(struct engine *e);
 
 void link_connect(struct engine *e, struct link *l, struct block *to);

@@ -95,6 +95,13 @@ u8 *emit_jmp(struct emitter *e)
     return e->p - 4;
 }
 
+void emit_align_site(struct emitter *e, unsigned opcode)
+{
+    static const u8 nop[4][3] = {{0}, {0x90}, {0x66, 0x90}, {0x0f, 0x1f, 0x00}};
+    unsigned at = ((uintptr_t)e->p + opcode) & 7, pad = at > 4 ? 8 - at : 0;
+    emit_bytes(e, nop[pad], pad);
+}
+
 void emit_patch(u8 *site, const u8 *target)
 {
     s32 rel = (s32)(target - (site + 4));

@@ -135,6 +135,9 @@ void emit_immediate(struct emitter *e, u8 reg, u64 value);
 /* Forward branches: the return value goes to emit_patch once the target is reached. */
 u8 *emit_jcc(struct emitter *e, enum condition cc);
 u8 *emit_jmp(struct emitter *e);
+/* Before a jump that is patched while other threads run it: its rel32, behind so many bytes of opcode, comes
+ * to lie in one aligned quadword (cache.h). */
+void emit_align_site(struct emitter *e, unsigned opcode);
 /* site: of a rel32; target: writable address in the same cache. */
 void emit_patch(u8 *site, const u8 *target);
 void emit_jmp_to(struct emitter *e, const u8 *target);

@@ -74,7 +74,6 @@ int engine_create(struct vm *vm)
     e->has_bmi2 = __builtin_cpu_supports("bmi2");
     stress_init(&e->stress);
     pthread_mutex_init(&e->lock, NULL);
-    pthread_cond_init(&e->turn, NULL);
     e->meta = map_anonymous(META_SIZE);
     e->by_code = map_anonymous(MAX_BLOCKS * sizeof(*e->by_code));
     e->translator = map_anonymous(sizeof(*e->translator));
@@ -103,7 +102,6 @@ void engine_destroy(struct vm *vm)
     unmap(e->code_write, CODE_SIZE);
     unmap(e->code_exec, CODE_SIZE);
     unmap(e->poll_page, 2 * 4096);
-    pthread_cond_destroy(&e->turn);
     pthread_mutex_destroy(&e->lock);
     unmap(e, sizeof(*e));
     vm->engine = NULL;
@@ -148,6 +146,7 @@ struct vcpu *engine_create_vcpu(struct vm *vm, u32 id, int fd)
     v->fd = fd;
     v->poll = engine_poll_quiet(vm->engine);
     pthread_mutex_init(&v->lock, NULL);
+    pthread_mutex_init(&v->priv->tlb_lock, NULL);
     set_thunks(v);
     tlb_init(v);
     ibtc_init(v);

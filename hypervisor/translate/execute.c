@@ -27,8 +27,8 @@ void engine_new_generation(struct vm *vm)
 {
     atomic_fetch_add(&vm->generation, 1);
     for (unsigned i = 0; i < vm->vcpu_count; i++)
-        if (vm->vcpu[i])
-            vcpu_kick(vm->vcpu[i], REQ_GENERATION);
+        if (atomic_load(&vm->vcpu[i]->state) == STATE_RUNNING)
+            vcpu_kick(vm->vcpu[i], REQ_LOOK);
 }
 
 void engine_check_generation(struct vcpu *v)
@@ -56,17 +56,23 @@ static bool straddle_holds(struct vcpu *v, struct block *b)
     return !b->host2 || tlb_fetch(v, in_64bit(v) ? next : (u32)next, &t) == b->host2;
 }
 
-/* The block for the code at host, its bytes verified in this generation; or NULL. */
+static bool is_settled(struct vcpu *v, struct block *b)
+{
+    return cache_settle(v, b->page[0]) && (!b->page[1] || cache_settle(v, b->page[1]));
+}
+
+/* The block for the code at host, its bytes verified in this generation, or now; or NULL. */
 static struct block *find_block(struct vcpu *v, const u8 *host)
 {
     struct engine *e = v->engine;
     struct code_page *p = cache_page(e, host);
     if (!p)
         return NULL;
-    if (p->verified != v->generation)
+    if (cache_settle(v, p) && p->verified < v->generation)
         cache_verify(e, p, v->generation);
     struct block *b = cache_find(e, v->rip, v->mode, host);
-    if (b && (!straddle_holds(v, b) || b->length > code_room(v))) {
+    if (b &&
+        (!straddle_holds(v, b) || b->length > code_room(v) || (!is_settled(v, b) && !block_unchanged(b)))) {
         cache_invalidate(e, b);
         return NULL;
     }
@@ -76,9 +82,24 @@ static struct block *find_block(struct vcpu *v, const u8 *host)
 static const u8 *enter_block(struct vcpu *v, struct block *b)
 {
     const u8 *code = exec_view(v->engine, b->code);
-    if (!(v->mode & MODE_STEP))
+    if (!(v->mode & MODE_STEP) && is_settled(v, b))
         ibtc_insert(v, v->mode, v->rip, code);
     return code;
+}
+
+static const u8 *find_code(struct vcpu *v, const u8 *host)
+{
+    engine_lock(v);
+    struct block *b = find_block(v, host);
+    const u8 *code = b ? enter_block(v, b) : NULL;
+    engine_unlock(v);
+    return code;
+}
+
+/* The vcpu is between two blocks: it has no store in flight (cache.h). */
+static void note_epoch(struct vcpu *v)
+{
+    atomic_store_explicit(&v->epoch, atomic_load(&v->engine->epoch), memory_order_release);
 }
 
 /* Something waits that only the run loop does. */
@@ -104,6 +125,7 @@ static void follow_code_segment(struct vcpu *v)
 /* thunk_lookup: host code for v's state, or NULL: back to the run loop. */
 const u8 *engine_next(struct vcpu *v)
 {
+    note_epoch(v);
     if (must_return(v) || stress_now(&v->engine->stress, STRESS_EXIT, 8))
         return NULL;
     v->mode = mode_of(v);
@@ -116,8 +138,7 @@ const u8 *engine_next(struct vcpu *v)
         return code;
     struct tlb_target t;
     const u8 *host = tlb_fetch(v, code_address(v, v->rip), &t);
-    struct block *b = host ? find_block(v, host) : NULL;
-    return b ? enter_block(v, b) : NULL;
+    return host ? find_code(v, host) : NULL;
 }
 
 /* thunk_link: the same for a direct jump, which is patched when its target can be entered without a look. */
@@ -125,11 +146,14 @@ const u8 *engine_link(struct vcpu *v, struct link *l)
 {
     v->rip = l->target;
     const u8 *code = engine_next(v);
-    if (!code || !l->from->valid || l->to || v->mode != l->from->mode)
+    if (!code || v->mode != l->from->mode)
         return code;
+    engine_lock(v);
     struct block *b = cache_by_host_pc(v->engine, code);
-    if (b->valid && !b->host2 && b->page[0] == l->from->page[0])
+    bool may_link = l->from->valid && !l->to && b->valid && !b->host2 && b->page[0] == l->from->page[0];
+    if (may_link && is_settled(v, b))
         link_connect(v->engine, l, b);
+    engine_unlock(v);
     return code;
 }
 
@@ -193,11 +217,47 @@ static void fetch_rest(struct vcpu *v, const u8 *host)
         raise_exception_code(v, EXC_GP, 0);
 }
 
-static struct block *make_block(struct vcpu *v, u8 *host)
+/* The code cache is emptied when all vcpus are out of it. */
+static void make_room(struct vcpu *v)
+{
+    struct engine *e = v->engine;
+    if (likely(cache_has_room(e)) && !stress_now(&e->stress, STRESS_CACHE, 300))
+        return;
+    if (!v->alone)
+        vcpu_stop_others(v);
+    if (!cache_has_room(e) || e->stress.modes & STRESS_CACHE)
+        cache_flush(e);
+    if (!v->alone)
+        vcpu_resume_others(v);
+}
+
+/* NULL: the block could not be made, or was changed at once. */
+static const u8 *make_code(struct vcpu *v, u8 *host)
 {
     fpu_put(v);
     fetch_rest(v, host);
-    return translate(v, host);
+    engine_lock(v);
+    struct block *b = find_block(v, host); /* another vcpu may have made it */
+    if (!b)
+        b = translate(v, host);
+    const u8 *code = b ? enter_block(v, b) : NULL;
+    engine_unlock(v);
+    return code;
+}
+
+static const u8 *code_at_rip(struct vcpu *v)
+{
+    const u8 *code;
+    do {
+        u8 *host = fetch_or_fault(v, code_address(v, v->rip));
+        code = find_code(v, host);
+        if (!code) {
+            make_room(v);
+            host = fetch_or_fault(v, code_address(v, v->rip));
+            code = make_code(v, host);
+        }
+    } while (!code);
+    return code;
 }
 
 /* ---- faults in translated code ---- */
@@ -271,17 +331,15 @@ void engine_step_done(struct vcpu *v)
 void engine_execute(struct vcpu *v)
 {
     v->code_changed = false;
+    engine_check_generation(v);
+    note_epoch(v);
     if (stress_now(&v->engine->stress, STRESS_TLB | STRESS_SLOW, 64))
         tlb_flush_all(v);
     v->mode = mode_of(v);
     v->debug.step_once = false;
     begin_instruction(v);
     follow_code_segment(v);
-    u8 *host = fetch_or_fault(v, code_address(v, v->rip));
-    struct block *b = find_block(v, host);
-    if (!b)
-        b = make_block(v, host);
-    const u8 *code = enter_block(v, b);
+    const u8 *code = code_at_rip(v);
     fpu_get(v);
     if (engine_enter(v, code) == EXIT_FAULT)
         take_host_fault(v);

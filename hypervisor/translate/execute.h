@@ -14,7 +14,7 @@ void engine_debug_changed(struct vcpu *v);
 /* An instruction alone in its block is complete: it may be a single step. */
 void engine_step_done(struct vcpu *v);
 /* If others may have written guest memory since the vcpu last looked: has translations compared before use.
- */
+ * Called whenever the vcpu passes through the run loop, and for a page that it fetches from anew. */
 void engine_check_generation(struct vcpu *v);
 /* This thread runs v from now on, and no longer: host faults are v's meanwhile. */
 void engine_attach(struct vcpu *v);

@@ -41,10 +41,13 @@ void ibtc_insert(struct vcpu *v, u32 mode, u64 pc, const u8 *code)
 void ibtc_forget(struct vcpu *v, u64 pc, const u8 *code)
 {
     unsigned i = pc & (TLB_ENTRIES - 1);
-    for (unsigned c = 0; c < ARRAY_SIZE(v->ibtc); c++)
-        if (v->ibtc[c].npc[i] + pc == 0 && v->ibtc[c].code[i] == (uintptr_t)code)
-            v->ibtc[c].npc[i] =
-                i == 0xfffe ? 1 : 2; /* matches no pc of this index, and is not empty: logged once */
+    u64 nothing = i == 0xfffe ? 1 : 2; /* matches no pc of this index, and is not empty: logged once */
+    for (unsigned c = 0; c < ARRAY_SIZE(v->ibtc); c++) {
+        u64 found = -pc;
+        if (__atomic_load_n(&v->ibtc[c].code[i], __ATOMIC_RELAXED) == (uintptr_t)code)
+            __atomic_compare_exchange_n(&v->ibtc[c].npc[i], &found, nothing, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST);
+    }
 }
 
 void ibtc_flush(struct vcpu *v, enum mode_class c)

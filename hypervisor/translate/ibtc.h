@@ -4,6 +4,10 @@
  * One table for each class of modes (mode.h), so that a kernel entry does not evict user code. A table
  * belongs to one exact mode; when another mode of the class runs, it is emptied. Entries hold while the
  * mapping through which they were found holds: tlb.c flushes them together with the mappings.
+ *
+ * The vcpu's own thread alone inserts, with the engine's lock, and flushes, without it. Whoever invalidates a
+ * block has all vcpus forget it (ibtc_forget), with the lock, by compare-exchange: so no entry comes back
+ * that a flush has taken out.
  */
 #ifndef TRANSLATE_IBTC_H
 #define TRANSLATE_IBTC_H

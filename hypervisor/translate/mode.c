@@ -53,7 +53,7 @@ static u32 mode_vector(const struct vcpu *v)
 
 static bool must_step(const struct vcpu *v)
 {
-    if (v->interrupt_shadow || v->mmio_reads || v->debug.step_once || debug_stepping(v))
+    if (v->interrupt_shadow || v->mmio_reads || v->debug.step_once || v->exclusive || debug_stepping(v))
         return true;
     return v->debug.code && debug_in_code_page(v, code_address(v, v->rip));
 }

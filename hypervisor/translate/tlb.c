@@ -1,10 +1,17 @@
 /* tlb.c - filling and flushing the software TLB (SDM 3A 4.10) */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A vcpu's TLB is its own thread's, but for tlb_protect, by which another vcpu takes write entries out. Both
+ * sides hold priv->tlb_lock, a leaf: tlb_protect for its search, after the page is known to have code; the
+ * vcpu's thread while it asks whether that is so and enters the page, and while it rearranges the log. So a
+ * write entry made before the search is found by it, and none is made after.
+ */
 #include <string.h>
 
 #include "hypervisor/cpu/debug.h"
 #include "hypervisor/translate/cache.h"
 #include "hypervisor/translate/dump.h"
+#include "hypervisor/translate/execute.h"
 #include "hypervisor/translate/ibtc.h"
 #include "hypervisor/translate/tlb.h"
 #include "hypervisor/translate/vcpu_engine.h"
@@ -63,8 +70,8 @@ static u8 attributes_of(const struct translation *t)
     return a;
 }
 
-static void tlb_insert(struct vcpu *v, gva a, u8 *page, bool writable, enum tlb_context c,
-                       const struct translation *t)
+static void tlb_insert_locked(struct vcpu *v, gva a, u8 *page, bool writable, enum tlb_context c,
+                              const struct translation *t)
 {
     unsigned i = tlb_index(a);
     struct tlb_log *log = &v->priv->log[c];
@@ -77,8 +84,16 @@ static void tlb_insert(struct vcpu *v, gva a, u8 *page, bool writable, enum tlb_
     if (t->page_shift > 12)
         set_bit(v->priv->large, a >> 21, LARGE_BITS);
     v->tlb[c].ntag_read[i] = -page_address;
-    v->tlb[c].ntag_write[i] = writable ? -page_address : empty_tag(i);
+    v->tlb[c].ntag_write[i] = writable && !cache_has_code(v->engine, page) ? -page_address : empty_tag(i);
     v->tlb[c].host[i] = (uintptr_t)page;
+}
+
+static void tlb_insert(struct vcpu *v, gva a, u8 *page, bool writable, enum tlb_context c,
+                       const struct translation *t)
+{
+    pthread_mutex_lock(&v->priv->tlb_lock);
+    tlb_insert_locked(v, a, page, writable, c, t);
+    pthread_mutex_unlock(&v->priv->tlb_lock);
 }
 
 static bool slot_allows_writes(struct vcpu *v, gpa a, bool write)
@@ -111,9 +126,9 @@ void tlb_translate(struct vcpu *v, gva a, bool write, enum tlb_context context, 
     }
     out->status = TLB_RAM;
     out->host = page + (t.gpa & 4095);
-    out->code = cache_page(v->engine, page) && cache_page(v->engine, page)->blocks;
+    out->code = cache_has_code(v->engine, page);
     if (!(v->engine->stress.modes & STRESS_SLOW) || stress_now(&v->engine->stress, STRESS_SLOW, 256))
-        tlb_insert(v, a, page, may_write && t.writable && !out->code, context, &t);
+        tlb_insert(v, a, page, may_write && t.writable, context, &t);
     DUMP(v, DUMP_TLB, "tlb %c %016llx -> gpa %09llx%s%s\n", write ? 'w' : 'r', (unsigned long long)a,
          (unsigned long long)t.gpa, t.writable ? " writable" : "", out->code ? " code" : "");
 }
@@ -133,6 +148,7 @@ u8 *tlb_fetch(struct vcpu *v, gva pc, struct tlb_target *out)
     set_bit(v->priv->fetched, pc >> 12, FETCHED_BITS);
     if (likely(f->tag == tag))
         return f->host + (pc & 4095);
+    engine_check_generation(v);
     struct translation t;
     if (!page_walk(v, pc, ACCESS_FETCH, user, false, &t, &out->error_code)) {
         out->status = TLB_FAULT;
@@ -168,6 +184,7 @@ static void log_flush(struct vcpu *v, unsigned c, bool global_too)
 {
     struct tlb_log *log = &v->priv->log[c];
     u32 kept = 0;
+    pthread_mutex_lock(&v->priv->tlb_lock);
     for (u32 n = 0; n < log->count; n++) {
         u16 i = log->index[n];
         if (!global_too && (log->attributes[i] & ATTR_GLOBAL)) {
@@ -178,6 +195,7 @@ static void log_flush(struct vcpu *v, unsigned c, bool global_too)
         tlb_drop(v, c, i);
     }
     log->count = kept;
+    pthread_mutex_unlock(&v->priv->tlb_lock);
 }
 
 void tlb_flush_all(struct vcpu *v)
@@ -251,6 +269,7 @@ void tlb_flush_page(struct vcpu *v, gva a)
 
 static void vcpu_protect(struct vcpu *v, const u8 *host_page)
 {
+    pthread_mutex_lock(&v->priv->tlb_lock);
     for (unsigned c = 0; c < TLB_CONTEXTS; c++) {
         struct tlb_log *log = &v->priv->log[c];
         for (u32 n = 0; n < log->count; n++) {
@@ -259,6 +278,7 @@ static void vcpu_protect(struct vcpu *v, const u8 *host_page)
                 v->tlb[c].ntag_write[i] = empty_tag(i);
         }
     }
+    pthread_mutex_unlock(&v->priv->tlb_lock);
 }
 
 void tlb_protect(struct vm *vm, const u8 *host_page)

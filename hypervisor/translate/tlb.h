@@ -21,7 +21,7 @@ struct tlb_target {
     u8 *host;       /* TLB_RAM: the byte at gva */
     gpa gpa;        /* not for TLB_FAULT */
     u32 error_code; /* TLB_FAULT: of the #PF */
-    bool code;      /* the page holds translations: announce a store (engine_store) */
+    bool code;      /* the page holds translations: announce a store (access.c) */
 };
 
 static inline unsigned tlb_index(gva a)

@@ -182,14 +182,14 @@ static emit_fn *const emitters[KIND_COUNT] = {
 /* ---- the block ---- */
 
 /* Decodes from the block's start to a control transfer, the page's end or MAX_INSNS. An instruction that
- * straddles two pages stands alone in its block; bytes then holds its two parts. */
-static void decode_page(struct translator *t, const u8 *bytes, size_t n)
+ * straddles two pages stands alone in its block. */
+static void decode_page(struct translator *t, size_t n)
 {
     u64 rip = t->block->pc;
     size_t done = 0;
     while (t->count < MAX_INSNS && done < n) {
         struct tinsn *i = &t->insn[t->count];
-        if (decode(i, bytes + done, n - done, rip + done, t->mode) != DECODE_OK)
+        if (decode(i, t->source + done, n - done, rip + done, t->mode) != DECODE_OK)
             break;
         adjust(t, i);
         t->count++;
@@ -201,16 +201,16 @@ static void decode_page(struct translator *t, const u8 *bytes, size_t n)
 }
 
 /* The first instruction runs on into the next page: its bytes from both. Faults as a fetch there would. */
-static void decode_straddling(struct translator *t, const u8 *host, size_t n)
+static void decode_straddling(struct translator *t, size_t n)
 {
-    u8 bytes[15];
+    enum { LONGEST = 15 };
     gva next = t->page + 4096;
     struct tlb_target target;
-    u8 *host2 = tlb_fetch(t->v, is_64(t) ? next : (u32)next, &target);
-    ASSERT(host2); /* engine_fetch has fetched it */
-    memcpy(bytes, host, n);
-    memcpy(bytes + n, host2, sizeof(bytes) - n);
-    if (decode(t->insn, bytes, sizeof(bytes), t->block->pc, t->mode) != DECODE_OK)
+    u8 *host2 = n < LONGEST ? tlb_fetch(t->v, is_64(t) ? next : (u32)next, &target) : NULL;
+    if (!host2)
+        return;
+    memcpy(t->source + n, host2, LONGEST - n);
+    if (decode(t->insn, t->source, LONGEST, t->block->pc, t->mode) != DECODE_OK)
         return;
     adjust(t, t->insn);
     t->count = 1;
@@ -233,7 +233,7 @@ static void emit_block(struct translator *t)
     emit_stubs(t);
 }
 
-static bool keep_metadata(struct translator *t, const u8 *host)
+static bool keep_metadata(struct translator *t)
 {
     struct block *b = t->block;
     size_t map_size = t->map_count * sizeof(t->map[0]);
@@ -247,10 +247,7 @@ static bool keep_metadata(struct translator *t, const u8 *host)
     memcpy(map, t->map, map_size);
     b->map = map;
     b->map_count = t->map_count;
-    size_t first = min((size_t)b->length, (size_t)(4096 - ((uintptr_t)host & 4095)));
-    memcpy(b->source, host, first);
-    if (b->host2)
-        memcpy(b->source + first, b->host2, b->length - first);
+    memcpy(b->source, t->source, b->length);
     return true;
 }
 
@@ -272,27 +269,30 @@ static void translator_begin(struct translator *t, struct vcpu *v, u8 *host)
         (struct block){.pc = v->rip, .host = host, .mode = t->mode, .code = t->e.p, .links = t->links};
 }
 
-static void reserve_room(struct engine *e)
+bool cache_has_room(const struct engine *e)
 {
-    bool room = CODE_SIZE - e->code_used > BLOCK_CODE_MAX && META_SIZE - e->meta_used > BLOCK_META_MAX &&
-                e->block_count < MAX_BLOCKS;
-    if (!room || stress_now(&e->stress, STRESS_CACHE, 30000))
-        cache_flush(e);
+    return CODE_SIZE - __atomic_load_n(&e->code_used, __ATOMIC_RELAXED) > BLOCK_CODE_MAX &&
+           META_SIZE - __atomic_load_n(&e->meta_used, __ATOMIC_RELAXED) > BLOCK_META_MAX &&
+           __atomic_load_n(&e->block_count, __ATOMIC_RELAXED) < MAX_BLOCKS;
 }
 
 struct block *translate(struct vcpu *v, u8 *host)
 {
     struct engine *e = v->engine;
     struct translator *t = e->translator;
-    reserve_room(e);
+    if (!cache_has_room(e))
+        return NULL;
     translator_begin(t, v, host);
-    size_t n = 4096 - ((uintptr_t)host & 4095);
-    decode_page(t, host, min(n, code_room(v)));
+    size_t n = min(sizeof(t->source), (size_t)(4096 - ((uintptr_t)host & 4095)));
+    memcpy(t->source, host, n);
+    decode_page(t, min(n, code_room(v)));
     if (!t->count)
-        decode_straddling(t, host, n);
+        decode_straddling(t, n);
+    if (!t->count)
+        return NULL;
     flags_plan(t);
     emit_block(t);
-    ASSERT(!t->e.overflow && keep_metadata(t, host)); /* BLOCK_CODE_MAX and BLOCK_META_MAX bound a block */
+    ASSERT(!t->e.overflow && keep_metadata(t)); /* BLOCK_CODE_MAX and BLOCK_META_MAX bound a block */
     t->block->code_size = (u32)(t->e.p - t->block->code);
     t->block->link_count = (u8)t->link_count;
     e->code_used = ALIGN_UP(t->e.p - e->code_write, 16);

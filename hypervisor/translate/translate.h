@@ -60,6 +60,7 @@ struct translator {
     u32 mode;
     u64 page; /* linear address of the block's page */
     u64 cs_base;
+    u8 source[MAX_INSNS * 15]; /* the code, as it was when it was looked at: others may be writing to it */
     unsigned count;
     struct tinsn insn[MAX_INSNS];
     u16 live[MAX_INSNS + 1];  /* flags that are read later: before each instruction, and at the end */
@@ -79,9 +80,12 @@ struct translator {
 };
 
 /* translate.c: the translation of the code at v's rip in mode v->mode, whose first byte is at host. Where the
- * first instruction runs into the next page, that page has been fetched (run.c). Called with the engine's
- * lock and without live vector state. */
+ * first instruction runs into the next page, that page has been fetched (execute.c). Called with the engine's
+ * lock and without live vector state. NULL: there is no room, or the code has changed since it was looked at.
+ */
 struct block *translate(struct vcpu *v, u8 *host);
+/* Whether there is room for a block. Without the engine's lock it is a guess. */
+bool cache_has_room(const struct engine *e);
 /* Bytes from rip to CS's limit; at least 15 where there is none. */
 size_t code_room(const struct vcpu *v);
 

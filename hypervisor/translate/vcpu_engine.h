@@ -23,6 +23,7 @@ struct tlb_log { /* which entries of a TLB are in use, so that a flush touches o
 };
 
 struct vcpu_engine {
+    pthread_mutex_t tlb_lock; /* tlb.c */
     struct fetch_entry fetch[FETCH_ENTRIES];
     u64 fetched[FETCHED_BITS /
                 64];            /* hashed set of pages fetched from since the branch caches were emptied */
@@ -46,6 +47,10 @@ struct vcpu_engine {
         u32 descriptor;
         u8 *data;
     } slow;
+    struct { /* a store under way to a page with translations, with the engine's lock; host NULL: none */
+        u8 *host;
+        size_t size;
+    } store;
     struct tlb_log log[TLB_CONTEXTS];
 };
 

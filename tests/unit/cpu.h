@@ -83,6 +83,11 @@ void *guest_rmw_address(struct vcpu *vcpu, gva a, unsigned size, enum access_as 
     return linear(vcpu, a, size, true, as);
 }
 
+void guest_rmw_done(struct vcpu *vcpu)
+{
+    (void)vcpu;
+}
+
 void guest_commit(struct vcpu *vcpu)
 {
     (void)vcpu;
