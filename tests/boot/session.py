@@ -196,6 +196,26 @@ def lodge_run(build):
     return run
 
 
+def processors(build, n):
+    """All of them come up, take interrupts, and share work and memory without a word from the kernel's watchdogs."""
+    def run():
+        with build.boot("-smp", str(n)) as c:
+            c.expect(PROMPT, BOOT_PATIENCE)
+            require("%d" % n in shell(c, "nproc").split(), "the guest does not have %d processors" % n)
+            shell(c, "work() { seq 1 100000 | gzip | gunzip | sha256sum; }")  # short lines: the shell wraps others
+            shell(c, "for i in $(seq %d); do work >/tmp/work$i & done; wait" % (2 * n), 120)
+            want = hashlib.sha256("".join("%d\n" % i for i in range(1, 100001)).encode()).hexdigest()
+            results = shell(c, "cat /tmp/work*").split()
+            require(results == [want, "-"] * (2 * n), "a result is wrong: %s" % results)
+            ticks = shell(c, "grep -E 'LOC|RES|CAL|TLB' /proc/interrupts")
+            local = [int(x) for x in re.search(r"LOC: +((?:\d+ +)+)", ticks).group(1).split()]
+            require(len(local) == n and min(local) > 0, "a processor without timer interrupts:\n" + ticks)
+            bad = shell(c, "dmesg | grep -E 'BUG|stall|lockup|Call Trace'")
+            require(not bad.strip(), bad)
+            power_off(c)
+    return run
+
+
 def serial_file(build):
     def run():
         with tempfile.TemporaryDirectory() as folder:
@@ -246,6 +266,8 @@ def tests(build):
         ("ctrl-a-x-while-booting", escape_while_booting(build)),
         ("sigterm", killed(build)),
         ("lodge-run", lodge_run(build)),
+        ("smp-2", processors(build, 2)),
+        ("smp-8", processors(build, 8)),
         ("serial-file", serial_file(build)),
         ("serial-socket", serial_socket(build)),
     ]
