@@ -164,14 +164,16 @@ struct pio_pending { /* a KVM_EXIT_IO that the next KVM_RUN completes */
     u64 rip, next_rip; /* of the instruction, and of the following one */
 };
 
-/* One TLB (see translate/tlb.h): three parallel arrays. A struct of its own so that translated code can
+/* One TLB (see translate/tlb.h): parallel arrays. A struct of its own so that translated code can
  * address each table at a fixed distance from the vcpu. */
 enum { TLB_ENTRIES = 65536 };
 struct tlb {
     u64 ntag_read[TLB_ENTRIES]; /* -(gva of the page) where reads may go the fast way */
     u64 ntag_write[TLB_ENTRIES];
-    u64 host[TLB_ENTRIES]; /* of the page in host memory */
+    u64 host[TLB_ENTRIES];     /* of the page in host memory */
+    u64 distance[TLB_ENTRIES]; /* host - gva of the page */
 };
+enum { GROUP_SLOTS = 16 };
 enum tlb_context { TLB_KERNEL, TLB_KERNEL_AC, TLB_USER, TLB_CONTEXTS };
 /* KERNEL: CPL 0..2 with SMAP in force; KERNEL_AC: without (EFLAGS.AC, or CR4.SMAP clear); USER: CPL 3. */
 
@@ -195,9 +197,11 @@ struct vcpu {
     u64 exit_arg;      /* what the engine's exit thunks hand to C */
     u64 exit_host_pc;
     u64 next_rip;
-    struct engine *engine;       /* of the VM */
-    const void *thunk[16];       /* translate/thunks.h */
-    u32 cc_host;                 /* arithmetic flags at thunk_commit, in cc's form */
+    struct engine *engine; /* of the VM */
+    const void *thunk[16]; /* translate/thunks.h */
+    u32 cc_host;           /* arithmetic flags at thunk_commit, in cc's form */
+    u32 pad1;
+    u64 distance[GROUP_SLOTS];   /* of translated code: from guest to host address, by group of accesses */
     _Alignas(64) u8 bounce[192]; /* operand of a slow access: MMIO, page-crossing, protected */
 
     /* -- architectural state (base-register copies above follow through vcpu_set_segment) -- */
@@ -273,10 +277,10 @@ struct vcpu {
     u32 cpuid_count;
     u64 maxphyaddr_mask; /* reserved bits of physical addresses: bits >= MAXPHYADDR */
     u64 xcr0_supported;
-    u32 xsave_features; /* XSAVE_FEATURE_*: what guest CPUID offers and the host has */
+    u32 xsave_features;                 /* XSAVE_FEATURE_*: what guest CPUID offers and the host has */
     u16 xsave_offset[XSAVE_COMPONENTS]; /* of each component in an XSAVE area (cpu/xsave.h) */
-    u32 mxcsr_mask;     /* bits of MXCSR that may be set (SDM 1 11.6.6) */
-    u64 cr4_reserved;   /* bits that guest CPUID does not offer */
+    u32 mxcsr_mask;                     /* bits of MXCSR that may be set (SDM 1 11.6.6) */
+    u64 cr4_reserved;                   /* bits that guest CPUID does not offer */
     u64 stat_exits, stat_translations, stat_tlb_misses, stat_invalidations, stat_injections;
     _Alignas(64) u8 fpu[8192];          /* XSAVE area, standard format, of the guest while !fpu_live */
     _Alignas(64) u8 xsave_buffer[4096]; /* an XSAVE or FXSAVE area on its way to or from guest memory */
@@ -402,7 +406,8 @@ void cpuid_update(struct vcpu *v);
 /* The leaf as the guest sees it now, with the run-time bits (OSXSAVE, APIC, XSAVE sizes). */
 void cpuid_query(struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4]);
 bool cpuid_has(struct vcpu *v, u32 leaf, u32 subleaf, unsigned reg, unsigned bit); /* reg: 0 eax .. 3 edx */
-bool cpuid_is_amd(struct vcpu *v); /* by the guest's vendor: which manual holds where Intel's and AMD's differ */
+bool cpuid_is_amd(
+    struct vcpu *v); /* by the guest's vendor: which manual holds where Intel's and AMD's differ */
 
 /* Bits of CPUID.(EAX=0DH,ECX=1):EAX */
 enum { XSAVE_FEATURE_XSAVEOPT = BIT(0), XSAVE_FEATURE_XSAVEC = BIT(1), XSAVE_FEATURE_XGETBV1 = BIT(2) };

@@ -153,14 +153,6 @@ static void translate_or_fault(struct vcpu *v, gva a, bool write, enum tlb_conte
         raise_page_fault(v, a, t->error_code);
 }
 
-static u8 *tlb_probe(struct vcpu *v, gva a, size_t n, bool write, enum tlb_context c)
-{
-    const struct tlb *tlb = &v->tlb[c];
-    unsigned i = tlb_index(a);
-    u64 offset = a + (write ? tlb->ntag_write[i] : tlb->ntag_read[i]);
-    return offset <= 4096 - n ? (u8 *)tlb->host[i] + offset : NULL;
-}
-
 /* The page has no TLB entry, perhaps for a data breakpoint. */
 static void watch(struct vcpu *v, gva a, size_t n, bool write)
 {

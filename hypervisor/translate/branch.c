@@ -27,6 +27,7 @@ void emit_poll(struct translator *t, const struct tinsn *i)
     if (t->mode & MODE_STEP) /* ends behind the instruction anyway */
         return;
     map_here(t, i, GPR_NONE);
+    t->in_address = NULL;
     emit_load(e, H_ADDRESS, at(H_VCPU, VCPU_RUN));
     emit_load(e, H_SCRATCH, at(H_VCPU, VCPU_POLL));
     emit_op_mem(e, 0x8b, false, H_ADDRESS, (struct host_mem){H_SCRATCH, H_ADDRESS, 8, 0});
@@ -199,18 +200,18 @@ static unsigned return_size(const struct translator *t, const struct tinsn *i)
     return is_64(t) && i->in.opsize != 2 ? 8 : i->in.opsize;
 }
 
-/* The return address to [r14], and rsp down. */
+/* The return address to the operand, and rsp down. */
 static void push_return(struct translator *t, const struct tinsn *i)
 {
     unsigned size = return_size(t, i);
     u64 rip = rip_after(t, i);
     if (size == 8 && rip != (u64)(s64)(s32)rip) {
         emit_immediate(&t->e, H_SCRATCH, rip);
-        emit_store(&t->e, at(H_ADDRESS, 0), H_SCRATCH);
+        emit_store(&t->e, t->operand, H_SCRATCH);
     } else {
         if (size == 2)
             emit8(&t->e, 0x66);
-        emit_op_mem(&t->e, 0xc7, size == 8, 0, at(H_ADDRESS, 0));
+        emit_op_mem(&t->e, 0xc7, size == 8, 0, t->operand);
         emit_bytes(&t->e, &rip, min(size, 4u));
     }
     emit_set_rsp(t, H_GUEST_RSP, -(s32)size);
@@ -219,25 +220,23 @@ static void push_return(struct translator *t, const struct tinsn *i)
 static void emit_push_return(struct translator *t, const struct tinsn *i)
 {
     unsigned size = return_size(t, i);
-    emit_stack_address(t, H_GUEST_RSP, -(s32)size, size, true);
-    emit_access(t, i, size, OPERAND_WRITE, push_return);
+    emit_stack(t, i, H_GUEST_RSP, -(s32)size, size, OPERAND_WRITE, push_return);
 }
 
 void emit_call_insn(struct translator *t, const struct tinsn *i)
 {
     emit_poll(t, i);
-    flags_make_room(t, i);
     emit_push_return(t, i);
     emit_goto(t, branch_target(t, i));
 }
 
-/* r14 = the instruction pointer of size bytes at [r14] */
+/* r14 = the instruction pointer of size bytes in the operand */
 static void emit_load_target(struct translator *t, unsigned size)
 {
-    emit_op_mem(&t->e, size == 2 ? 0x0fb7 : 0x8b, size == 8, H_ADDRESS, at(H_ADDRESS, 0));
+    emit_op_mem(&t->e, size == 2 ? 0x0fb7 : 0x8b, size == 8, H_ADDRESS, t->operand);
 }
 
-/* The return address from [r14] to r14, and rsp up. */
+/* The return address from the operand to r14, and rsp up. */
 static void pop_return(struct translator *t, const struct tinsn *i)
 {
     unsigned size = return_size(t, i);
@@ -249,9 +248,7 @@ void emit_ret_insn(struct translator *t, const struct tinsn *i)
 {
     unsigned size = return_size(t, i);
     emit_poll(t, i);
-    flags_make_room(t, i);
-    emit_stack_address(t, H_GUEST_RSP, 0, size, false);
-    emit_access(t, i, size, OPERAND_READ, pop_return);
+    emit_stack(t, i, H_GUEST_RSP, 0, size, OPERAND_READ, pop_return);
     flags_to_host(t);
     emit_jump_r14(t);
 }
@@ -265,9 +262,7 @@ static void load_target(struct translator *t, const struct tinsn *i)
 static void emit_target(struct translator *t, const struct tinsn *i)
 {
     if (i->has_mem) {
-        unsigned size = return_size(t, i);
-        emit_address(t, i, size, false, 0);
-        emit_access(t, i, size, OPERAND_READ, load_target);
+        emit_operand(t, i, return_size(t, i), OPERAND_READ, 0, load_target);
     } else {
         u32 op = i->in.opsize == 2 ? 0x0fb7 : 0x8b;
         emit_op_reg(&t->e, op, is_64(t), H_ADDRESS, emit_read_gpr(t, i->rm.gpr, H_ADDRESS));
@@ -277,8 +272,6 @@ static void emit_target(struct translator *t, const struct tinsn *i)
 void emit_jmp_indirect_insn(struct translator *t, const struct tinsn *i)
 {
     emit_poll(t, i);
-    if (i->has_mem)
-        flags_make_room(t, i);
     emit_target(t, i);
     flags_to_host(t);
     emit_jump_r14(t);
@@ -287,7 +280,6 @@ void emit_jmp_indirect_insn(struct translator *t, const struct tinsn *i)
 void emit_call_indirect_insn(struct translator *t, const struct tinsn *i)
 {
     emit_poll(t, i);
-    flags_make_room(t, i);
     emit_target(t, i);
     emit_store(&t->e, spill(SPILL_VALUE), H_ADDRESS);
     emit_push_return(t, i);

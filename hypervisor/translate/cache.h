@@ -46,6 +46,8 @@
 #include <pthread.h>
 
 #include "hypervisor/cpu/insn.h"
+#include "hypervisor/translate/mode.h"
+#include "hypervisor/translate/producer.h"
 #include "hypervisor/translate/stress.h"
 #include "hypervisor/vm.h"
 
@@ -64,6 +66,22 @@ struct link {
 struct site {
     sensitive_fn *handler;
     struct insn in;
+};
+
+/* The first access of a group, for when its check fails (group.c). */
+struct group_head {
+    const u8 *start; /* executable address of the check */
+    u64 rip;         /* of the instruction */
+    u8 *host;        /* its first byte */
+    s64 low;         /* the group is at base + index * scale + low, */
+    u32 size;        /* so many bytes; */
+    u32 first;       /* this access is so many bytes after that */
+    u8 base, index, scale, seg;
+    u8 align_mask; /* bits of its address that must be clear */
+    bool write;
+    enum tlb_context context;
+    u8 flags; /* enum flags_place */
+    struct producer producer;
 };
 
 /* Where the guest's arithmetic flags are: see flags.c. */

@@ -61,8 +61,9 @@ static bool is_settled(struct vcpu *v, struct block *b)
     return cache_settle(v, b->page[0]) && (!b->page[1] || cache_settle(v, b->page[1]));
 }
 
-/* The block for the code at host, its bytes verified in this generation, or now; or NULL. */
-static struct block *find_block(struct vcpu *v, const u8 *host)
+/* The block for the code at rip, whose first byte is at host, its bytes verified in this generation, or now;
+ * or NULL. */
+static struct block *find_block(struct vcpu *v, const u8 *host, u32 mode)
 {
     struct engine *e = v->engine;
     struct code_page *p = cache_page(e, host);
@@ -70,7 +71,7 @@ static struct block *find_block(struct vcpu *v, const u8 *host)
         return NULL;
     if (cache_settle(v, p) && p->verified < v->generation)
         cache_verify(e, p, v->generation);
-    struct block *b = cache_find(e, v->rip, v->mode, host);
+    struct block *b = cache_find(e, v->rip, mode, host);
     if (b &&
         (!straddle_holds(v, b) || b->length > code_room(v) || (!is_settled(v, b) && !block_unchanged(b)))) {
         cache_invalidate(e, b);
@@ -90,7 +91,7 @@ static const u8 *enter_block(struct vcpu *v, struct block *b)
 static const u8 *find_code(struct vcpu *v, const u8 *host)
 {
     engine_lock(v);
-    struct block *b = find_block(v, host);
+    struct block *b = find_block(v, host, v->mode);
     const u8 *code = b ? enter_block(v, b) : NULL;
     engine_unlock(v);
     return code;
@@ -146,7 +147,7 @@ const u8 *engine_link(struct vcpu *v, struct link *l)
 {
     v->rip = l->target;
     const u8 *code = engine_next(v);
-    if (!code || v->mode != l->from->mode)
+    if (!code || v->mode != (l->from->mode & ~(u32)MODE_PLAIN))
         return code;
     engine_lock(v);
     struct block *b = cache_by_host_pc(v->engine, code);
@@ -237,9 +238,9 @@ static const u8 *make_code(struct vcpu *v, u8 *host)
     fpu_put(v);
     fetch_rest(v, host);
     engine_lock(v);
-    struct block *b = find_block(v, host); /* another vcpu may have made it */
+    struct block *b = find_block(v, host, v->mode); /* another vcpu may have made it */
     if (!b)
-        b = translate(v, host);
+        b = translate(v, host, false);
     const u8 *code = b ? enter_block(v, b) : NULL;
     engine_unlock(v);
     return code;
@@ -258,6 +259,58 @@ static const u8 *code_at_rip(struct vcpu *v)
         }
     } while (!code);
     return code;
+}
+
+/* ---- groups of accesses (group.c) ---- */
+
+static gva group_address(const struct vcpu *v, const struct group_head *h)
+{
+    u64 a = (u64)h->low;
+    if (h->base != GPR_NONE)
+        a += v->gpr[h->base];
+    if (h->index != GPR_NONE)
+        a += v->gpr[h->index] * h->scale;
+    if (h->seg == SEG_FS || h->seg == SEG_GS)
+        a += v->seg_base[h->seg];
+    return a;
+}
+
+/* May the whole group go by one entry of the TLB? Only the first access, which is due now, fills it. */
+static bool group_holds(struct vcpu *v, const struct group_head *h)
+{
+    gva a = group_address(v, h), first = a + h->first;
+    struct tlb_target t;
+    if ((a & 4095) + h->size > 4096 || !is_canonical(a) || (first & h->align_mask))
+        return false;
+    tlb_translate(v, first, h->write, h->context, &t);
+    return tlb_probe(v, a, h->size, h->write, h->context);
+}
+
+/* The rest of the block without groups. */
+static const u8 *plain_code(struct vcpu *v, u8 *host)
+{
+    engine_lock(v);
+    struct block *b = find_block(v, host, v->mode | MODE_PLAIN);
+    if (!b) {
+        fpu_put(v);
+        b = translate(v, host, true);
+        fpu_get(v);
+    }
+    const u8 *code = b ? exec_view(v->engine, b->code) : NULL;
+    engine_unlock(v);
+    return code;
+}
+
+/* thunk_group */
+const u8 *engine_group(struct vcpu *v, const struct group_head *h)
+{
+    if (group_holds(v, h))
+        return h->start;
+    v->rip = h->rip;
+    if (h->flags == FLAGS_LOST)
+        v->cc = producer_flags(&h->producer, v->gpr);
+    note_epoch(v);
+    return plain_code(v, h->host);
 }
 
 /* ---- faults in translated code ---- */

@@ -44,7 +44,7 @@ void flags_plan(struct translator *t)
     t->last_flags = NULL;
 }
 
-static u16 registers_written(const struct tinsn *i)
+u16 registers_written(const struct tinsn *i)
 {
     u16 written = i->implicit_gprs;
     const struct field *f[] = {&i->reg, &i->rm, &i->v, &i->op};

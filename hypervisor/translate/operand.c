@@ -51,10 +51,10 @@ void emit_write_gpr(struct translator *t, u8 gpr, u8 from)
 }
 
 /* r14 = offset in the segment (SDM 1 3.7.5), truncated to the address size. */
-void emit_offset(struct translator *t, const struct tinsn *insn, s32 rsp_adjust)
+void emit_offset(struct translator *t, const struct tinsn *insn, const struct memop *m, s32 rsp_adjust)
 {
-    const struct memop *m = &insn->in.mem;
     bool wide = insn->in.addrsize == 8;
+    t->in_address = NULL;
     if (m->base == GPR_NONE && m->index == GPR_NONE) {
         u64 disp = (u64)m->disp;
         emit_immediate(&t->e, H_ADDRESS, wide ? disp : insn->in.addrsize == 4 ? (u32)disp : (u16)disp);
@@ -84,7 +84,7 @@ static u32 masking_descriptor(const struct tinsn *insn)
 }
 
 /* r14: offset in seg -> linear address. */
-static void emit_segment(struct translator *t, u8 seg, u32 size_and_masking, bool write)
+void emit_segment(struct translator *t, u8 seg, u32 size_and_masking, bool write)
 {
     t->segment = seg;
     bool based = seg == SEG_FS || seg == SEG_GS;
@@ -118,16 +118,19 @@ static void emit_bit_offset(struct translator *t, const struct tinsn *insn)
     emit_op_mem(&t->e, 0x8d, insn->in.addrsize == 8, H_ADDRESS, m);
 }
 
-void emit_address(struct translator *t, const struct tinsn *insn, unsigned size, bool write, s32 rsp_adjust)
+/* r14 = linear address of the operand. */
+static void emit_address(struct translator *t, const struct tinsn *insn, unsigned size, bool write,
+                         s32 rsp_adjust)
 {
-    emit_offset(t, insn, rsp_adjust);
+    emit_offset(t, insn, &insn->in.mem, rsp_adjust);
     if (insn->bit_string)
         emit_bit_offset(t, insn);
     emit_segment(t, insn->in.mem.seg, size | masking_descriptor(insn), write);
 }
 
-void emit_stack_address(struct translator *t, u8 base, s32 offset, unsigned size, bool write)
+static void emit_stack_address(struct translator *t, u8 base, s32 offset, unsigned size, bool write)
 {
+    t->in_address = NULL;
     emit_lea_guest(t, H_ADDRESS, at(base, offset));
     if (!(t->mode & MODE_STACK32))
         emit_op_reg(&t->e, 0x0fb7, false, H_ADDRESS, H_ADDRESS);
@@ -140,19 +143,17 @@ static s32 tlb_offset(u32 mode, size_t array)
     return (s32)(tlb + array) - VCPU_BIAS;
 }
 
-static struct host_mem tlb_entry(const struct translator *t, size_t array)
+struct host_mem tlb_entry(const struct translator *t, size_t array)
 {
     return (struct host_mem){H_VCPU, H_SCRATCH, 8, tlb_offset(t->mode, array)};
 }
 
-static struct host_mem tag_entry(const struct translator *t, u32 descriptor)
+static struct host_mem tag_entry(const struct translator *t, bool write)
 {
-    return tlb_entry(t, descriptor & ACCESS_STORES ? offsetof(struct tlb, ntag_write)
-                                                   : offsetof(struct tlb, ntag_read));
+    return tlb_entry(t, write ? offsetof(struct tlb, ntag_write) : offsetof(struct tlb, ntag_read));
 }
 
-/* r14: linear address -> host address; returns the rel32 of the jump taken on a miss. */
-static u8 *emit_probe(struct translator *t, u32 descriptor)
+u8 *emit_probe(struct translator *t, bool write, unsigned size)
 {
     struct emitter *e = &t->e;
     static const u8 rorx[] = {0xc4, 0x43, 0xfb, 0xf0, 0xe6, 12}; /* rorx $12, %r14, %r12 */
@@ -164,16 +165,14 @@ static u8 *emit_probe(struct translator *t, u32 descriptor)
         emit8(e, 12);
     }
     emit_op_reg(e, 0x0fb7, false, H_SCRATCH, H_SCRATCH);
-    emit_op_mem(e, 0x03, true, H_ADDRESS, tag_entry(t, descriptor));
+    emit_op_mem(e, 0x03, true, H_ADDRESS, tag_entry(t, write));
     emit_op_reg(e, 0x81, true, 7, H_ADDRESS); /* cmp */
-    emit32(e, 4096 - (descriptor & ACCESS_SIZE));
-    u8 *miss = emit_jcc(e, CC_A);
-    emit_op_mem(e, 0x03, true, H_ADDRESS, tlb_entry(t, offsetof(struct tlb, host)));
-    return miss;
+    emit32(e, 4096 - size);
+    return emit_jcc(e, CC_A);
 }
 
-void emit_access(struct translator *t, const struct tinsn *insn, unsigned size, unsigned access,
-                 operand_fn *use)
+static void emit_access(struct translator *t, const struct tinsn *insn, unsigned size, unsigned access,
+                        operand_fn *use)
 {
     struct cold *c = &t->cold[t->cold_count++];
     c->insn = insn;
@@ -190,7 +189,8 @@ void emit_access(struct translator *t, const struct tinsn *insn, unsigned size, 
         c->descriptor |= ACCESS_WAITS;
     if (insn->kind == KIND_CALL || insn->kind == KIND_CALL_INDIRECT)
         c->descriptor |= ACCESS_GOES_ON;
-    c->miss = emit_probe(t, c->descriptor);
+    c->miss = emit_probe(t, access & OPERAND_WRITE, size);
+    emit_op_mem(&t->e, 0x03, true, H_ADDRESS, tlb_entry(t, offsetof(struct tlb, host)));
     c->resume = t->e.p;
     c->flags = t->flags;
     c->producer = t->producer;
@@ -198,6 +198,26 @@ void emit_access(struct translator *t, const struct tinsn *insn, unsigned size, 
     use(t, insn);
     c->after = t->e.p;
     map_here(t, insn, GPR_NONE);
+}
+
+void emit_operand(struct translator *t, const struct tinsn *insn, unsigned size, unsigned access,
+                  s32 rsp_adjust, operand_fn *use)
+{
+    if (group_emit(t, insn, use))
+        return;
+    flags_make_room(t, insn);
+    emit_address(t, insn, size, access & OPERAND_WRITE, rsp_adjust);
+    emit_access(t, insn, size, access, use);
+}
+
+void emit_stack(struct translator *t, const struct tinsn *insn, u8 base, s32 offset, unsigned size,
+                unsigned access, operand_fn *use)
+{
+    if (group_emit(t, insn, use))
+        return;
+    flags_make_room(t, insn);
+    emit_stack_address(t, base, offset, size, access & OPERAND_WRITE);
+    emit_access(t, insn, size, access, use);
 }
 
 static void emit_cold_access(struct translator *t, const struct cold *c)
@@ -209,7 +229,7 @@ static void emit_cold_access(struct translator *t, const struct cold *c)
     t->flags = c->flags;
     t->producer = c->producer;
     map_here(t, c->insn, GPR_NONE);
-    emit_op_mem(e, 0x2b, true, H_ADDRESS, tag_entry(t, c->descriptor));
+    emit_op_mem(e, 0x2b, true, H_ADDRESS, tag_entry(t, c->descriptor & ACCESS_STORES));
     emit_immediate(e, H_SCRATCH, c->descriptor);
     emit_call_mem(e, thunk(THUNK_MISS));
     emit_jmp_to(e, c->resume);
@@ -224,4 +244,5 @@ void emit_cold(struct translator *t)
 {
     for (unsigned i = 0; i < t->cold_count; i++)
         emit_cold_access(t, &t->cold[i]);
+    group_emit_cold(t);
 }

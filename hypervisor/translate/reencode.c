@@ -1,5 +1,5 @@
-/* reencode.c - a guest instruction again, with its general registers renamed and its memory operand at [r14]
- */
+/* reencode.c - a guest instruction again, with its general registers renamed and its memory operand where
+ * translator.operand says */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Evicted guest registers are loaded into r12 (and r14 where there is no memory operand) and stored back, or,
@@ -27,6 +27,10 @@ static bool uses_high_byte(const struct tinsn *i)
 static u16 registers_used(const struct tinsn *i)
 {
     u16 used = i->implicit_gprs | BIT(H_RSP);
+    if (i->has_mem && i->in.mem.base != GPR_NONE)
+        used |= (u16)BIT(i->in.mem.base);
+    if (i->has_mem && i->in.mem.index != GPR_NONE)
+        used |= (u16)BIT(i->in.mem.index);
     const struct field *f[] = {&i->reg, &i->rm, &i->v, &i->op};
     for (size_t n = 0; n < ARRAY_SIZE(f); n++)
         if (f[n]->used)
@@ -69,6 +73,8 @@ static u8 rename_field(struct translator *t, const struct tinsn *i, struct renam
             return r->host[n];
         }
     u8 host = r->count == 0 ? H_SCRATCH : !i->has_mem && r->count == 1 ? H_ADDRESS : borrow(t, i, r);
+    if (host == H_ADDRESS)
+        t->in_address = NULL;
     r->guest[r->count] = f->gpr;
     r->host[r->count++] = host;
     if (!f->replaced)
@@ -110,23 +116,36 @@ static void emit_map(struct emitter *e, u8 map)
 /* The encoding as it will be written. */
 struct form {
     bool modrm, mem;
-    u8 opcode, reg, rm, v; /* rm: register or base */
-    s32 disp;
+    u8 opcode, reg, rm, v; /* rm: a register */
+    struct host_mem m;
 };
 
 static void emit_modrm(struct emitter *e, const struct form *f)
 {
     if (f->mem)
-        emit_modrm_mem(e, f->reg, at(f->rm, f->disp));
+        emit_modrm_mem(e, f->reg, f->m);
     else if (f->modrm)
         emit8(e, (u8)(0xc0 | (f->reg & 7) << 3 | (f->rm & 7)));
+}
+
+/* The fourth bit of the base or the register, and of the index. */
+static u8 extension_b(const struct form *f)
+{
+    u8 rm = !f->mem ? f->rm : f->m.base == H_NONE ? 0 : f->m.base;
+    return rm >> 3 & 1;
+}
+
+static u8 extension_x(const struct form *f)
+{
+    return f->mem && f->m.index != H_NONE ? f->m.index >> 3 & 1 : 0;
 }
 
 static void emit_legacy(struct translator *t, const struct tinsn *i, const struct form *f)
 {
     struct emitter *e = &t->e;
     emit_bytes(e, i->prefix, i->prefix_count);
-    u8 rex = (u8)(0x40 | i->w << 3 | (f->modrm ? f->reg >> 3 & 1 : 0) << 2 | (f->rm >> 3 & 1));
+    u8 rex =
+        (u8)(0x40 | i->w << 3 | (f->modrm ? f->reg >> 3 & 1 : 0) << 2 | extension_x(f) << 1 | extension_b(f));
     if (rex != 0x40 || i->rex_present)
         emit8(e, rex);
     emit_map(e, i->map);
@@ -138,7 +157,7 @@ static void emit_vex(struct translator *t, const struct tinsn *i, const struct f
 {
     struct emitter *e = &t->e;
     emit8(e, 0xc4);
-    emit8(e, (u8)((~f->reg >> 3 & 1) << 7 | 1 << 6 | (~f->rm >> 3 & 1) << 5 | i->map));
+    emit8(e, (u8)((~f->reg >> 3 & 1) << 7 | !extension_x(f) << 6 | !extension_b(f) << 5 | i->map));
     emit8(e, (u8)(i->w << 7 | (~f->v & 15) << 3 | i->vex_l << 2 | i->vex_pp));
     emit8(e, f->opcode);
     emit_modrm(e, f);
@@ -151,9 +170,9 @@ static void emit_evex(struct translator *t, const struct tinsn *i, const struct 
     enum { R = 0x80, X = 0x40, B = 0x20 };
     struct emitter *e = &t->e;
     u8 p0 = i->evex[0] & (u8) ~(R | B);
-    if (f->mem || i->rm.used)
+    if (f->mem || i->rm.used) /* of a memory operand the index, and group.c gives none with EVEX */
         p0 |= X;
-    p0 |= (u8)((f->reg & 8 ? 0 : R) | (f->rm & 8 ? 0 : B));
+    p0 |= (u8)((f->reg & 8 ? 0 : R) | (extension_b(f) ? 0 : B));
     emit8(e, 0x62);
     emit8(e, p0);
     emit_bytes(e, i->evex + 1, 2);
@@ -242,8 +261,7 @@ void emit_renamed(struct translator *t, const struct tinsn *i)
     if (fits_slot(i) && !other_form) {
         r.rm_in_slot = true;
         f.mem = true;
-        f.rm = H_VCPU;
-        f.disp = VCPU_GPR(i->rm.gpr);
+        f.m = at(H_VCPU, VCPU_GPR(i->rm.gpr));
     } else if (i->rm.used && !f.mem) {
         f.rm = rename_field(t, i, &r, &i->rm);
     }
@@ -255,10 +273,10 @@ void emit_renamed(struct translator *t, const struct tinsn *i)
             f.opcode = (i->opcode & 0xf8) | (f.rm & 7);
     }
     if (f.mem && !r.rm_in_slot) {
-        f.rm = H_ADDRESS;
+        f.m = t->operand;
         if (uses_high_byte(i)) {
-            f.rm = borrow(t, i, &r);
-            emit_move(&t->e, f.rm, H_ADDRESS);
+            f.m = at(borrow(t, i, &r), 0);
+            emit_move(&t->e, f.m.base, H_ADDRESS);
         }
     }
     if (!f.modrm && !i->op.used)

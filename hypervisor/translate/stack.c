@@ -18,12 +18,12 @@ static void emit_move_rsp(struct translator *t, s32 by)
     emit_set_rsp(t, H_GUEST_RSP, by);
 }
 
-/* The store or load of an operand of 2, 4 or 8 bytes at [r14]. */
+/* The store or load of an operand of 2, 4 or 8 bytes. */
 static void emit_sized(struct translator *t, u32 op, unsigned size, u8 reg)
 {
     if (size == 2)
         emit8(&t->e, 0x66);
-    emit_op_mem(&t->e, op, size == 8, reg, at(H_ADDRESS, 0));
+    emit_op_mem(&t->e, op, size == 8, reg, t->operand);
 }
 
 static void push_register(struct translator *t, const struct tinsn *i)
@@ -47,7 +47,7 @@ static void push_value(struct translator *t, const struct tinsn *i)
     emit_move_rsp(t, -(s32)i->in.opsize);
 }
 
-/* [r14] -> spill[SPILL_VALUE] */
+/* The operand -> spill[SPILL_VALUE] */
 static void load_value(struct translator *t, const struct tinsn *i)
 {
     emit_sized(t, 0x8b, i->in.opsize, H_ADDRESS);
@@ -58,26 +58,26 @@ void emit_push_insn(struct translator *t, const struct tinsn *i)
 {
     unsigned size = i->in.opsize;
     operand_fn *use = i->op.used || i->rm.used ? push_register : push_immediate;
-    flags_make_room(t, i);
     if (i->has_mem) {
-        emit_address(t, i, size, false, 0);
-        emit_access(t, i, size, OPERAND_READ, load_value);
+        emit_operand(t, i, size, OPERAND_READ, 0, load_value);
         use = push_value;
     }
-    emit_stack_address(t, H_GUEST_RSP, -(s32)size, size, true);
-    emit_access(t, i, size, OPERAND_WRITE, use);
+    emit_stack(t, i, H_GUEST_RSP, -(s32)size, size, OPERAND_WRITE, use);
 }
 
 static void pop_register(struct translator *t, const struct tinsn *i)
 {
     u8 gpr = i->op.used ? i->op.gpr : i->rm.gpr;
     u8 host = is_evicted(gpr) ? H_SCRATCH : host_reg(gpr);
-    emit_move_rsp(t, i->in.opsize); /* first: pop rsp overwrites it */
-    if (is_evicted(gpr))
+    if (gpr == GPR_RSP) /* it overwrites the pointer that has moved */
+        emit_move_rsp(t, i->in.opsize);
+    if (is_evicted(gpr) && i->in.opsize != 8)
         emit_load(&t->e, H_SCRATCH, slot(gpr));
     emit_sized(t, 0x8b, i->in.opsize, host);
     if (is_evicted(gpr))
         emit_store(&t->e, slot(gpr), H_SCRATCH);
+    if (gpr != GPR_RSP)
+        emit_move_rsp(t, i->in.opsize);
 }
 
 static void pop_value(struct translator *t, const struct tinsn *i)
@@ -90,13 +90,9 @@ static void pop_value(struct translator *t, const struct tinsn *i)
 void emit_pop_insn(struct translator *t, const struct tinsn *i)
 {
     unsigned size = i->in.opsize;
-    flags_make_room(t, i);
-    emit_stack_address(t, H_GUEST_RSP, 0, size, false);
-    emit_access(t, i, size, OPERAND_READ, i->has_mem ? load_value : pop_register);
-    if (!i->has_mem)
-        return;
-    emit_address(t, i, size, true, (s32)size); /* with rsp as after the pop */
-    emit_access(t, i, size, OPERAND_WRITE, pop_value);
+    emit_stack(t, i, H_GUEST_RSP, 0, size, OPERAND_READ, i->has_mem ? load_value : pop_register);
+    if (i->has_mem) /* with rsp as after the pop */
+        emit_operand(t, i, size, OPERAND_WRITE, (s32)size, pop_value);
 }
 
 static void leave_frame(struct translator *t, const struct tinsn *i)
@@ -107,8 +103,5 @@ static void leave_frame(struct translator *t, const struct tinsn *i)
 
 void emit_leave_insn(struct translator *t, const struct tinsn *i)
 {
-    unsigned size = i->in.opsize;
-    flags_make_room(t, i);
-    emit_stack_address(t, H_RBP, 0, size, false);
-    emit_access(t, i, size, OPERAND_READ, leave_frame);
+    emit_stack(t, i, H_RBP, 0, i->in.opsize, OPERAND_READ, leave_frame);
 }

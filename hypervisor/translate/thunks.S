@@ -178,6 +178,14 @@ go_on:
         restore_gprs
         ret
 
+        /* Flags are dead, or in cc. */
+        function thunk_group
+        save_gprs
+        lea     -VCPU_BIAS(%r13), %rdi
+        mov     %r14, %rsi
+        call    engine_group
+        jmp     go_on
+
         function thunk_segment
         save_gprs
         mov     (%rsp), %rax

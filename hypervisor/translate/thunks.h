@@ -18,6 +18,7 @@
 #define VCPU_EXIT_HOST_PC 120
 #define VCPU_THUNK(n)     (144 + 8 * (n))
 #define VCPU_CC_HOST      272
+#define VCPU_DISTANCE(n)  (280 + 8 * (n))
 /* struct kvm_run is mapped below struct vcpu. */
 #define VCPU_RUN (-VCPU_BIAS - 0x3000)
 
@@ -31,6 +32,8 @@
 #define THUNK_COMMIT  6 /* call; r12d: descriptor. Ends an access that went through bounce. */
 #define THUNK_SEGMENT 7 /* call; r14: offset, r12d: descriptor. r14: linear address. */
 
+#define THUNK_GROUP 8 /* jmp; r14: struct group_head. Again, or on without groups. */
+
 #define EXIT_NEXT  0 /* what engine_enter returns: go on at rip */
 #define EXIT_FAULT 1 /* a host signal arrived in translated code: vcpu.fault tells */
 
@@ -39,7 +42,7 @@
 
 struct vcpu;
 extern const char thunk_exit[], thunk_lookup[], thunk_link[], thunk_helper[], thunk_helper_end[],
-    thunk_miss[], thunk_commit[], thunk_segment[], thunk_fault[];
+    thunk_miss[], thunk_commit[], thunk_segment[], thunk_group[], thunk_fault[];
 /* Runs translated code at code (executable address) with the guest state of v; returns EXIT_*. */
 unsigned engine_enter(struct vcpu *v, const u8 *code);
 #endif

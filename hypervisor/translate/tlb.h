@@ -29,6 +29,15 @@ static inline unsigned tlb_index(gva a)
     return a >> 12 & (TLB_ENTRIES - 1);
 }
 
+/* Host address of the n bytes at a, as translated code finds it; NULL on a miss. */
+static inline u8 *tlb_probe(struct vcpu *v, gva a, size_t n, bool write, enum tlb_context c)
+{
+    const struct tlb *tlb = &v->tlb[c];
+    unsigned i = tlb_index(a);
+    u64 offset = a + (write ? tlb->ntag_write[i] : tlb->ntag_read[i]);
+    return offset <= 4096 - n ? (u8 *)tlb->host[i] + offset : NULL;
+}
+
 /* Translates one byte's page, filling the TLB where it may. write: with a store's rights. */
 void tlb_translate(struct vcpu *v, gva a, bool write, enum tlb_context context, struct tlb_target *t);
 

@@ -120,18 +120,13 @@ static void emit_skip_insn(struct translator *t, const struct tinsn *i)
 
 static void emit_wrap_insn(struct translator *t, const struct tinsn *i)
 {
-    unsigned size = operand_size(i);
-    flags_make_room(t, i);
-    emit_address(t, i, size, i->access & OPERAND_WRITE, 0);
-    emit_access(t, i, size, i->access, emit_renamed);
+    emit_operand(t, i, operand_size(i), i->access, 0, emit_renamed);
 }
 
 /* The offset alone: no segment, no access. */
 static void emit_lea_insn(struct translator *t, const struct tinsn *i)
 {
-    struct tinsn address = *i;
-    address.in.mem.seg = SEG_DS;
-    emit_offset(t, &address, 0);
+    emit_offset(t, i, &i->in.mem, 0);
     u8 to = is_evicted(i->reg.gpr) ? H_SCRATCH : host_reg(i->reg.gpr);
     if (i->in.opsize == 2) {
         if (is_evicted(i->reg.gpr))
@@ -152,6 +147,7 @@ static void emit_sensitive_insn(struct translator *t, const struct tinsn *i)
     }
     *s = (struct site){.handler = i->handler, .in = i->in};
     flags_to_host(t);
+    t->in_address = NULL;
     emit_immediate(&t->e, H_ADDRESS, (uintptr_t)s);
     if (ends_block(t, i))
         emit_jmp_mem(&t->e, thunk(THUNK_HELPER_END));
@@ -251,7 +247,7 @@ static bool keep_metadata(struct translator *t)
     return true;
 }
 
-static void translator_begin(struct translator *t, struct vcpu *v, u8 *host)
+static void translator_begin(struct translator *t, struct vcpu *v, u8 *host, bool plain)
 {
     struct engine *e = v->engine;
     t->v = v;
@@ -263,10 +259,16 @@ static void translator_begin(struct translator *t, struct vcpu *v, u8 *host)
     t->e.delta = e->code_exec - e->code_write;
     t->count = t->cold_count = t->map_count = t->link_count = t->producer_count = 0;
     t->flags = FLAGS_IN_HOST;
+    t->plain = plain;
+    t->operand = at(H_ADDRESS, 0);
+    t->in_address = NULL;
     t->block = cache_alloc(e, sizeof(*t->block));
     t->links = cache_alloc(e, 4 * sizeof(*t->links));
-    *t->block =
-        (struct block){.pc = v->rip, .host = host, .mode = t->mode, .code = t->e.p, .links = t->links};
+    *t->block = (struct block){.pc = v->rip,
+                               .host = host,
+                               .mode = t->mode | (plain ? MODE_PLAIN : 0),
+                               .code = t->e.p,
+                               .links = t->links};
 }
 
 bool cache_has_room(const struct engine *e)
@@ -276,13 +278,13 @@ bool cache_has_room(const struct engine *e)
            __atomic_load_n(&e->block_count, __ATOMIC_RELAXED) < MAX_BLOCKS;
 }
 
-struct block *translate(struct vcpu *v, u8 *host)
+struct block *translate(struct vcpu *v, u8 *host, bool plain)
 {
     struct engine *e = v->engine;
     struct translator *t = e->translator;
     if (!cache_has_room(e))
         return NULL;
-    translator_begin(t, v, host);
+    translator_begin(t, v, host, plain);
     size_t n = min(sizeof(t->source), (size_t)(4096 - ((uintptr_t)host & 4095)));
     memcpy(t->source, host, n);
     decode_page(t, min(n, code_room(v)));
@@ -291,6 +293,7 @@ struct block *translate(struct vcpu *v, u8 *host)
     if (!t->count)
         return NULL;
     flags_plan(t);
+    group_plan(t);
     emit_block(t);
     ASSERT(!t->e.overflow && keep_metadata(t)); /* BLOCK_CODE_MAX and BLOCK_META_MAX bound a block */
     t->block->code_size = (u32)(t->e.p - t->block->code);

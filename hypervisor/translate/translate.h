@@ -13,6 +13,7 @@
 enum {
     MAX_INSNS = 64,
     MAX_ACCESSES = 2 * MAX_INSNS,
+    MAX_GROUPS = GROUP_SLOTS,
     MAX_MAP = 24 * MAX_INSNS,
     BLOCK_CODE_MAX = 96 << 10,
     BLOCK_META_MAX = 64 << 10
@@ -37,7 +38,7 @@ enum descriptor {
 };
 
 struct translator;
-/* Emits the part of an instruction that uses the operand at [r14], a host address. */
+/* Emits the part of an instruction that uses its memory operand, which is at translator.operand. */
 typedef void operand_fn(struct translator *t, const struct tinsn *insn);
 
 /* The out-of-line half of an access, emitted at the block's end. */
@@ -48,6 +49,22 @@ struct cold {
     u8 *miss;   /* rel32 of the ja */
     u8 *resume; /* where the host address is in r14 */
     u8 *after;  /* after use */
+    enum flags_place flags;
+    u8 producer;
+};
+
+/* Accesses off one base in a block, checked together by the first of them: group.c. */
+struct group {
+    u8 base, index, scale, seg; /* enum gpr, enum seg */
+    bool write;
+    u32 base_version, index_version;
+    s64 low, high; /* bytes [low, high) from base + index * scale as these are at the head */
+    u8 head, last; /* instructions */
+    u8 slot;       /* of vcpu.distance */
+    u8 members;
+    /* of the head's check: */
+    u8 *miss;
+    const u8 *start;
     enum flags_place flags;
     u8 producer;
 };
@@ -71,6 +88,12 @@ struct translator {
     u8 producer;                    /* while the flags are lost */
     const struct tinsn *last_flags; /* the last instruction that changed them */
     u8 segment;                     /* of the address in r14 */
+    struct host_mem operand;        /* where the access at work has its operand: at [r14], or in a group */
+    bool plain;                     /* no groups: group.c */
+    struct group group[MAX_GROUPS];
+    unsigned group_count;
+    struct group *group_of[MAX_INSNS]; /* of the instruction's one access, or NULL */
+    const struct group *in_address;    /* whose distance is in r14 */
     struct cold cold[MAX_ACCESSES];
     unsigned cold_count;
     struct pc_map map[MAX_MAP];
@@ -81,9 +104,10 @@ struct translator {
 
 /* translate.c: the translation of the code at v's rip in mode v->mode, whose first byte is at host. Where the
  * first instruction runs into the next page, that page has been fetched (execute.c). Called with the engine's
- * lock and without live vector state. NULL: there is no room, or the code has changed since it was looked at.
+ * lock and without live vector state. plain: without groups
+ * (group.c). NULL: there is no room, or the code has changed since it was looked at.
  */
-struct block *translate(struct vcpu *v, u8 *host);
+struct block *translate(struct vcpu *v, u8 *host, bool plain);
 /* Whether there is room for a block. Without the engine's lock it is a guess. */
 bool cache_has_room(const struct engine *e);
 /* Bytes from rip to CS's limit; at least 15 where there is none. */
@@ -120,6 +144,7 @@ static inline u8 host_reg(u8 gpr)
 }
 
 /* flags.c */
+u16 registers_written(const struct tinsn *i); /* mask of general registers */
 void flags_plan(struct translator *t);
 void flags_make_room(struct translator *t,
                      const struct tinsn *insn); /* before code that overwrites the host's flags */
@@ -127,21 +152,34 @@ void flags_to_host(struct translator *t);
 void flags_for(struct translator *t, const struct tinsn *insn); /* as insn needs them, just before it */
 void flags_after(struct translator *t, const struct tinsn *insn);
 
-/* operand.c. emit_offset: r14 = the effective address alone; rsp_adjust counts for a base of rsp. */
-void emit_offset(struct translator *t, const struct tinsn *insn, s32 rsp_adjust);
-/* r14 = linear address of the operand, then [r14] = its bytes. */
-void emit_address(struct translator *t, const struct tinsn *insn, unsigned size, bool write, s32 rsp_adjust);
-/* base: H_GUEST_RSP or H_RBP */
-void emit_stack_address(struct translator *t, u8 base, s32 offset, unsigned size, bool write);
-void emit_access(struct translator *t, const struct tinsn *insn, unsigned size, unsigned access,
-                 operand_fn *use);
+/* operand.c. An access to insn's memory operand, or to the stack at base (H_GUEST_RSP or H_RBP) + offset;
+ * access: enum operand_access; rsp_adjust counts for a base of rsp. */
+void emit_operand(struct translator *t, const struct tinsn *insn, unsigned size, unsigned access,
+                  s32 rsp_adjust, operand_fn *use);
+void emit_stack(struct translator *t, const struct tinsn *insn, u8 base, s32 offset, unsigned size,
+                unsigned access, operand_fn *use);
 void emit_cold(struct translator *t);
+/* Its pieces: r14 = the effective address m in insn's width of addresses, */
+void emit_offset(struct translator *t, const struct tinsn *insn, const struct memop *m, s32 rsp_adjust);
+/* in seg; size_and_masking and write as an access_segment wants them, */
+void emit_segment(struct translator *t, u8 seg, u32 size_and_masking, bool write);
+/* then the offset in its page, with r12 the index of its entry in the TLB: returns the rel32 of the jump that
+ * is taken if size bytes there are not to be had by the entry. */
+u8 *emit_probe(struct translator *t, bool write, unsigned size);
+/* The entry, by r12, in an array of the mode's TLB; array: its offset in struct tlb. */
+struct host_mem tlb_entry(const struct translator *t, size_t array);
 unsigned operand_size(const struct tinsn *insn);
 /* Host register that holds guest gpr, loading an evicted one into scratch. */
 u8 emit_read_gpr(struct translator *t, u8 gpr, u8 scratch);
 void emit_write_gpr(struct translator *t, u8 gpr, u8 from);
 
-/* reencode.c: the instruction itself, registers renamed; memory operand, if any, at [r14]. */
+/* group.c */
+void group_plan(struct translator *t);
+/* The access of i as a member of its group; false if it has none. */
+bool group_emit(struct translator *t, const struct tinsn *i, operand_fn *use);
+void group_emit_cold(struct translator *t);
+
+/* reencode.c: the instruction itself, registers renamed. */
 void emit_renamed(struct translator *t, const struct tinsn *insn);
 
 /* branch.c, stack.c: instructions that the translator makes itself. */

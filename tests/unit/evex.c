@@ -105,6 +105,7 @@ static const u8 *reencode(const u8 *bytes, u32 mode, unsigned skip)
     t->e = (struct emitter){.p = code, .end = code + sizeof(code)};
     t->insn[0] = decode_bytes(bytes, mode);
     t->count = 1;
+    t->operand = at(H_ADDRESS, 0);
     emit_renamed(t, &t->insn[0]);
     CHECK(!t->e.overflow);
     return code + skip;
