@@ -127,6 +127,7 @@ GUEST_FLAGS := -std=gnu17 -Wall -Wextra -Werror -O2 -g -I. -MMD -MP -ffreestandi
   -fno-asynchronous-unwind-tables -fomit-frame-pointer -mgeneral-regs-only -mno-red-zone
 GUEST_LINK  := -nostdlib -static -Wl,-T,tests/guests/lib/guest.ld -Wl,--build-id=none -Wl,-z,noexecstack \
   -Wl,--no-warn-rwx-segments
+$(filter $(O)/tests/guests/smp-%,$(GUESTS)): $(patsubst %,$(O)/guest64/tests/guests/lib/%.o,cpus ap64)
 guest_lib = $(patsubst %,$(O)/guest$1/tests/guests/lib/%.o,start$1 results traps memory)
 $(filter %32.elf,$(GUESTS)): $(O)/tests/guests/%.elf: $(O)/guest32/tests/guests/%.o $(call guest_lib,32)
 	@mkdir -p $(@D)
