@@ -27,7 +27,8 @@ static void compare_work(unsigned cpu)
     (void)cpu;
     for (unsigned i = 0; i < ROUNDS; i++) {
         u64 old = exchanged;
-        while (!__atomic_compare_exchange_n(&exchanged, &old, old + 3, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        while (!__atomic_compare_exchange_n(&exchanged, &old, old + 3, false, __ATOMIC_SEQ_CST,
+                                            __ATOMIC_SEQ_CST))
             ;
         u64 lo = wide[0], hi = wide[1];
         bool done;

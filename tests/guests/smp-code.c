@@ -30,7 +30,8 @@ static void serialize(void)
     cpuid(0, 0);
 }
 
-/* Processor 0 stores an immediate and then its number; who reads the number and serializes calls nothing older. */
+/* Processor 0 stores an immediate and then its number; who reads the number and serializes calls nothing
+ * older. */
 static void versions_work(unsigned cpu)
 {
     if (cpu == 0) {
@@ -106,8 +107,9 @@ static void races(void)
     check_eq("a page that becomes code under stores, stale calls", total(stale, cpu_count), 0);
 }
 
-/* The classical protocol: INT3 over the first byte, then the rest, then the first byte, with interrupts to have all
- * serialize in between. Here a jump's displacement changes in one aligned store instead, and loops go through it. */
+/* The classical protocol: INT3 over the first byte, then the rest, then the first byte, with interrupts to
+ * have all serialize in between. Here a jump's displacement changes in one aligned store instead, and loops
+ * go through it. */
 static void loop_work(unsigned cpu)
 {
     if (cpu == 0) {
@@ -128,10 +130,10 @@ static void loop_work(unsigned cpu)
 static void patched_jump(void)
 {
     static const u8 text[] = {
-        0x66, 0x90, 0x90,                      /* nop */
-        0xe9, 0, 0, 0, 0,                      /* jmp */
-        0xb8, 1, 0, 0, 0, 0xc3, 0x90, 0x90,    /* mov $1, %eax; ret */
-        0xb8, 2, 0, 0, 0, 0xc3,                /* mov $2, %eax; ret */
+        0x66, 0x90, 0x90,                         /* nop */
+        0xe9, 0,    0,    0, 0,                   /* jmp */
+        0xb8, 1,    0,    0, 0, 0xc3, 0x90, 0x90, /* mov $1, %eax; ret */
+        0xb8, 2,    0,    0, 0, 0xc3,             /* mov $2, %eax; ret */
     };
     memcpy(code, text, sizeof(text));
     stop = 0;

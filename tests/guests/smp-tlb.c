@@ -1,4 +1,5 @@
-/* smp-tlb.c - translations that one processor changes and others use: shootdown by interrupts (SDM 3A 4.10.5) */
+/* smp-tlb.c - translations that one processor changes and others use: shootdown by interrupts (SDM 3A 4.10.5)
+ */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/guests/lib/cpus.h"
 
@@ -28,6 +29,8 @@ static void shootdown(void)
 
 static void readers(unsigned cpu, void (*change)(u32 round))
 {
+    invlpg(TEST_VA);
+    cpus_meet();
     if (cpu == 0) {
         for (u32 i = 1; i <= ROUNDS; i++) {
             generation = 2 * i - 1;
@@ -81,6 +84,8 @@ static void reuse_work(unsigned cpu)
 /* Write rights are taken away: after the shootdown the page does not change any more. */
 static void rights_work(unsigned cpu)
 {
+    invlpg(TEST_VA);
+    cpus_meet();
     if (cpu == 0) {
         for (unsigned i = 0; i < ROUNDS; i++) {
             *page_entry(TEST_VA, 1) &= ~(u64)PTE_W;
@@ -123,7 +128,6 @@ int main(void)
     check("reads were made", total(reads, cpu_count) > 0);
     stop = generation = 0;
     remap(0);
-    shootdown();
     cpus_run(reuse_work);
     check_eq("reused pages, wrong reads", total(wrong, cpu_count), 0);
     stop = 0;

@@ -1,4 +1,5 @@
-/* cpus.c - several processors in a 64-bit guest: starting them, work for all of them, interrupts between them */
+/* cpus.c - several processors in a 64-bit guest: starting them, work for all of them, interrupts between them
+ */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/guests/lib/cpus.h"
 
