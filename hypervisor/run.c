@@ -78,10 +78,12 @@ static int wait_for_kick(struct vcpu *v)
     int r = 0;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
+    paravirt_leaving(v);
     gate_leave(v, STATE_WAITING);
     if (!atomic_load(&v->requests) && !v->run->immediate_exit && ppoll(&p, 1, NULL, &old) < 0)
         r = -errno;
     gate_enter(v);
+    paravirt_entered(v);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     u64 count;
     if (r == 0 && p.revents && read(v->wake_fd, &count, sizeof(count)) < 0)
@@ -97,7 +99,8 @@ static bool interrupts_enabled(const struct vcpu *v)
 static void wake_if_due(struct vcpu *v)
 {
     bool interrupt = interrupts_enabled(v) && lapic_pending(v) >= 0;
-    if (interrupt || (v->nmi_pending && !v->nmi_blocked) || v->event.pending || v->debug.trap)
+    bool unhalted = atomic_exchange(&v->pv_unhalted, false);
+    if (interrupt || unhalted || (v->nmi_pending && !v->nmi_blocked) || v->event.pending || v->debug.trap)
         v->mp_state = KVM_MP_STATE_RUNNABLE;
 }
 
@@ -136,8 +139,10 @@ static void handle_requests(struct vcpu *v)
     }
     if (r & REQ_TLB_FLUSH)
         tlb_flush_all(v);
-    if (r & REQ_EVENT)
+    if (r & REQ_EVENT) {
         v->interrupt_waits = true;
+        paravirt_tick(v);
+    }
 }
 
 /* MOV to SS holds off debug traps too (SDM 3A 6.8.3). */
@@ -253,12 +258,14 @@ int vcpu_run(struct vcpu *v)
 {
     engine_attach(v);
     gate_enter(v);
+    paravirt_entered(v);
     atomic_fetch_add(&v->vm->generation, 1); /* user space has had its turn: cache.h */
     v->interrupt_waits = true;
     atomic_fetch_or(&v->requests, REQ_EVENT);
     complete_io(v);
     int r = vcpu_loop(v);
     fpu_put(v);
+    paravirt_leaving(v);
     gate_leave(v, STATE_OUTSIDE);
     engine_detach(v);
     v->stat_exits++;

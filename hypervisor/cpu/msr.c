@@ -151,7 +151,13 @@ static bool wall_clock_write(struct vcpu *v, const struct access *a, u64 value)
     return true;
 }
 
-/* Steal time, async page faults, PV EOI and the like: CPUID does not offer them, and user space may only
+static bool steal_time_write(struct vcpu *v, const struct access *a, u64 value)
+{
+    (void)a;
+    return steal_write(v, value);
+}
+
+/* Async page faults, PV EOI and the like: CPUID does not offer them, and user space may only
  * confirm it. */
 static bool unoffered_write(struct vcpu *v, const struct access *a, u64 value)
 {
@@ -444,7 +450,9 @@ static const struct msr msrs[] = {
     {MANY(MSR_X2APIC_FIRST, 256), .read = x2apic_read, .write = x2apic_write},
     {ONE(MSR_KVM_WALL_CLOCK_NEW), .read = field_read, .write = wall_clock_write, FIELD(wall_clock_msr)},
     {ONE(MSR_KVM_SYSTEM_TIME_NEW), .read = field_read, .write = kvmclock_write, FIELD(kvmclock_msr)},
-    {MANY(MSR_KVM_ASYNC_PF_EN, 7), .write = unoffered_write},
+    {ONE(MSR_KVM_ASYNC_PF_EN), .write = unoffered_write},
+    {ONE(MSR_KVM_STEAL_TIME), .read = field_read, .write = steal_time_write, FIELD(steal_msr)},
+    {MANY(MSR_KVM_PV_EOI_EN, 5), .write = unoffered_write},
     {ONE(MSR_EFER), .read = field_read, .write = efer_write, FIELD(efer)},
     {ONE(MSR_STAR), PLAIN(star)},
     {ONE(MSR_LSTAR), .read = field_read, .write = canonical_write, FIELD(lstar)},
@@ -484,6 +492,7 @@ const u32 msr_index_list[] = {
     MSR_IA32_TSC_DEADLINE,
     MSR_KVM_WALL_CLOCK_NEW,
     MSR_KVM_SYSTEM_TIME_NEW,
+    MSR_KVM_STEAL_TIME,
     MSR_EFER,
     MSR_STAR,
     MSR_LSTAR,
@@ -552,6 +561,7 @@ void msr_power_up(struct vcpu *v, bool bsp)
     v->misc_enable = BTS_UNAVAILABLE | PEBS_UNAVAILABLE;
     v->microcode = BIT(32);
     v->tsc_adjust = 0;
+    v->kvmclock_msr = v->wall_clock_msr = v->steal_msr = 0;
     v->tsc_offset = power_up_tsc_offset(v);
     v->xcr0 = 1;
 }

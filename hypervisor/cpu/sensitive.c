@@ -40,6 +40,7 @@ static const struct sensitive table[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
     ROW(CLFLUSHOPT, 0, insn_clflush),
     ROW(CLWB, 0, insn_clflush),
     ROW(HLT, ENDS, insn_hlt),
+    ROW(PAUSE, 0, insn_pause),
     ROW(CPUID, 0, insn_cpuid),
     ROW(RDTSC, 0, insn_rdtsc),
     ROW(RDTSCP, 0, insn_rdtscp),

@@ -1,5 +1,4 @@
-/* system.c - system instructions: tables, TLB, caches, time, MSRs, CPUID, HLT, hypercalls (SDM 3A 2.8; 2A,
- * 2B) */
+/* system.c - system instructions: tables, TLB, caches, time, MSRs, CPUID, HLT (SDM 3A 2.8; 2A, 2B) */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <linux/kvm_para.h>
@@ -218,24 +217,4 @@ void insn_wrmsr(struct vcpu *v, const struct insn *in)
     u64 value = v->gpr[GPR_RDX] << 32 | (u32)v->gpr[GPR_RAX];
     if (!msr_write(v, (u32)v->gpr[GPR_RCX], value, false))
         raise_gp(v);
-}
-
-/* Hypercalls (Documentation/virt/kvm/x86/hypercalls.rst): the number in rax, the result in rax. Those that
- * need a feature bit of leaf 0x40000001 are not offered. */
-static s64 hypercall(const struct vcpu *v)
-{
-    u64 number = in_64bit(v) ? v->gpr[GPR_RAX] : (u32)v->gpr[GPR_RAX];
-    if (v->cpl != 0)
-        return -KVM_EPERM;
-    switch (number) {
-    case KVM_HC_VAPIC_POLL_IRQ: return 0;
-    case KVM_HC_CLOCK_PAIRING: return -KVM_EOPNOTSUPP;
-    default: return -KVM_ENOSYS;
-    }
-}
-
-void insn_vmcall(struct vcpu *v, const struct insn *in)
-{
-    s64 result = hypercall(v);
-    reg_write(v, in, GPR_RAX, in_64bit(v) ? 8 : 4, (u64)result);
 }

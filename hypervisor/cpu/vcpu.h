@@ -248,6 +248,13 @@ struct vcpu {
     /* -- MMIO and port I/O in flight -- */
     bool mmio_read_pending; /* run->mmio is a question that the next KVM_RUN answers */
     bool code_changed;      /* the current instruction wrote over translated code */
+    struct { /* paravirt.c: in nanoseconds, on the host's clocks */
+        u64 entered, ran, cpu, updated;
+    } steal;
+    struct {
+        u64 first, last; /* of PAUSEs in a row: TSC */
+    } spin;
+    _Atomic bool pv_unhalted; /* KVM_HC_KICK_CPU: HLT ends, or does not begin */
     bool exclusive;         /* the next instruction runs alone, with all other vcpus stopped */
     bool alone;             /* they are stopped: gate.h */
     struct mmio_fragment mmio_read[MMIO_FRAGMENTS], mmio_write[MMIO_FRAGMENTS];
@@ -423,6 +430,12 @@ void fpu_get_kvm(struct vcpu *v, struct kvm_fpu *f);
 int fpu_set_kvm(struct vcpu *v, const struct kvm_fpu *f);
 void fpu_get_xsave(struct vcpu *v, struct kvm_xsave *x);
 int fpu_set_xsave(struct vcpu *v, const struct kvm_xsave *x);
+
+/* paravirt.c: the vcpu has come into guest code, is about to leave it, takes interrupts. */
+void paravirt_entered(struct vcpu *v);
+void paravirt_leaving(struct vcpu *v);
+void paravirt_tick(struct vcpu *v);
+bool steal_write(struct vcpu *v, u64 msr); /* MSR_KVM_STEAL_TIME; false: #GP */
 
 /* io.c: completes a KVM_EXIT_IO that user space has answered: registers, memory (may fault) and rip. Called
  * at the start of KVM_RUN, where raising and unwinding are possible. */

@@ -1,5 +1,8 @@
 /* apic_bus.c - which local APICs a message reaches (SDM 3A 10.6.2, 10.12.10; MSI: 10.11) */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <linux/kvm_para.h>
+
 #include "hypervisor/irq/chips.h"
 
 enum { XAPIC_BROADCAST = 0xff };
@@ -101,6 +104,29 @@ int apic_send_msi(struct irqchip *c, u64 address, u32 data)
                             .mode = data >> 8 & 7,
                             .level_triggered = data & BIT(15),
                         });
+}
+
+static bool is_in_set(u64 id, const u64 *bits, unsigned in_word, u64 first)
+{
+    u64 n = id - first;
+    return n < 2 * in_word && (bits[n / in_word] >> n % in_word & 1);
+}
+
+int lapic_send_many(struct vcpu *v, const u64 *bits, unsigned in_word, u64 first, u32 icr)
+{
+    enum { SHORTHAND = 3 << 18, LEVEL_TRIGGERED = BIT(15) };
+    struct irqchip *c = v->lapic->chips;
+    const struct apic_message m = {.source = v->lapic, .mode = icr >> 8 & 7, .vector = (u8)icr};
+    int taken = 0;
+
+    if (icr & (SHORTHAND | LEVEL_TRIGGERED))
+        return -KVM_EINVAL;
+    pthread_mutex_lock(&c->lock);
+    for (unsigned i = 0; i < c->lapics; i++)
+        if (is_in_set(c->lapic[i]->v->id, bits, in_word, first))
+            taken += max(lapic_receive(c->lapic[i], &m), 0);
+    pthread_mutex_unlock(&c->lock);
+    return taken;
 }
 
 /* SDM 3A 10.6.1. The trigger mode of the command counts for INIT only, where it tells the de-assert of old.

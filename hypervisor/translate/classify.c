@@ -137,6 +137,8 @@ static bool classify_sensitive(struct tinsn *t, const struct decoded *d)
     bool string_name = d->i.mnemonic == ZYDIS_MNEMONIC_MOVSD || d->i.mnemonic == ZYDIS_MNEMONIC_CMPSD;
     if (string_name && d->i.meta.category != ZYDIS_CATEGORY_STRINGOP) /* SSE2's */
         return false;
+    if (d->i.mnemonic == ZYDIS_MNEMONIC_PAUSE && t->op.used) /* an exchange with r8 */
+        return false;
     const struct sensitive *s = sensitive_find((u16)d->i.mnemonic);
     if (!s)
         return false;

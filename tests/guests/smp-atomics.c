@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/guests/lib/cpus.h"
 
-enum { ROUNDS = 20000, SLOW_ROUNDS = 300 };
+enum { ROUNDS = 20000, SLOW_ROUNDS = 3000 };
 
 static volatile u64 counter, exchanged, bits[4], wide[2] __attribute__((aligned(16)));
 static volatile u32 spinlock;

@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/guests/lib/cpus.h"
 
-enum { VERSIONS = 1000, PAGES = 100, RACES = 60 };
+enum { VERSIONS = 10000, PAGES = 100, RACES = 100 };
 
 static u8 *code;
 static volatile u32 version, stop;

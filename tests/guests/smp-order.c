@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/guests/lib/cpus.h"
 
-enum { ROUNDS = 4000 };
+enum { ROUNDS = 20000 };
 
 /* Each in a line of its own. */
 static volatile struct {

@@ -3,7 +3,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/guests/lib/cpus.h"
 
-enum { VECTOR = 0x40, ROUNDS = 60 };
+enum { VECTOR = 0x40, ROUNDS = 200 };
 
 static u64 *pages[2];
 static volatile u32 acknowledged, generation, stop;
@@ -50,6 +50,7 @@ static void readers(unsigned cpu, void (*change)(u32 round))
         u32 after = generation;
         wrong[cpu] += got > 1 || (before == after && before % 2 == 0 && got != before / 2 % 2);
         reads[cpu]++;
+        pause();
     }
     __asm__ volatile("cli");
 }
@@ -103,6 +104,7 @@ static void rights_work(unsigned cpu)
     while (!stop) {
         __atomic_fetch_add((u64 *)TEST_VA + 1, 1, __ATOMIC_SEQ_CST);
         stores[cpu]++;
+        pause();
     }
     __asm__ volatile("cli");
 }
@@ -111,6 +113,7 @@ static void rights_work(unsigned cpu)
 static void late_store(struct frame *f)
 {
     faults += f->error == (PF_P | PF_W);
+    pause();
 }
 
 int main(void)

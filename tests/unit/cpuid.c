@@ -106,7 +106,7 @@ static void paravirtual(void)
     CHECK_STR(name, "KVMKVMKVM");
     CHECK_EQ(e->eax, KVM_CPUID_FEATURES);
     CHECK(find(KVM_CPUID_FEATURES, 0)->eax & BIT(KVM_FEATURE_CLOCKSOURCE2));
-    CHECK_EQ(find(KVM_CPUID_FEATURES, 0)->eax & BIT(KVM_FEATURE_STEAL_TIME), 0);
+    CHECK_EQ(find(KVM_CPUID_FEATURES, 0)->eax & BIT(KVM_FEATURE_PV_EOI), 0);
 }
 
 static void run_time_bits(void)

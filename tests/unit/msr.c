@@ -293,7 +293,12 @@ static void paravirtual(void)
     CHECK_EQ(get(MSR_KVM_SYSTEM_TIME), 0x1001);
     CHECK(set(MSR_KVM_WALL_CLOCK, 0x2000));
     CHECK_EQ(get(MSR_KVM_WALL_CLOCK_NEW), 0x2000);
+    CHECK(set(MSR_KVM_STEAL_TIME, 0x2041));
+    CHECK_EQ(get(MSR_KVM_STEAL_TIME), 0x2041);
+    CHECK(!set(MSR_KVM_STEAL_TIME, 0x2021)); /* not a multiple of 64 */
     for (u32 index = MSR_KVM_ASYNC_PF_EN; index <= MSR_KVM_MIGRATION_CONTROL; index++) {
+        if (index == MSR_KVM_STEAL_TIME)
+            continue;
         CHECK(!set(index, 0));
         CHECK(!msr_read(v, index, &value, false));
         CHECK(msr_read(v, index, &value, true));

@@ -1,0 +1,205 @@
+/* paravirt.c - what a guest that knows KVM may ask for beside the clock
+ * (Documentation/virt/kvm/x86/hypercalls.rst, msr.rst) */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A vcpu here is a thread like others, so it may be off the processor while another vcpu waits for it. A
+ * guest that knows that sleeps instead of spinning (kick), leaves alone who does not run (the preempted flag,
+ * TLB flushes by a bit beside it), and accounts for the time that it did not get (steal).
+ */
+#include <errno.h>
+#include <linux/kvm_para.h>
+#include <sched.h>
+#include <time.h>
+
+#include "hypervisor/cpu/handlers.h"
+#include "hypervisor/irq/irq.h"
+#include "hypervisor/vm.h"
+
+/* ---- spinning ---- */
+
+/* PAUSEs in quick succession are a loop that waits for another vcpu. After a while that one is given the
+ * processor, in case it waits for it: the work of pause-loop exiting (SDM 3C 25.1.3). */
+void insn_pause(struct vcpu *v, const struct insn *in)
+{
+    enum { GAP = 8192, WINDOW = 65536 }; /* of the TSC */
+    (void)in;
+    __builtin_ia32_pause();
+    if (v->vm->vcpu_count == 1)
+        return;
+    u64 now = host_tsc();
+    if (now - v->spin.last > GAP)
+        v->spin.first = now;
+    v->spin.last = now;
+    if (now - v->spin.first < WINDOW)
+        return;
+    sched_yield();
+    v->spin.first = v->spin.last = host_tsc();
+}
+
+/* ---- steal time: struct kvm_steal_time in guest memory ---- */
+
+enum { STEAL_ENABLED = BIT(0), UPDATE_NS = 1000000 };
+
+static struct kvm_steal_time *steal_page(struct vcpu *v)
+{
+    gpa a = v->steal_msr & ~(u64)STEAL_ENABLED;
+    bool writable;
+    u8 *page = v->steal_msr & STEAL_ENABLED ? phys_page(v->vm, ALIGN_DOWN(a, 4096), &writable) : NULL;
+    return page && writable ? (struct kvm_steal_time *)(page + (a & 4095)) : NULL;
+}
+
+static void mark_dirty(struct vcpu *v)
+{
+    gpa a = v->steal_msr & ~(u64)STEAL_ENABLED;
+    memory_mark_dirty(memory_find(v->vm, a), a);
+}
+
+static u64 thread_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
+}
+
+/* Time in KVM_RUN, not asleep, in which the thread had no processor. */
+static u64 stolen_since_last(struct vcpu *v, u64 now)
+{
+    u64 cpu = thread_ns(), ran = v->steal.ran + (now - v->steal.entered), had = cpu - v->steal.cpu;
+    v->steal.ran = 0;
+    v->steal.entered = v->steal.updated = now;
+    v->steal.cpu = cpu;
+    return ran > had ? ran - had : 0;
+}
+
+static void steal_update(struct vcpu *v, struct kvm_steal_time *s)
+{
+    u64 now = host_now_ns();
+    if (now - v->steal.updated < UPDATE_NS)
+        return;
+    u32 version = __atomic_load_n(&s->version, __ATOMIC_RELAXED) | 1;
+    u64 stolen = stolen_since_last(v, now);
+    __atomic_store_n(&s->version, version, __ATOMIC_RELEASE);
+    __atomic_store_n(&s->steal, s->steal + stolen, __ATOMIC_RELEASE);
+    __atomic_store_n(&s->version, version + 1, __ATOMIC_RELEASE);
+    mark_dirty(v);
+}
+
+bool steal_write(struct vcpu *v, u64 msr)
+{
+    const u64 reserved = MASK(5, 1);
+    if (msr & reserved)
+        return false;
+    v->steal_msr = msr;
+    stolen_since_last(v, host_now_ns());
+    return true;
+}
+
+void paravirt_entered(struct vcpu *v)
+{
+    struct kvm_steal_time *s = steal_page(v);
+    if (!s)
+        return;
+    v->steal.entered = host_now_ns();
+    if (__atomic_exchange_n(&s->preempted, 0, __ATOMIC_SEQ_CST) & KVM_VCPU_FLUSH_TLB)
+        tlb_flush_all(v);
+    steal_update(v, s);
+}
+
+void paravirt_leaving(struct vcpu *v)
+{
+    struct kvm_steal_time *s = steal_page(v);
+    if (!s)
+        return;
+    v->steal.ran += host_now_ns() - v->steal.entered;
+    __atomic_store_n(&s->preempted, KVM_VCPU_PREEMPTED, __ATOMIC_SEQ_CST);
+    mark_dirty(v);
+}
+
+void paravirt_tick(struct vcpu *v)
+{
+    struct kvm_steal_time *s = steal_page(v);
+    if (s)
+        steal_update(v, s);
+}
+
+/* ---- hypercalls ---- */
+
+struct hypercall {
+    u64 a[4]; /* rbx, rcx, rdx, rsi */
+    bool wide;
+};
+
+static struct vcpu *vcpu_of_apic(struct vcpu *v, u64 id)
+{
+    for (unsigned i = 0; i < v->vm->vcpu_count; i++)
+        if (v->vm->vcpu[i]->id == id)
+            return v->vm->vcpu[i];
+    return NULL;
+}
+
+static s64 poll_irq(struct vcpu *v, const struct hypercall *h)
+{
+    (void)v, (void)h;
+    return 0;
+}
+
+static s64 clock_pairing(struct vcpu *v, const struct hypercall *h)
+{
+    (void)v, (void)h;
+    return -KVM_EOPNOTSUPP;
+}
+
+/* Wakes a processor that sleeps in HLT, with interrupts on or off. */
+static s64 kick_cpu(struct vcpu *v, const struct hypercall *h)
+{
+    struct vcpu *target = vcpu_of_apic(v, h->a[1]);
+    if (target) {
+        atomic_store(&target->pv_unhalted, true);
+        vcpu_kick(target, REQ_EVENT);
+    }
+    return 0;
+}
+
+/* a0, a1: a bitmap of APIC ids from a2 on; a3: the interrupt command. */
+static s64 send_ipi(struct vcpu *v, const struct hypercall *h)
+{
+    return v->lapic ? lapic_send_many(v, h->a, h->wide ? 64 : 32, h->a[2], (u32)h->a[3]) : -KVM_ENOSYS;
+}
+
+static s64 yield_to(struct vcpu *v, const struct hypercall *h)
+{
+    struct vcpu *target = vcpu_of_apic(v, h->a[0]);
+    if (target && target != v && atomic_load(&target->state) == STATE_RUNNING)
+        sched_yield();
+    return 0;
+}
+
+static const struct {
+    u32 number;
+    s64 (*call)(struct vcpu *v, const struct hypercall *h);
+} hypercalls[] = {
+    {KVM_HC_VAPIC_POLL_IRQ, poll_irq}, {KVM_HC_KICK_CPU, kick_cpu},    {KVM_HC_CLOCK_PAIRING, clock_pairing},
+    {KVM_HC_SEND_IPI, send_ipi},       {KVM_HC_SCHED_YIELD, yield_to},
+};
+
+static s64 hypercall(struct vcpu *v)
+{
+    static const u8 argument[] = {GPR_RBX, GPR_RCX, GPR_RDX, GPR_RSI};
+    struct hypercall h = {.wide = in_64bit(v)};
+    u64 mask = h.wide ? ~0ull : UINT32_MAX, number = v->gpr[GPR_RAX] & mask;
+    if (v->cpl != 0)
+        return -KVM_EPERM;
+    for (size_t i = 0; i < ARRAY_SIZE(argument); i++)
+        h.a[i] = v->gpr[argument[i]] & mask;
+    for (size_t i = 0; i < ARRAY_SIZE(hypercalls); i++)
+        if (hypercalls[i].number == number)
+            return hypercalls[i].call(v, &h);
+    return -KVM_ENOSYS;
+}
+
+/* The number in rax, the result in rax. */
+void insn_vmcall(struct vcpu *v, const struct insn *in)
+{
+    s64 result = hypercall(v);
+    reg_write(v, in, GPR_RAX, in_64bit(v) ? 8 : 4, (u64)result);
+}
