@@ -173,7 +173,7 @@ struct tlb {
     u64 host[TLB_ENTRIES];     /* of the page in host memory */
     u64 distance[TLB_ENTRIES]; /* host - gva of the page */
 };
-enum { GROUP_SLOTS = 16 };
+enum { GROUP_SLOTS = 16, CROSSINGS = 65536 };
 enum tlb_context { TLB_KERNEL, TLB_KERNEL_AC, TLB_USER, TLB_CONTEXTS };
 /* KERNEL: CPL 0..2 with SMAP in force; KERNEL_AC: without (EFLAGS.AC, or CR4.SMAP clear); USER: CPL 3. */
 
@@ -300,6 +300,7 @@ struct vcpu {
                                */
         u64 code[TLB_ENTRIES];
     } ibtc[4];
+    const void *crossing[CROSSINGS]; /* where direct branches to other pages lead (translate/ibtc.h) */
 };
 
 /* ---- who may call what, from a handler ---- */
@@ -341,8 +342,8 @@ void guest_write(struct vcpu *v, gva a, const void *buf, size_t n, enum access_a
 void guest_probe_write(struct vcpu *v, gva a, size_t n, enum access_as as);
 void guest_probe_read(struct vcpu *v, gva a, size_t n, enum access_as as);
 /* Host address of RAM at gva for a locked or wide read-modify-write within one page, or NULL (MMIO: use load
- * and store). Faults like a write. Where it is not NULL, guest_rmw_done follows the access, and nothing between
- * them reaches guest memory in another way. */
+ * and store). Faults like a write. Where it is not NULL, guest_rmw_done follows the access, and nothing
+ * between them reaches guest memory in another way. */
 void *guest_rmw_address(struct vcpu *v, gva a, unsigned size, enum access_as as);
 void guest_rmw_done(struct vcpu *v);
 /* The same for reading only. */

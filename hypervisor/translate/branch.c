@@ -67,10 +67,12 @@ static bool is_linkable(const struct translator *t, u64 target)
     return ALIGN_DOWN(target + t->cs_base, 4096) == t->page;
 }
 
-/* Notes that the rel32 at site leads to target; its stub comes later. */
+/* Notes that the rel32 at site leads to target; its stub comes later. site NULL: what leads there is no jump.
+ */
 static void link_add(struct translator *t, u8 *site, u64 target)
 {
-    t->links[t->link_count++] = (struct link){.target = target, .site = site, .from = t->block};
+    t->links[t->link_count++] =
+        (struct link){.target = target, .site = site, .crossing = NO_CROSSING, .from = t->block};
 }
 
 static void link_jmp(struct translator *t, u64 target)
@@ -85,10 +87,33 @@ static void link_jcc(struct translator *t, enum condition cc, u64 target)
     link_add(t, emit_jcc(&t->e, cc), target);
 }
 
+/* Leaves the block for the link's target: by way of C, or directly where this vcpu knows where that is. */
+static void emit_leave(struct translator *t, struct link *l)
+{
+    struct emitter *e = &t->e;
+    if (t->mode & MODE_STEP) {
+        emit_immediate(e, H_ADDRESS, l->target);
+        emit_jmp_mem(e, thunk(THUNK_EXIT));
+        return;
+    }
+    bool crosses = !is_linkable(t, l->target) && t->engine->crossing_count < CROSSINGS;
+    if (crosses)
+        l->crossing = t->engine->crossing_count++;
+    emit_immediate(e, H_ADDRESS, (uintptr_t)l);
+    emit_jmp_mem(e, crosses
+                        ? at(H_VCPU, (s32)offsetof(struct vcpu, crossing) - VCPU_BIAS + (s32)l->crossing * 8)
+                        : thunk(THUNK_LINK));
+}
+
 void emit_goto(struct translator *t, u64 target)
 {
     flags_to_host(t);
-    link_jmp(t, target);
+    if (is_linkable(t, target)) {
+        link_jmp(t, target);
+    } else {
+        link_add(t, NULL, target);
+        emit_leave(t, &t->links[t->link_count - 1]);
+    }
 }
 
 void emit_stubs(struct translator *t)
@@ -96,15 +121,11 @@ void emit_stubs(struct translator *t)
     struct emitter *e = &t->e;
     for (unsigned n = 0; n < t->link_count && !e->overflow; n++) {
         struct link *l = &t->links[n];
+        if (!l->site)
+            continue;
         l->stub = e->p;
         emit_patch(l->site, e->p);
-        if (is_linkable(t, l->target)) {
-            emit_immediate(e, H_ADDRESS, (uintptr_t)l);
-            emit_jmp_mem(e, thunk(THUNK_LINK));
-        } else {
-            emit_immediate(e, H_ADDRESS, l->target);
-            emit_jump_r14(t);
-        }
+        emit_leave(t, l);
     }
 }
 
@@ -128,7 +149,6 @@ void emit_jcc_insn(struct translator *t, const struct tinsn *i)
         emit_poll(t, i);
     flags_to_host(t);
     link_jcc(t, i->opcode & 15, target);
-    emit_goto(t, rip_after(t, i));
 }
 
 /* CX counts alone in r12, which changes places with rcx for JRCXZ, before it and on either way after it. */

@@ -193,7 +193,7 @@ void cache_invalidate(struct engine *e, struct block *b)
     b->valid = false;
     for (unsigned i = 0; i < e->vm->vcpu_count; i++)
         if (e->vm->vcpu[i])
-            ibtc_forget(e->vm->vcpu[i], b->pc, exec_view(e, b->code));
+            ibtc_forget(e->vm->vcpu[i], b, exec_view(e, b->code));
 }
 
 /* The part of b's source that lies in the page of host: [*from, *to) as host addresses. */
@@ -284,6 +284,7 @@ void cache_flush(struct engine *e)
     memset(e->pages, 0, sizeof(e->pages));
     e->block_count = 0;
     e->code_used = e->meta_used = 0;
+    e->crossing_count = 0;
     e->flushes++;
     for (unsigned i = 0; i < e->vm->vcpu_count; i++)
         if (e->vm->vcpu[i])

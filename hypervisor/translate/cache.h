@@ -53,11 +53,16 @@
 
 struct block;
 
-/* A direct jump out of a block, patched to the target's code once that exists. */
+enum { NO_CROSSING = -1 };
+
+/* A direct jump out of a block. Inside the page it is patched to the target's code once that exists. To
+ * another page it goes through vcpu.crossing, as whether that page is the same the next time is a question of
+ * the vcpu's paging (ibtc.h). */
 struct link {
-    u64 target; /* guest pc, in the block's own page and mode */
-    u8 *site;   /* rel32 in the writable view */
-    u8 *stub;   /* writable view: what the site jumps to while unlinked */
+    u64 target;   /* guest pc, in the block's own mode */
+    s32 crossing; /* index of vcpu.crossing, or NO_CROSSING */
+    u8 *site;     /* rel32 in the writable view */
+    u8 *stub;     /* writable view: what the site jumps to while unlinked */
     struct block *from, *to;
     struct link *next_in; /* of to->links_in */
 };
@@ -104,7 +109,8 @@ struct block {
     u32 mode;
     u16 length; /* guest bytes */
     bool valid;
-    u8 *code; /* writable view */
+    bool crossed; /* a vcpu.crossing may lead here */
+    u8 *code;     /* writable view */
     u32 code_size;
     u32 map_count;
     const struct pc_map *map; /* sorted by host_offset */
@@ -147,6 +153,7 @@ struct engine {
     struct code_page *pages[PAGE_HASH];
     struct block **by_code; /* in the order of their code */
     unsigned block_count;
+    s32 crossing_count;         /* given to links */
     u8 *poll_page, *poll_guard; /* a readable page and the PROT_NONE one after it */
     u64 flushes;
     struct stress stress;

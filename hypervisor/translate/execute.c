@@ -142,7 +142,7 @@ const u8 *engine_next(struct vcpu *v)
     return host ? find_code(v, host) : NULL;
 }
 
-/* thunk_link: the same for a direct jump, which is patched when its target can be entered without a look. */
+/* thunk_link: the same for a direct jump, which finds its target by itself from now on. */
 const u8 *engine_link(struct vcpu *v, struct link *l)
 {
     v->rip = l->target;
@@ -151,9 +151,13 @@ const u8 *engine_link(struct vcpu *v, struct link *l)
         return code;
     engine_lock(v);
     struct block *b = cache_by_host_pc(v->engine, code);
-    bool may_link = l->from->valid && !l->to && b->valid && !b->host2 && b->page[0] == l->from->page[0];
-    if (may_link && is_settled(v, b))
+    bool may_link = l->from->valid && b->valid && !b->host2 && is_settled(v, b);
+    if (may_link && l->crossing != NO_CROSSING) {
+        b->crossed = true;
+        crossing_set(v, l, code);
+    } else if (may_link && l->site && !l->to && b->page[0] == l->from->page[0]) {
         link_connect(v->engine, l, b);
+    }
     engine_unlock(v);
     return code;
 }

@@ -36,6 +36,8 @@ void flags_plan(struct translator *t)
     t->live[t->count] = t->shown[t->count] = FLAGS_ARITH;
     for (unsigned n = t->count; n-- > 0;) {
         const struct tinsn *i = &t->insn[n];
+        if (i->kind == KIND_JCC) /* where it leads, all may be read */
+            live = shown = FLAGS_ARITH;
         live = (u16)((live & ~i->flags_written) | i->flags_read);
         shown = probes(i) || i->traps ? FLAGS_ARITH : (u16)((shown & ~i->flags_written) | i->flags_read);
         t->live[n] = live;

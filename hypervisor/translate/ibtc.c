@@ -1,6 +1,7 @@
 /* ibtc.c - the indirect-branch target cache */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "hypervisor/translate/ibtc.h"
+#include "hypervisor/translate/thunks.h"
 #include "hypervisor/translate/vcpu_engine.h"
 
 /* An empty slot holds a value that matches no pc which has its index. */
@@ -13,6 +14,8 @@ void ibtc_init(struct vcpu *v)
 {
     for (unsigned c = 0; c < ARRAY_SIZE(v->ibtc); c++)
         v->ibtc[c].npc[0] = empty(0);
+    for (unsigned n = 0; n < CROSSINGS; n++)
+        v->crossing[n] = thunk_link;
 }
 
 const u8 *ibtc_find(const struct vcpu *v, u32 mode, u64 pc)
@@ -38,8 +41,37 @@ void ibtc_insert(struct vcpu *v, u32 mode, u64 pc, const u8 *code)
     v->ibtc[c].code[i] = (uintptr_t)code;
 }
 
-void ibtc_forget(struct vcpu *v, u64 pc, const u8 *code)
+void crossing_set(struct vcpu *v, const struct link *l, const u8 *code)
 {
+    enum mode_class c = mode_class(l->from->mode);
+    if (v->crossing[l->crossing] == thunk_link)
+        v->priv->ibtc[c].crossing[v->priv->ibtc[c].crossing_count++] = (u16)l->crossing;
+    __atomic_store_n(&v->crossing[l->crossing], code, __ATOMIC_RELAXED);
+}
+
+/* Another thread leaves the list alone: what it has forgotten leads to thunk_relink, and stays listed. */
+static void crossing_forget(struct vcpu *v, const u8 *code)
+{
+    for (unsigned c = 0; c < ARRAY_SIZE(v->ibtc); c++)
+        for (u32 n = 0; n < v->priv->ibtc[c].crossing_count; n++) {
+            const void *found = code;
+            __atomic_compare_exchange_n(&v->crossing[v->priv->ibtc[c].crossing[n]], &found, thunk_relink,
+                                        false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+        }
+}
+
+static void crossings_flush(struct vcpu *v, enum mode_class c)
+{
+    for (u32 n = 0; n < v->priv->ibtc[c].crossing_count; n++)
+        __atomic_store_n(&v->crossing[v->priv->ibtc[c].crossing[n]], thunk_link, __ATOMIC_RELAXED);
+    v->priv->ibtc[c].crossing_count = 0;
+}
+
+void ibtc_forget(struct vcpu *v, const struct block *b, const u8 *code)
+{
+    u64 pc = b->pc;
+    if (b->crossed)
+        crossing_forget(v, code);
     unsigned i = pc & (TLB_ENTRIES - 1);
     u64 nothing = i == 0xfffe ? 1 : 2; /* matches no pc of this index, and is not empty: logged once */
     for (unsigned c = 0; c < ARRAY_SIZE(v->ibtc); c++) {
@@ -57,6 +89,7 @@ void ibtc_flush(struct vcpu *v, enum mode_class c)
         v->ibtc[c].npc[i] = empty(i);
     }
     v->priv->ibtc[c].count = 0;
+    crossings_flush(v, c);
 }
 
 void ibtc_flush_all(struct vcpu *v)

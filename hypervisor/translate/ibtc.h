@@ -12,11 +12,14 @@
 #ifndef TRANSLATE_IBTC_H
 #define TRANSLATE_IBTC_H
 
-#include "hypervisor/translate/mode.h"
+#include "hypervisor/translate/cache.h"
 
 const u8 *ibtc_find(const struct vcpu *v, u32 mode, u64 pc);
 void ibtc_insert(struct vcpu *v, u32 mode, u64 pc, const u8 *code);
-void ibtc_forget(struct vcpu *v, u64 pc, const u8 *code);
+/* No branch of v leads to block b, whose code (as executed) is code, any more. */
+void ibtc_forget(struct vcpu *v, const struct block *b, const u8 *code);
+/* The link's branch goes to code, of a block of its own mode. With the engine's lock. */
+void crossing_set(struct vcpu *v, const struct link *l, const u8 *code);
 void ibtc_flush(struct vcpu *v, enum mode_class class);
 void ibtc_flush_all(struct vcpu *v);
 void ibtc_init(struct vcpu *v);

@@ -118,6 +118,9 @@ go_on:
         call    engine_next
         jmp     go_on
 
+        /* thunk_link under another name (ibtc.c). */
+        function thunk_relink
+        nop
         function thunk_link
         save_gprs
         save_flags VCPU_CC

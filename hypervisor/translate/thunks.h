@@ -41,8 +41,8 @@
 #include "base/base.h"
 
 struct vcpu;
-extern const char thunk_exit[], thunk_lookup[], thunk_link[], thunk_helper[], thunk_helper_end[],
-    thunk_miss[], thunk_commit[], thunk_segment[], thunk_group[], thunk_fault[];
+extern const char thunk_exit[], thunk_lookup[], thunk_link[], thunk_relink[], thunk_helper[],
+    thunk_helper_end[], thunk_miss[], thunk_commit[], thunk_segment[], thunk_group[], thunk_fault[];
 /* Runs translated code at code (executable address) with the guest state of v; returns EXIT_*. */
 unsigned engine_enter(struct vcpu *v, const u8 *code);
 #endif

@@ -104,6 +104,8 @@ static bool ends_block(const struct translator *t, const struct tinsn *i)
 {
     if ((t->mode & MODE_STEP) || (t->engine->stress.modes & STRESS_BLOCK))
         return true;
+    if (i->kind == KIND_JCC) /* up to a point: what follows is translated again where it is a target */
+        return t->branch_count == MAX_BRANCHES;
     return is_near_branch(i) || (i->kind == KIND_SENSITIVE && (i->sensitive_flags & SENSITIVE_ENDS));
 }
 
@@ -189,6 +191,7 @@ static void decode_page(struct translator *t, size_t n)
             break;
         adjust(t, i);
         t->count++;
+        t->branch_count += i->kind == KIND_JCC;
         done += i->in.length;
         if (ends_block(t, i))
             break;
@@ -222,9 +225,11 @@ static void emit_block(struct translator *t)
         emitters[i->kind](t, i);
     }
     const struct tinsn *last = &t->insn[t->count - 1];
-    bool transfers = is_near_branch(last) || (last->kind == KIND_SENSITIVE && ends_block(t, last));
+    bool transfers = (is_near_branch(last) && last->kind != KIND_JCC) ||
+                     (last->kind == KIND_SENSITIVE && ends_block(t, last));
+    u64 next = t->block->pc + t->block->length;
     if (!transfers)
-        emit_goto(t, t->block->pc + t->block->length);
+        emit_goto(t, is_64(t) ? next : (u32)next);
     emit_cold(t);
     emit_stubs(t);
 }
@@ -258,17 +263,14 @@ static void translator_begin(struct translator *t, struct vcpu *v, u8 *host, boo
     t->e = (struct emitter){.p = e->code_write + e->code_used, .end = e->code_write + CODE_SIZE};
     t->e.delta = e->code_exec - e->code_write;
     t->count = t->cold_count = t->map_count = t->link_count = t->producer_count = 0;
+    t->branch_count = 0;
     t->flags = FLAGS_IN_HOST;
     t->plain = plain;
     t->operand = at(H_ADDRESS, 0);
     t->in_address = NULL;
     t->block = cache_alloc(e, sizeof(*t->block));
-    t->links = cache_alloc(e, 4 * sizeof(*t->links));
-    *t->block = (struct block){.pc = v->rip,
-                               .host = host,
-                               .mode = t->mode | (plain ? MODE_PLAIN : 0),
-                               .code = t->e.p,
-                               .links = t->links};
+    *t->block = (struct block){
+        .pc = v->rip, .host = host, .mode = t->mode | (plain ? MODE_PLAIN : 0), .code = t->e.p};
 }
 
 bool cache_has_room(const struct engine *e)
@@ -292,6 +294,7 @@ struct block *translate(struct vcpu *v, u8 *host, bool plain)
         decode_straddling(t, n);
     if (!t->count)
         return NULL;
+    t->links = t->block->links = cache_alloc(e, (t->branch_count + 4) * sizeof(*t->links));
     flags_plan(t);
     group_plan(t);
     emit_block(t);

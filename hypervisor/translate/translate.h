@@ -14,6 +14,7 @@ enum {
     MAX_INSNS = 64,
     MAX_ACCESSES = 2 * MAX_INSNS,
     MAX_GROUPS = GROUP_SLOTS,
+    MAX_BRANCHES = 4,
     MAX_MAP = 24 * MAX_INSNS,
     BLOCK_CODE_MAX = 96 << 10,
     BLOCK_META_MAX = 64 << 10
@@ -77,8 +78,8 @@ struct translator {
     u32 mode;
     u64 page; /* linear address of the block's page */
     u64 cs_base;
-    u8 source[MAX_INSNS * 15]; /* the code, as it was when it was looked at: others may be writing to it */
-    unsigned count;
+    u8 source[MAX_INSNS * 15];    /* the code, as it was when it was looked at: others may be writing to it */
+    unsigned count, branch_count; /* instructions; conditional branches among them */
     struct tinsn insn[MAX_INSNS];
     u16 live[MAX_INSNS + 1];  /* flags that are read later: before each instruction, and at the end */
     u16 shown[MAX_INSNS + 1]; /* the same, counting what a fault would show */

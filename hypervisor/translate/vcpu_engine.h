@@ -35,6 +35,8 @@ struct vcpu_engine {
         u32 mode;
         u32 count;
         u16 index[TLB_ENTRIES];
+        u32 crossing_count;
+        u16 crossing[CROSSINGS]; /* those in use */
     } ibtc[4];
     struct {
         int number, trap; /* signal and exception vector (gregs[REG_TRAPNO]) */
