@@ -33,11 +33,12 @@ void emit_poll(struct translator *t, const struct tinsn *i)
     emit_op_mem(e, 0x8b, false, H_ADDRESS, (struct host_mem){H_SCRATCH, H_ADDRESS, 8, 0});
 }
 
-/* On at the guest rip in r14, through the branch-target cache of the mode's class. No flag changes. */
+/* On at the guest rip in r14, through the branch-target cache of the mode's class. */
 static void emit_jump_r14(struct translator *t)
 {
     struct emitter *e = &t->e;
     if (t->mode & MODE_STEP) {
+        flags_to_host(t);
         emit_jmp_mem(e, thunk(THUNK_EXIT));
         return;
     }
@@ -45,6 +46,16 @@ static void emit_jump_r14(struct translator *t)
     s32 npc = (s32)table - VCPU_BIAS;
     s32 code = npc + (s32)(TLB_ENTRIES * sizeof(u64));
     emit_op_reg(e, 0x0fb7, false, H_SCRATCH, H_ADDRESS); /* movzwl: the index */
+    if (t->flags == FLAGS_IN_CC) {                       /* the host's are free */
+        emit_op_mem(e, 0x03, true, H_ADDRESS, (struct host_mem){H_VCPU, H_SCRATCH, 8, npc});
+        u8 *miss = emit_jcc(e, CC_NE);
+        emit_jmp_mem(e, (struct host_mem){H_VCPU, H_SCRATCH, 8, code});
+        if (!e->overflow)
+            emit_patch(miss, e->p);
+        emit_op_mem(e, 0x2b, true, H_ADDRESS, (struct host_mem){H_VCPU, H_SCRATCH, 8, npc});
+        emit_jmp_mem(e, thunk(THUNK_LOOKUP_CC));
+        return;
+    }
     emit_store(e, spill(SPILL_BRANCH), H_RCX);
     emit_load(e, H_RCX, (struct host_mem){H_VCPU, H_SCRATCH, 8, npc});
     emit_lea(e, H_RCX, (struct host_mem){H_RCX, H_ADDRESS, 1, 0});
@@ -56,7 +67,9 @@ static void emit_jump_r14(struct translator *t)
     if (!e->overflow)
         *hit = (u8)(e->p - (hit + 1));
     emit_load(e, H_RCX, spill(SPILL_BRANCH));
-    emit_jmp_mem(e, (struct host_mem){H_VCPU, H_SCRATCH, 8, code});
+    emit_load(e, H_SCRATCH, (struct host_mem){H_VCPU, H_SCRATCH, 8, code});
+    emit_lea(e, H_SCRATCH, at(H_SCRATCH, ENTRY_SIZE));
+    emit_op_reg(e, 0xff, false, 4, H_SCRATCH); /* jmp */
 }
 
 static bool is_linkable(const struct translator *t, u64 target)
@@ -71,8 +84,11 @@ static bool is_linkable(const struct translator *t, u64 target)
  */
 static void link_add(struct translator *t, u8 *site, u64 target)
 {
-    t->links[t->link_count++] =
-        (struct link){.target = target, .site = site, .crossing = NO_CROSSING, .from = t->block};
+    t->links[t->link_count++] = (struct link){.target = target,
+                                              .site = site,
+                                              .crossing = NO_CROSSING,
+                                              .in_cc = t->flags == FLAGS_IN_CC,
+                                              .from = t->block};
 }
 
 static void link_jmp(struct translator *t, u64 target)
@@ -99,7 +115,7 @@ static void emit_leave(struct translator *t, struct link *l)
     bool crosses = !is_linkable(t, l->target) && t->engine->crossing_count < CROSSINGS;
     if (crosses)
         l->crossing = t->engine->crossing_count++;
-    emit_immediate(e, H_ADDRESS, (uintptr_t)l);
+    emit_immediate(e, H_ADDRESS, (uintptr_t)l | l->in_cc);
     emit_jmp_mem(e, crosses
                         ? at(H_VCPU, (s32)offsetof(struct vcpu, crossing) - VCPU_BIAS + (s32)l->crossing * 8)
                         : thunk(THUNK_LINK));
@@ -107,7 +123,8 @@ static void emit_leave(struct translator *t, struct link *l)
 
 void emit_goto(struct translator *t, u64 target)
 {
-    flags_to_host(t);
+    if (t->mode & MODE_STEP)
+        flags_to_host(t);
     if (is_linkable(t, target)) {
         link_jmp(t, target);
     } else {
@@ -269,7 +286,6 @@ void emit_ret_insn(struct translator *t, const struct tinsn *i)
     unsigned size = return_size(t, i);
     emit_poll(t, i);
     emit_stack(t, i, H_GUEST_RSP, 0, size, OPERAND_READ, pop_return);
-    flags_to_host(t);
     emit_jump_r14(t);
 }
 
@@ -293,7 +309,6 @@ void emit_jmp_indirect_insn(struct translator *t, const struct tinsn *i)
 {
     emit_poll(t, i);
     emit_target(t, i);
-    flags_to_host(t);
     emit_jump_r14(t);
 }
 
@@ -304,6 +319,5 @@ void emit_call_indirect_insn(struct translator *t, const struct tinsn *i)
     emit_store(&t->e, spill(SPILL_VALUE), H_ADDRESS);
     emit_push_return(t, i);
     emit_load(&t->e, H_ADDRESS, spill(SPILL_VALUE));
-    flags_to_host(t);
     emit_jump_r14(t);
 }

@@ -149,7 +149,7 @@ void link_connect(struct engine *e, struct link *l, struct block *to)
     l->to = to;
     l->next_in = to->links_in;
     to->links_in = l;
-    link_patch(l->site, to->code);
+    link_patch(l->site, l->in_cc ? to->code : to->code + ENTRY_SIZE);
 }
 
 static void link_disconnect(struct link *l)

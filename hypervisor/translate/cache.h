@@ -53,13 +53,14 @@
 
 struct block;
 
-enum { NO_CROSSING = -1 };
+enum { NO_CROSSING = -1, ENTRY_SIZE = 16 };
 
 /* A direct jump out of a block. Inside the page it is patched to the target's code once that exists. To
  * another page it goes through vcpu.crossing, as whether that page is the same the next time is a question of
  * the vcpu's paging (ibtc.h). */
 struct link {
     u64 target;   /* guest pc, in the block's own mode */
+    bool in_cc;   /* the branch is taken with the flags in vcpu.cc */
     s32 crossing; /* index of vcpu.crossing, or NO_CROSSING */
     u8 *site;     /* rel32 in the writable view */
     u8 *stub;     /* writable view: what the site jumps to while unlinked */
@@ -110,7 +111,7 @@ struct block {
     u16 length; /* guest bytes */
     bool valid;
     bool crossed; /* a vcpu.crossing may lead here */
-    u8 *code;     /* writable view */
+    u8 *code; /* writable view: the entry with the flags in vcpu.cc; with the host's: ENTRY_SIZE further */
     u32 code_size;
     u32 map_count;
     const struct pc_map *map; /* sorted by host_offset */
@@ -203,6 +204,12 @@ bool block_unchanged(const struct block *b);
 void cache_flush(struct engine *e);
 
 void link_connect(struct engine *e, struct link *l, struct block *to);
+
+/* A block's entry with the flags in the host's, as C enters it. */
+static inline u8 *block_entry(const struct engine *e, const struct block *b)
+{
+    return e->code_exec + (b->code - e->code_write) + ENTRY_SIZE;
+}
 
 static inline u8 *exec_view(const struct engine *e, const u8 *write)
 {

@@ -119,6 +119,7 @@ static void set_thunks(struct vcpu *v)
     v->thunk[THUNK_COMMIT] = thunk_commit;
     v->thunk[THUNK_SEGMENT] = thunk_segment;
     v->thunk[THUNK_GROUP] = thunk_group;
+    v->thunk[THUNK_LOOKUP_CC] = thunk_lookup_cc;
 }
 
 static size_t vcpu_mapping_size(void)

@@ -82,7 +82,7 @@ static struct block *find_block(struct vcpu *v, const u8 *host, u32 mode)
 
 static const u8 *enter_block(struct vcpu *v, struct block *b)
 {
-    const u8 *code = exec_view(v->engine, b->code);
+    const u8 *code = block_entry(v->engine, b);
     if (!(v->mode & MODE_STEP) && is_settled(v, b))
         ibtc_insert(v, v->mode, v->rip, code);
     return code;
@@ -143,8 +143,9 @@ const u8 *engine_next(struct vcpu *v)
 }
 
 /* thunk_link: the same for a direct jump, which finds its target by itself from now on. */
-const u8 *engine_link(struct vcpu *v, struct link *l)
+const u8 *engine_link(struct vcpu *v, uintptr_t tagged)
 {
+    struct link *l = (struct link *)(tagged & ~(uintptr_t)1); /* bit 0: link.in_cc */
     v->rip = l->target;
     const u8 *code = engine_next(v);
     if (!code || v->mode != (l->from->mode & ~(u32)MODE_PLAIN))
@@ -300,7 +301,7 @@ static const u8 *plain_code(struct vcpu *v, u8 *host)
         b = translate(v, host, true);
         fpu_get(v);
     }
-    const u8 *code = b ? exec_view(v->engine, b->code) : NULL;
+    const u8 *code = b ? block_entry(v->engine, b) : NULL;
     engine_unlock(v);
     return code;
 }

@@ -10,7 +10,7 @@
  * until they are overwritten.
  *
  * Two backward passes say which flags are read later (live), and which a fault or a reader might see (shown).
- * At a block's end all flags count as read and are in the host's.
+ * At a block's end all flags count as read; they may be in either place (translate.c emit_entries).
  */
 #include "hypervisor/translate/translate.h"
 
@@ -44,6 +44,21 @@ void flags_plan(struct translator *t)
         t->shown[n] = shown;
     }
     t->last_flags = NULL;
+}
+
+enum flags_entry flags_entry(const struct translator *t)
+{
+    for (const struct tinsn *i = t->insn; i < t->insn + t->count; i++) {
+        if (i->kind == KIND_SENSITIVE || i->kind == KIND_JCC || i->kind == KIND_LOOP)
+            return ENTRY_RESTORES;
+        if (probes(i))
+            return ENTRY_SAVES;
+        if (i->flags_read || i->traps)
+            return ENTRY_RESTORES;
+        if (i->flags_changed)
+            return i->flags_written == FLAGS_ARITH ? ENTRY_OVERWRITES : ENTRY_RESTORES;
+    }
+    return ENTRY_RESTORES;
 }
 
 u16 registers_written(const struct tinsn *i)

@@ -24,7 +24,7 @@ const u8 *ibtc_find(const struct vcpu *v, u32 mode, u64 pc)
     unsigned i = pc & (TLB_ENTRIES - 1);
     if (v->priv->ibtc[c].mode != mode || v->ibtc[c].npc[i] + pc != 0)
         return NULL;
-    return (const u8 *)v->ibtc[c].code[i];
+    return (const u8 *)v->ibtc[c].code[i] + ENTRY_SIZE;
 }
 
 void ibtc_insert(struct vcpu *v, u32 mode, u64 pc, const u8 *code)
@@ -38,7 +38,7 @@ void ibtc_insert(struct vcpu *v, u32 mode, u64 pc, const u8 *code)
     if (v->ibtc[c].npc[i] == empty(i))
         v->priv->ibtc[c].index[v->priv->ibtc[c].count++] = (u16)i;
     v->ibtc[c].npc[i] = -pc;
-    v->ibtc[c].code[i] = (uintptr_t)code;
+    v->ibtc[c].code[i] = (uintptr_t)code - ENTRY_SIZE;
 }
 
 void crossing_set(struct vcpu *v, const struct link *l, const u8 *code)
@@ -46,15 +46,15 @@ void crossing_set(struct vcpu *v, const struct link *l, const u8 *code)
     enum mode_class c = mode_class(l->from->mode);
     if (v->crossing[l->crossing] == thunk_link)
         v->priv->ibtc[c].crossing[v->priv->ibtc[c].crossing_count++] = (u16)l->crossing;
-    __atomic_store_n(&v->crossing[l->crossing], code, __ATOMIC_RELAXED);
+    __atomic_store_n(&v->crossing[l->crossing], l->in_cc ? code - ENTRY_SIZE : code, __ATOMIC_RELAXED);
 }
 
 /* Another thread leaves the list alone: what it has forgotten leads to thunk_relink, and stays listed. */
-static void crossing_forget(struct vcpu *v, const u8 *code)
+static void crossing_forget(struct vcpu *v, const u8 *entry)
 {
     for (unsigned c = 0; c < ARRAY_SIZE(v->ibtc); c++)
         for (u32 n = 0; n < v->priv->ibtc[c].crossing_count; n++) {
-            const void *found = code;
+            const void *found = entry;
             __atomic_compare_exchange_n(&v->crossing[v->priv->ibtc[c].crossing[n]], &found, thunk_relink,
                                         false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
         }
@@ -70,8 +70,10 @@ static void crossings_flush(struct vcpu *v, enum mode_class c)
 void ibtc_forget(struct vcpu *v, const struct block *b, const u8 *code)
 {
     u64 pc = b->pc;
-    if (b->crossed)
+    if (b->crossed) {
         crossing_forget(v, code);
+        crossing_forget(v, code + ENTRY_SIZE);
+    }
     unsigned i = pc & (TLB_ENTRIES - 1);
     u64 nothing = i == 0xfffe ? 1 : 2; /* matches no pc of this index, and is not empty: logged once */
     for (unsigned c = 0; c < ARRAY_SIZE(v->ibtc); c++) {

@@ -118,13 +118,25 @@ go_on:
         call    engine_next
         jmp     go_on
 
+        /* The same with the flags in cc. */
+        function thunk_lookup_cc
+        save_gprs
+        mov     %r14, M(VCPU_RIP)
+        lea     -VCPU_BIAS(%r13), %rdi
+        call    engine_next
+        jmp     go_on
+
         /* thunk_link under another name (ibtc.c). */
         function thunk_relink
         nop
         function thunk_link
         save_gprs
-        save_flags VCPU_CC
-        lea     -VCPU_BIAS(%r13), %rdi
+        lahf
+        seto    %al
+        test    $1, %r14b       /* the link's in_cc */
+        jnz     1f
+        mov     %eax, M(VCPU_CC)
+1:      lea     -VCPU_BIAS(%r13), %rdi
         mov     %r14, %rsi
         call    engine_link
         jmp     go_on

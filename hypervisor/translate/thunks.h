@@ -24,7 +24,7 @@
 
 #define THUNK_EXIT       0 /* jmp; r14: guest rip. Back to the run loop. */
 #define THUNK_LOOKUP     1 /* jmp; r14: guest rip. On to its translation. */
-#define THUNK_LINK       2 /* jmp; r14: struct link. The same, and patches the link. */
+#define THUNK_LINK       2 /* jmp; r14: struct link, plus its in_cc. The same, and patches the link. */
 #define THUNK_HELPER     3 /* call; r14: struct site. Runs a sensitive instruction. */
 #define THUNK_HELPER_END 4 /* jmp; r14: struct site. The same, then on at rip. */
 #define THUNK_MISS \
@@ -34,6 +34,8 @@
 
 #define THUNK_GROUP 8 /* jmp; r14: struct group_head. Again, or on without groups. */
 
+#define THUNK_LOOKUP_CC 9 /* THUNK_LOOKUP with the flags in vcpu.cc */
+
 #define EXIT_NEXT  0 /* what engine_enter returns: go on at rip */
 #define EXIT_FAULT 1 /* a host signal arrived in translated code: vcpu.fault tells */
 
@@ -41,8 +43,9 @@
 #include "base/base.h"
 
 struct vcpu;
-extern const char thunk_exit[], thunk_lookup[], thunk_link[], thunk_relink[], thunk_helper[],
-    thunk_helper_end[], thunk_miss[], thunk_commit[], thunk_segment[], thunk_group[], thunk_fault[];
+extern const char thunk_exit[], thunk_lookup[], thunk_lookup_cc[], thunk_link[], thunk_relink[],
+    thunk_helper[], thunk_helper_end[], thunk_miss[], thunk_commit[], thunk_segment[], thunk_group[],
+    thunk_fault[];
 /* Runs translated code at code (executable address) with the guest state of v; returns EXIT_*. */
 unsigned engine_enter(struct vcpu *v, const u8 *code);
 #endif

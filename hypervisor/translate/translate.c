@@ -125,9 +125,26 @@ static void emit_wrap_insn(struct translator *t, const struct tinsn *i)
     emit_operand(t, i, operand_size(i), i->access, 0, emit_renamed);
 }
 
+/* The guest's own LEA, where all of its registers are the host's. */
+static bool emit_plain_lea(struct translator *t, const struct tinsn *i)
+{
+    const struct memop *m = &i->in.mem;
+    bool native = is_64(t) && i->in.addrsize == 8 && i->in.opsize >= 4 && !is_evicted(i->reg.gpr) &&
+                  (m->base == GPR_NONE || !is_evicted(m->base)) &&
+                  (m->index == GPR_NONE || !is_evicted(m->index));
+    if (!native || (m->base == GPR_NONE && m->index == GPR_NONE))
+        return false;
+    struct host_mem h = {m->base == GPR_NONE ? H_NONE : host_reg(m->base),
+                         m->index == GPR_NONE ? H_NONE : host_reg(m->index), m->scale, (s32)m->disp};
+    emit_op_mem(&t->e, 0x8d, i->in.opsize == 8, host_reg(i->reg.gpr), h);
+    return true;
+}
+
 /* The offset alone: no segment, no access. */
 static void emit_lea_insn(struct translator *t, const struct tinsn *i)
 {
+    if (emit_plain_lea(t, i))
+        return;
     emit_offset(t, i, &i->in.mem, 0);
     u8 to = is_evicted(i->reg.gpr) ? H_SCRATCH : host_reg(i->reg.gpr);
     if (i->in.opsize == 2) {
@@ -217,8 +234,36 @@ static void decode_straddling(struct translator *t, size_t n)
     t->block->host2 = host2;
 }
 
+/*
+ * A block has two entries. The second, ENTRY_SIZE further, expects the flags in the host's; the first has
+ * them in vcpu.cc, where blocks that probed the TLB leave them. What lies between brings one to the other, if
+ * the block cares: most blocks either overwrite the flags, or probe before they do anything with them.
+ */
+static void emit_entries(struct translator *t)
+{
+    struct emitter *e = &t->e;
+    enum flags_entry kind = flags_entry(t);
+    u8 *start = e->p, *from = NULL;
+    if (kind == ENTRY_RESTORES) {
+        emit_flags_restore(e, at(H_VCPU, VCPU_CC), spill(SPILL_FLAGS));
+    } else {
+        emit8(e, 0xeb);
+        emit8(e, 0);
+        from = e->p;
+    }
+    while (!e->overflow && e->p < start + ENTRY_SIZE)
+        emit8(e, 0x90);
+    if (kind == ENTRY_SAVES) {
+        emit_flags_save(e, at(H_VCPU, VCPU_CC), spill(SPILL_FLAGS));
+        t->flags = FLAGS_IN_CC;
+    }
+    if (from && !e->overflow)
+        from[-1] = (u8)(e->p - from);
+}
+
 static void emit_block(struct translator *t)
 {
+    emit_entries(t);
     for (unsigned n = 0; n < t->count; n++) {
         const struct tinsn *i = &t->insn[n];
         map_here(t, i, GPR_NONE);

@@ -144,7 +144,9 @@ static inline u8 host_reg(u8 gpr)
     return gpr == GPR_RSP ? H_GUEST_RSP : gpr;
 }
 
-/* flags.c */
+/* flags.c. What a block does first with the flags that it finds. */
+enum flags_entry { ENTRY_RESTORES /* uses them */, ENTRY_SAVES /* to vcpu.cc */, ENTRY_OVERWRITES };
+enum flags_entry flags_entry(const struct translator *t);
 u16 registers_written(const struct tinsn *i); /* mask of general registers */
 void flags_plan(struct translator *t);
 void flags_make_room(struct translator *t,
