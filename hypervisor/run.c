@@ -191,6 +191,31 @@ static void end_alone(struct vcpu *v)
     vcpu_resume_others(v);
 }
 
+/* An IOAPIC in user space hears of the end of its interrupts. */
+static bool exit_for_eoi(struct vcpu *v)
+{
+    int vector = lapic_take_user_eoi(v);
+    if (vector < 0)
+        return false;
+    v->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
+    v->run->eoi.vector = (u8)vector;
+    return true;
+}
+
+bool vcpu_interrupt_window(struct vcpu *v)
+{
+    return interrupts_enabled(v) && !v->event.pending && (!v->lapic || lapic_takes_extint(v));
+}
+
+/* A PIC in user space has an interrupt that did not fit in before. */
+static bool exit_for_window(struct vcpu *v)
+{
+    if (!v->run->request_interrupt_window || irqchip_has_pic(v->vm) || !vcpu_interrupt_window(v))
+        return false;
+    v->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+    return true;
+}
+
 enum { LOOP_AGAIN = 1 }; /* else the result of KVM_RUN */
 
 static int vcpu_step(struct vcpu *v)
@@ -209,6 +234,8 @@ static int vcpu_step(struct vcpu *v)
         v->run->exit_reason = KVM_EXIT_INTR;
         return -EINTR;
     }
+    if (exit_for_eoi(v))
+        return 0;
     if (v->init_pending || v->mp_state == KVM_MP_STATE_SIPI_RECEIVED)
         take_startup(v);
     if (v->mp_state == KVM_MP_STATE_HALTED)
@@ -220,6 +247,8 @@ static int vcpu_step(struct vcpu *v)
     deliver_events(v);
     if (trap_is_due(v)) /* the delivery itself met a breakpoint */
         return LOOP_AGAIN;
+    if (exit_for_window(v))
+        return 0;
     execute(v);
     return LOOP_AGAIN;
 }

@@ -41,6 +41,10 @@ struct vm {
     struct engine *engine;   /* translate/engine.h */
     u64 tss_addr, identity_map_addr;
     u32 boot_cpu_id;
+    u32 max_vcpu_ids;               /* of KVM_ENABLE_CAP; 0: not told */
+    bool no_hlt_exits;              /* KVM_X86_DISABLE_EXITS_HLT */
+    bool x2apic_ids_32bit;          /* KVM_X2APIC_API_USE_32BIT_IDS */
+    bool x2apic_no_broadcast_quirk; /* KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK */
     s64 clock_offset;       /* kvmclock = host_now_ns() + clock_offset */
     u32 tsc_khz;            /* of the host, and so of the guest */
     _Atomic u64 generation; /* of guest memory as written by others than vcpus: see cache.h */

@@ -34,9 +34,6 @@ enum {
 #define MCG_SER_P         BIT(24)
 #define MCG_CAP_SUPPORTED (MCG_CTL_P | MCG_SER_P)
 
-/* system.c: KVM_CHECK_EXTENSION of both kinds. */
-int capability_value(u64 capability);
-
 /* memory.c: what the slots own, at the VM's end. */
 void memory_destroy(struct vm *vm);
 

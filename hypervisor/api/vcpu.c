@@ -10,11 +10,6 @@
 
 /* ---- KVM_RUN ---- */
 
-static bool ready_for_interrupt(const struct vcpu *v)
-{
-    return (v->rflags & FLAG_IF) && !v->interrupt_shadow && !v->event.pending;
-}
-
 /* The part of kvm_run that is told on every return (api.rst ch. 5). */
 static void run_report(struct vcpu *v)
 {
@@ -23,7 +18,7 @@ static void run_report(struct vcpu *v)
     run->if_flag = !!(v->rflags & FLAG_IF);
     run->flags = 0;
     run->apic_base = v->apic_base;
-    run->ready_for_interrupt_injection = v->vm->irqchip || ready_for_interrupt(v);
+    run->ready_for_interrupt_injection = irqchip_has_pic(v->vm) || vcpu_interrupt_window(v);
     if (v->lapic)
         run->cr8 = lapic_get_tpr(v);
 }
@@ -124,19 +119,23 @@ int vcpu_set_events(struct vcpu *v, union ioctl_arg arg)
     return 0;
 }
 
-/* api.rst 4.16: for an interrupt controller in user space. */
+/* api.rst 4.16: for an interrupt controller in user space, or a PIC beside local APICs that are here. */
 int vcpu_interrupt(struct vcpu *v, union ioctl_arg arg)
 {
     const struct kvm_interrupt *i = arg.data;
 
     if (i->irq > 255)
         return -EINVAL;
-    if (v->vm->irqchip)
+    if (irqchip_has_pic(v->vm))
         return -ENXIO;
     engine_new_generation(v->vm);
-    event_queue_interrupt(v, (u8)i->irq);
+    int r = 0;
+    if (v->lapic)
+        r = lapic_extint(v, (u8)i->irq);
+    else
+        event_queue_interrupt(v, (u8)i->irq);
     vcpu_kick(v, REQ_EVENT);
-    return 0;
+    return r;
 }
 
 int vcpu_nmi(struct vcpu *v, union ioctl_arg arg)

@@ -118,7 +118,7 @@ int vm_create_vcpu(struct vm *vm, union ioctl_arg arg)
 {
     int fd;
 
-    if (arg.value >= MAX_VCPU_ID || vm->vcpu_count >= VM_MAX_VCPUS)
+    if (arg.value >= (vm->max_vcpu_ids ? vm->max_vcpu_ids : MAX_VCPU_ID) || vm->vcpu_count >= VM_MAX_VCPUS)
         return -EINVAL;
     if (vcpu_id_taken(vm, (u32)arg.value))
         return -EEXIST;
@@ -139,20 +139,6 @@ int vm_create_vcpu(struct vm *vm, union ioctl_arg arg)
 }
 
 /* ---- what a VM is told ---- */
-
-int vm_check_extension(struct vm *vm, union ioctl_arg arg)
-{
-    (void)vm;
-    return capability_value(arg.value);
-}
-
-/* Nothing that KVM_CHECK_EXTENSION offers waits to be enabled, so each capability is one that cannot be. */
-int vm_enable_cap(struct vm *vm, union ioctl_arg arg)
-{
-    (void)vm;
-    (void)arg;
-    return -EINVAL;
-}
 
 /* Three pages that VT-x needs for real mode without unrestricted guest; they are only remembered. */
 int vm_set_tss_addr(struct vm *vm, union ioctl_arg arg)
@@ -195,27 +181,27 @@ int vm_create_irqchip(struct vm *vm, union ioctl_arg arg)
 
 int vm_get_irqchip(struct vm *vm, union ioctl_arg arg)
 {
-    return vm->irqchip ? irqchip_get(vm, arg.data) : -ENXIO;
+    return irqchip_has_pic(vm) ? irqchip_get(vm, arg.data) : -ENXIO;
 }
 
 int vm_set_irqchip(struct vm *vm, union ioctl_arg arg)
 {
-    return vm->irqchip ? irqchip_set(vm, arg.data) : -ENXIO;
+    return irqchip_has_pic(vm) ? irqchip_set(vm, arg.data) : -ENXIO;
 }
 
 int vm_create_pit2(struct vm *vm, union ioctl_arg arg)
 {
-    return vm->irqchip ? irqchip_create_pit(vm, arg.data) : -ENOENT;
+    return irqchip_has_pic(vm) ? irqchip_create_pit(vm, arg.data) : -ENOENT;
 }
 
 int vm_get_pit2(struct vm *vm, union ioctl_arg arg)
 {
-    return vm->irqchip ? irqchip_get_pit2(vm, arg.data) : -ENXIO;
+    return irqchip_has_pic(vm) ? irqchip_get_pit2(vm, arg.data) : -ENXIO;
 }
 
 int vm_set_pit2(struct vm *vm, union ioctl_arg arg)
 {
-    return vm->irqchip ? irqchip_set_pit2(vm, arg.data) : -ENXIO;
+    return irqchip_has_pic(vm) ? irqchip_set_pit2(vm, arg.data) : -ENXIO;
 }
 
 /* KVM_IRQ_LINE and KVM_IRQ_LINE_STATUS: both return 0, and the latter hands the status out in the struct. A
@@ -239,6 +225,11 @@ int vm_signal_msi(struct vm *vm, union ioctl_arg arg)
         return -EINVAL;
     engine_new_generation(vm);
     return irqchip_signal_msi(vm, (u64)msi->address_hi << 32 | msi->address_lo, msi->data);
+}
+
+int vm_irqfd(struct vm *vm, union ioctl_arg arg)
+{
+    return irqchip_irqfd(vm, arg.data);
 }
 
 int vm_set_gsi_routing(struct vm *vm, union ioctl_arg arg)

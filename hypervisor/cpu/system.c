@@ -6,6 +6,7 @@
 #include "hypervisor/cpu/control.h"
 #include "hypervisor/cpu/handlers.h"
 #include "hypervisor/cpu/vcpu.h"
+#include "hypervisor/vm.h"
 
 _Noreturn static void raise_gp(struct vcpu *v)
 {
@@ -142,7 +143,7 @@ void insn_hlt(struct vcpu *v, const struct insn *in)
     (void)in;
     require_cpl0(v);
     instruction_retire(v);
-    if (!v->lapic)
+    if (!v->lapic && !v->vm->no_hlt_exits)
         vcpu_exit(v, KVM_EXIT_HLT);
     v->mp_state = KVM_MP_STATE_HALTED;
     vcpu_unwind(v);

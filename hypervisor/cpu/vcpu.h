@@ -448,6 +448,8 @@ _Noreturn void vcpu_exit(struct vcpu *v, u32 reason); /* KVM_RUN returns 0 with 
 _Noreturn void vcpu_exit_internal_error(struct vcpu *v, u32 suberror, const struct insn *in);
 void vcpu_kick(struct vcpu *v, u32 request); /* any thread: sets the request; a running vcpu leaves its code
                                                 soon (within some microseconds), a halted one wakes */
+/* An interrupt from user space could be delivered now (api.rst ch. 5). */
+bool vcpu_interrupt_window(struct vcpu *v);
 /* gate.c */
 void vm_stop_vcpus(struct vm *vm); /* any thread but a vcpu's in KVM_RUN: no vcpu runs guest code, until */
 void vm_resume_vcpus(struct vm *vm);

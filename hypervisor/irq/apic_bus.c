@@ -8,11 +8,11 @@
 enum { XAPIC_BROADCAST = 0xff };
 #define X2APIC_BROADCAST 0xffffffffu
 
-/* What the IOAPIC and MSIs call "all" (8 bits) is all in x2APIC mode too; an IPI has 32 bits to say so there.
- */
+/* What the IOAPIC and MSIs call "all" (8 bits) is all in x2APIC mode too, unless the client wants it to be
+ * APIC 255; an IPI has 32 bits to say so there. */
 static bool is_broadcast(const struct lapic *l, const struct apic_message *m)
 {
-    if (!lapic_x2apic(l) || !m->source)
+    if (!lapic_x2apic(l) || (!m->source && !l->v->vm->x2apic_no_broadcast_quirk))
         return m->destination == XAPIC_BROADCAST;
     return m->destination == X2APIC_BROADCAST;
 }
@@ -94,10 +94,18 @@ int apic_send(struct irqchip *c, const struct apic_message *m)
     return taken;
 }
 
+/* With KVM_X2APIC_API_USE_32BIT_IDS, bits 31:8 are those of the upper half of the address. */
+static u32 msi_destination(const struct vm *vm, u64 address)
+{
+    u32 low = address >> 12 & 0xff;
+
+    return vm->x2apic_ids_32bit ? (u32)(address >> 32 & 0xffffff00) | low : low;
+}
+
 int apic_send_msi(struct irqchip *c, u64 address, u32 data)
 {
     return apic_send(c, &(struct apic_message){
-                            .destination = address >> 12 & 0xff,
+                            .destination = msi_destination(c->vm, address),
                             .logical = address & BIT(2),
                             .redirect = address & BIT(3),
                             .vector = (u8)data,

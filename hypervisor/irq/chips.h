@@ -19,7 +19,7 @@ enum { PIT_HZ = 1193182, NS_PER_SECOND = 1000000000 };
 /* KVM lets no timer of a guest tick faster than this (min_timer_period_us). */
 enum { MIN_PERIOD_NS = 200000 };
 
-enum line_source { SOURCE_USER, SOURCE_PIT };
+enum line_source { SOURCE_USER, SOURCE_PIT, SOURCE_RESAMPLE };
 
 struct pic {
     struct kvm_pic_state chip[2]; /* master, slave */
@@ -63,6 +63,8 @@ struct lapic {
     struct irqchip *chips;
     u32 reg[256];       /* the register page as kvm_lapic_state lays it out, by offset / 4 */
     u32 errors;         /* found since the ESR was written last */
+    int user_extint;    /* the vector of KVM_INTERRUPT, which waits for its INTA; -1: none */
+    u64 user_eoi[4];    /* vectors that a user-space IOAPIC is to hear the end of */
     bool extint;        /* an ExtINT message came: the next interrupt is the PIC's */
     bool wait_for_sipi; /* an INIT came, and no SIPI since */
     bool startup;       /* a SIPI came: v->sipi_vector */
@@ -71,19 +73,22 @@ struct lapic {
     u64 expires; /* host ns; 0: the timer does not run */
 };
 
-enum { PRESENT_PIT = BIT(0), PRESENT_SPEAKER = BIT(1) };
+enum { PRESENT_PIT = BIT(0), PRESENT_SPEAKER = BIT(1), PRESENT_PIC = BIT(2) /* and the IOAPIC */ };
 
 struct irqchip {
     pthread_mutex_t lock;
     struct vm *vm;
-    u32 present; /* what there is besides PIC and IOAPIC */
+    u32 present;   /* what there is besides the local APICs */
+    u32 user_pins; /* of a user-space IOAPIC, without PRESENT_PIC */
+    struct irqfds *irqfds;
     struct pic pic;
     struct ioapic ioapic;
     struct pit pit;
     struct lapic *lapic[VM_MAX_VCPUS];
     unsigned lapics;
-    u32 pit_pic_pins, pit_ioapic_pins; /* those that GSI 0 is routed to */
-    u16 gsi[GSI_COUNT];                /* first route: index + 1, 0: none */
+    u32 pit_pic_pins, pit_ioapic_pins;           /* those that GSI 0 is routed to */
+    u32 resample_pic_pins, resample_ioapic_pins; /* those of resampled irqfds */
+    u16 gsi[GSI_COUNT];                          /* first route: index + 1, 0: none */
     struct route route[ROUTES_MAX];
 };
 
@@ -96,6 +101,15 @@ static inline bool line_drive(u8 *sources, enum line_source source, bool level)
     *sources = (u8)((*sources & ~BIT(source)) | (u8)level << source);
     return *sources;
 }
+
+/* A local APIC has ended an interrupt: the IOAPIC, here or in user space, hears of it. */
+void irqchip_eoi(struct lapic *l, u8 vector, bool level);
+
+/* irqfd.c */
+int irqfds_create(struct irqchip *c);
+void irqfds_destroy(struct irqchip *c);                  /* the lock not held */
+void irqfds_acked(struct irqchip *c, u32 chip, u32 pin); /* the guest has ended an interrupt of this pin */
+void irqfds_update_pins(struct irqchip *c);              /* routes have changed */
 
 /* pic.c */
 void pic_reset(struct irqchip *c);

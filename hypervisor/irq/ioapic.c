@@ -63,10 +63,12 @@ int ioapic_set_line(struct irqchip *c, unsigned pin, enum line_source source, bo
     return ioapic_send(c, pin);
 }
 
-/* A local APIC ended this vector. Only level-triggered pins see it, and the PIT, which counts its ticks. */
+/* A local APIC ended this vector. Only level-triggered pins see it, the PIT, which counts its ticks, and
+ * irqfds that resample. */
 void ioapic_eoi(struct irqchip *c, u8 vector, bool level)
 {
-    u32 pins = level ? (u32)MASK(IOAPIC_PINS - 1, 0) : c->pit.acked ? 0 : c->pit_ioapic_pins;
+    u32 edge = c->resample_ioapic_pins | (c->pit.acked ? 0 : c->pit_ioapic_pins);
+    u32 pins = level ? (u32)MASK(IOAPIC_PINS - 1, 0) : edge;
 
     for (; pins; pins &= pins - 1) {
         unsigned pin = (unsigned)__builtin_ctz(pins);
@@ -76,6 +78,8 @@ void ioapic_eoi(struct irqchip *c, u8 vector, bool level)
             continue;
         if (c->pit_ioapic_pins & BIT(pin))
             pit_acked(c);
+        if (c->resample_ioapic_pins & BIT(pin))
+            irqfds_acked(c, KVM_IRQCHIP_IOAPIC, pin);
         if (!level || !(*entry & ENTRY_LEVEL))
             continue;
         *entry &= ~ENTRY_REMOTE_IRR;

@@ -18,12 +18,17 @@ struct irqchip;
 
 /* irqchip.c: creation and routing. KVM_CREATE_IRQCHIP sets the default routes (api.rst). 0 or -errno. */
 int irqchip_create(struct vm *vm);
+/* KVM_CAP_SPLIT_IRQCHIP: local APICs alone. PIC and IOAPIC are user space's; it hears of the ends of
+ * level-triggered interrupts whose routes are those of the first `pins` GSIs. */
+int irqchip_create_split(struct vm *vm, u32 pins);
+bool irqchip_has_pic(const struct vm *vm); /* not split */
 void irqchip_destroy(struct vm *vm); /* after the vcpus' local APICs, before the timers */
 int irqchip_create_pit(struct vm *vm, const struct kvm_pit_config *config);
 int irqchip_set_routing(struct vm *vm, const struct kvm_irq_routing_entry *e, unsigned n);
 /* KVM_IRQ_LINE: >0 delivered, 0 coalesced, -1 masked; source: 0 for user space, else a chip's own id. */
 int irqchip_set_line(struct vm *vm, u32 gsi, bool level);
 int irqchip_signal_msi(struct vm *vm, u64 address, u32 data); /* >0 delivered, 0 no target, -errno */
+int irqchip_irqfd(struct vm *vm, const struct kvm_irqfd *k); /* irqfd.c */
 int irqchip_get(struct vm *vm, struct kvm_irqchip *chip);     /* KVM_GET/SET_IRQCHIP */
 int irqchip_set(struct vm *vm, const struct kvm_irqchip *chip);
 int irqchip_get_pit2(struct vm *vm, struct kvm_pit_state2 *s);
@@ -51,6 +56,11 @@ int lapic_accept(struct vcpu *v);
  * during the reset, which writes mp_state, is not lost. */
 enum { LAPIC_INIT = BIT(0), LAPIC_STARTUP = BIT(1) };
 unsigned lapic_accept_init(struct vcpu *v);
+/* For a PIC in user space: whether this vcpu would take its interrupt; KVM_INTERRUPT, -EEXIST if one waits. */
+bool lapic_takes_extint(struct vcpu *v);
+int lapic_extint(struct vcpu *v, u8 vector);
+/* For an IOAPIC in user space: a vector whose end it is to hear of (KVM_EXIT_IOAPIC_EOI), once; -1: none. */
+int lapic_take_user_eoi(struct vcpu *v);
 u64 lapic_get_tpr(struct vcpu *v); /* CR8: bits 7:4 of the TPR */
 void lapic_set_tpr(struct vcpu *v, u64 cr8);
 bool lapic_set_base(struct vcpu *v, u64 value, bool host);  /* IA32_APIC_BASE; false: #GP */

@@ -45,6 +45,12 @@ int irqchip_set_line(struct vm *vm, u32 gsi, bool level)
     return result;
 }
 
+/* KVM_X2APIC_API_USE_32BIT_IDS: bits 7:0 of an MSI's upper address are reserved. */
+static bool msi_valid(const struct vm *vm, u32 address_hi)
+{
+    return !vm->x2apic_ids_32bit || !(address_hi & 0xff);
+}
+
 int irqchip_signal_msi(struct vm *vm, u64 address, u32 data)
 {
     struct irqchip *c = vm->irqchip;
@@ -52,6 +58,8 @@ int irqchip_signal_msi(struct vm *vm, u64 address, u32 data)
 
     if (!c)
         return -ENXIO;
+    if (!msi_valid(vm, (u32)(address >> 32)))
+        return -EINVAL;
     pthread_mutex_lock(&c->lock);
     result = apic_send_msi(c, address, data);
     pthread_mutex_unlock(&c->lock);
@@ -74,13 +82,13 @@ static bool route_compatible(const struct kvm_irq_routing_entry *a, const struct
            a->u.irqchip.irqchip != b->u.irqchip.irqchip;
 }
 
-static bool route_valid(const struct kvm_irq_routing_entry *e)
+static bool route_valid(const struct irqchip *c, const struct kvm_irq_routing_entry *e)
 {
     if (e->gsi >= GSI_COUNT)
         return false;
     if (e->type == KVM_IRQ_ROUTING_MSI)
-        return !(e->flags & ~(u32)KVM_MSI_VALID_DEVID);
-    return e->type == KVM_IRQ_ROUTING_IRQCHIP && route_chip_valid(e);
+        return !(e->flags & ~(u32)KVM_MSI_VALID_DEVID) && msi_valid(c->vm, e->u.msi.address_hi);
+    return (c->present & PRESENT_PIC) && e->type == KVM_IRQ_ROUTING_IRQCHIP && route_chip_valid(e);
 }
 
 static struct route route_make(const struct kvm_irq_routing_entry *e)
@@ -99,10 +107,11 @@ static struct route route_make(const struct kvm_irq_routing_entry *e)
 }
 
 /* 0, or -EINVAL with gsi and next half made. gsi[] is all 0 on entry. */
-static int routing_link(const struct kvm_irq_routing_entry *e, unsigned n, u16 *gsi, u16 *next)
+static int routing_link(const struct irqchip *c, const struct kvm_irq_routing_entry *e, unsigned n, u16 *gsi,
+                        u16 *next)
 {
     for (unsigned i = 0; i < n; i++) {
-        if (!route_valid(&e[i]))
+        if (!route_valid(c, &e[i]))
             return -EINVAL;
         for (unsigned j = gsi[e[i].gsi]; j; j = next[j - 1])
             if (!route_compatible(&e[i], &e[j - 1]))
@@ -127,6 +136,7 @@ static void routing_install(struct irqchip *c, const struct kvm_irq_routing_entr
         if (e[i].gsi == 0 && r->type == KVM_IRQ_ROUTING_IRQCHIP)
             *(r->chip == KVM_IRQCHIP_IOAPIC ? &c->pit_ioapic_pins : &c->pit_pic_pins) |= (u32)BIT(r->pin);
     }
+    irqfds_update_pins(c);
 }
 
 int irqchip_set_routing(struct vm *vm, const struct kvm_irq_routing_entry *e, unsigned n)
@@ -140,7 +150,7 @@ int irqchip_set_routing(struct vm *vm, const struct kvm_irq_routing_entry *e, un
     links = calloc(GSI_COUNT + ROUTES_MAX, sizeof(*links));
     if (!links)
         return -ENOMEM;
-    err = routing_link(e, n, links, links + GSI_COUNT);
+    err = routing_link(c, e, n, links, links + GSI_COUNT);
     if (!err) {
         pthread_mutex_lock(&c->lock);
         routing_install(c, e, n, links, links + GSI_COUNT);
@@ -173,28 +183,53 @@ static int routing_set_default(struct vm *vm)
 
 /* ---- creation ---- */
 
+static int irqchip_new(struct vm *vm, u32 present)
+{
+    struct irqchip *c = calloc(1, sizeof(*c));
+
+    if (!c)
+        return -ENOMEM;
+    c->vm = vm;
+    c->present = present;
+    pthread_mutex_init(&c->lock, NULL);
+    vm->irqchip = c;
+    int err = irqfds_create(c);
+    if (err)
+        irqchip_destroy(vm);
+    return err;
+}
+
 int irqchip_create(struct vm *vm)
 {
-    struct irqchip *c;
-    int err;
-
     if (vm->irqchip)
         return -EEXIST;
     if (vm->vcpu_count)
         return -EINVAL;
-    c = calloc(1, sizeof(*c));
-    if (!c)
-        return -ENOMEM;
-    c->vm = vm;
-    pthread_mutex_init(&c->lock, NULL);
-    pic_reset(c);
-    ioapic_reset(c);
-    c->pit.acked = true;
-    vm->irqchip = c;
+    int err = irqchip_new(vm, PRESENT_PIC);
+    if (err)
+        return err;
+    pic_reset(vm->irqchip);
+    ioapic_reset(vm->irqchip);
+    vm->irqchip->pit.acked = true;
     err = routing_set_default(vm);
     if (err)
         irqchip_destroy(vm);
     return err;
+}
+
+int irqchip_create_split(struct vm *vm, u32 pins)
+{
+    if (vm->irqchip || vm->vcpu_count)
+        return -EEXIST;
+    int err = irqchip_new(vm, 0);
+    if (!err)
+        vm->irqchip->user_pins = pins;
+    return err;
+}
+
+bool irqchip_has_pic(const struct vm *vm)
+{
+    return vm->irqchip && (vm->irqchip->present & PRESENT_PIC);
 }
 
 void irqchip_destroy(struct vm *vm)
@@ -205,6 +240,7 @@ void irqchip_destroy(struct vm *vm)
         return;
     if (c->present & PRESENT_PIT)
         timer_cancel(vm->timers, &c->pit.timer);
+    irqfds_destroy(c);
     pthread_mutex_destroy(&c->lock);
     vm->irqchip = NULL;
     free(c);
@@ -214,13 +250,13 @@ int irqchip_create_pit(struct vm *vm, const struct kvm_pit_config *config)
 {
     struct irqchip *c = vm->irqchip;
 
-    if (!c)
+    if (!irqchip_has_pic(vm))
         return -ENOENT;
     if (c->present & PRESENT_PIT)
         return -EEXIST;
     pthread_mutex_lock(&c->lock);
     pit_init(c);
-    c->present = PRESENT_PIT | (config->flags & KVM_PIT_SPEAKER_DUMMY ? PRESENT_SPEAKER : 0);
+    c->present |= PRESENT_PIT | (config->flags & KVM_PIT_SPEAKER_DUMMY ? PRESENT_SPEAKER : 0);
     pthread_mutex_unlock(&c->lock);
     return 0;
 }
@@ -233,11 +269,11 @@ static const struct port_range {
     u8 (*read)(struct irqchip *c, u16 port);
     void (*write)(struct irqchip *c, u16 port, u8 value);
 } port_ranges[] = {
-    {0x20, 0x21, 0, pic_read, pic_write},
+    {0x20, 0x21, PRESENT_PIC, pic_read, pic_write},
     {0x40, 0x43, PRESENT_PIT, pit_read, pit_write},
     {0x61, 0x61, PRESENT_SPEAKER, pit_speaker_read, pit_speaker_write},
-    {0xa0, 0xa1, 0, pic_read, pic_write},
-    {0x4d0, 0x4d1, 0, pic_elcr_read, pic_elcr_write},
+    {0xa0, 0xa1, PRESENT_PIC, pic_read, pic_write},
+    {0x4d0, 0x4d1, PRESENT_PIC, pic_elcr_read, pic_elcr_write},
 };
 
 static const struct port_range *port_find(const struct irqchip *c, u16 port)
@@ -301,7 +337,7 @@ static bool lapic_at(const struct vcpu *v, u64 gpa)
 
 static bool ioapic_at(const struct irqchip *c, u64 gpa)
 {
-    return c && gpa - c->ioapic.state.base_address < IOAPIC_WINDOW;
+    return c && (c->present & PRESENT_PIC) && gpa - c->ioapic.state.base_address < IOAPIC_WINDOW;
 }
 
 /* Registers are 32 bits wide and 16 bytes apart; what lies between them reads 0 and ignores writes. */
@@ -344,13 +380,36 @@ bool irqchip_mmio_write(struct vcpu *v, u64 gpa, unsigned len, const void *data)
     return true;
 }
 
+/* ---- end of interrupt ---- */
+
+static bool is_user_ioapic_vector(const struct irqchip *c, u8 vector)
+{
+    for (unsigned gsi = 0; gsi < min(c->user_pins, (u32)GSI_COUNT); gsi++)
+        for (unsigned i = c->gsi[gsi]; i; i = c->route[i - 1].next)
+            if ((c->route[i - 1].data & BIT(15)) && (u8)c->route[i - 1].data == vector)
+                return true;
+    return false;
+}
+
+void irqchip_eoi(struct lapic *l, u8 vector, bool level)
+{
+    struct irqchip *c = l->chips;
+
+    if (c->present & PRESENT_PIC) {
+        ioapic_eoi(c, vector, level);
+    } else if (level && is_user_ioapic_vector(c, vector)) {
+        l->user_eoi[vector / 64] |= BIT(vector % 64);
+        vcpu_kick(l->v, REQ_EVENT);
+    }
+}
+
 /* ---- state ---- */
 
 int irqchip_get(struct vm *vm, struct kvm_irqchip *chip)
 {
     struct irqchip *c = vm->irqchip;
 
-    if (!c)
+    if (!irqchip_has_pic(vm))
         return -ENXIO;
     if (chip->chip_id > KVM_IRQCHIP_IOAPIC)
         return -EINVAL;
@@ -367,7 +426,7 @@ int irqchip_set(struct vm *vm, const struct kvm_irqchip *chip)
 {
     struct irqchip *c = vm->irqchip;
 
-    if (!c)
+    if (!irqchip_has_pic(vm))
         return -ENXIO;
     if (chip->chip_id > KVM_IRQCHIP_IOAPIC)
         return -EINVAL;

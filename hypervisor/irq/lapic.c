@@ -95,7 +95,13 @@ int lapic_pending(struct vcpu *v)
     if (!l)
         return -1;
     pthread_mutex_lock(&l->chips->lock);
-    vector = l->chips->pic.output && lapic_takes_pic(l) ? pic_vector(l->chips) : lapic_deliverable(l);
+    vector = lapic_deliverable(l);
+    if (lapic_takes_pic(l)) {
+        if (l->chips->pic.output)
+            vector = pic_vector(l->chips);
+        else if (l->user_extint >= 0)
+            vector = l->user_extint;
+    }
     pthread_mutex_unlock(&l->chips->lock);
     return vector;
 }
@@ -109,6 +115,11 @@ static int lapic_take(struct lapic *l)
     if (l->chips->pic.output && lapic_takes_pic(l)) {
         l->extint = false;
         return pic_acknowledge(l->chips);
+    }
+    if (l->user_extint >= 0 && lapic_takes_pic(l)) {
+        vector = l->user_extint;
+        l->user_extint = -1;
+        return vector;
     }
     vector = lapic_deliverable(l);
     if (vector < 0)
@@ -139,7 +150,7 @@ void lapic_eoi(struct lapic *l)
     if (vector < 0)
         return;
     vector_set(l, APIC_ISR, (u8)vector, false);
-    ioapic_eoi(l->chips, (u8)vector, vector_test(l, APIC_TMR, (u8)vector));
+    irqchip_eoi(l, (u8)vector, vector_test(l, APIC_TMR, (u8)vector));
     lapic_kick_if_deliverable(l);
 }
 
@@ -245,6 +256,47 @@ void lapic_error(struct lapic *l, u32 esr_bit)
         lapic_local(l, APIC_LVT_ERROR);
 }
 
+/* ---- for chips in user space ---- */
+
+bool lapic_takes_extint(struct vcpu *v)
+{
+    pthread_mutex_lock(&v->lapic->chips->lock);
+    bool takes = lapic_takes_pic(v->lapic);
+    pthread_mutex_unlock(&v->lapic->chips->lock);
+    return takes;
+}
+
+int lapic_extint(struct vcpu *v, u8 vector)
+{
+    struct lapic *l = v->lapic;
+    int r = 0;
+
+    pthread_mutex_lock(&l->chips->lock);
+    if (l->user_extint >= 0)
+        r = -EEXIST;
+    else
+        l->user_extint = vector;
+    pthread_mutex_unlock(&l->chips->lock);
+    return r;
+}
+
+int lapic_take_user_eoi(struct vcpu *v)
+{
+    struct lapic *l = v->lapic;
+    int vector = -1;
+
+    if (!l || (l->chips->present & PRESENT_PIC))
+        return -1;
+    pthread_mutex_lock(&l->chips->lock);
+    for (int i = 0; i < 4 && vector < 0; i++)
+        if (l->user_eoi[i]) {
+            vector = i * 64 + __builtin_ctzll(l->user_eoi[i]);
+            l->user_eoi[i] &= l->user_eoi[i] - 1;
+        }
+    pthread_mutex_unlock(&l->chips->lock);
+    return vector;
+}
+
 void lapic_nmi(struct vcpu *v)
 {
     v->nmi_pending = true;
@@ -288,6 +340,7 @@ int lapic_create(struct vcpu *v)
         return -ENOMEM;
     l->v = v;
     l->chips = c;
+    l->user_extint = -1;
     lapic_timer_init(l);
     v->lapic = l;
     lapic_reset(v, false);

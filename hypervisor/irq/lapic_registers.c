@@ -5,6 +5,8 @@
  */
 #include "hypervisor/irq/chips.h"
 
+#include <errno.h>
+
 enum { VERSION = 0x14 | 5 << 16 }; /* six LVT entries, no suppression of EOI broadcasts */
 enum { REGISTERS = 0x40, LVT_READ_ONLY = BIT(12) | BIT(14), SVR_SPURIOUS_VECTOR = 0xff };
 enum { BASE_ADDRESS = 0xfee00000 };
@@ -333,7 +335,7 @@ void lapic_get_state(struct vcpu *v, struct kvm_lapic_state *s)
     *lapic_reg(l, APIC_PPR) = lapic_ppr(l);
     *lapic_reg(l, APIC_CURRENT_COUNT) = lapic_timer_count(l);
     __builtin_memcpy(page, l->reg, sizeof(s->regs));
-    if (lapic_x2apic(l))
+    if (lapic_x2apic(l) && !v->vm->x2apic_ids_32bit)
         page[APIC_ID >> 2] <<= 24;
     pthread_mutex_unlock(&l->chips->lock);
 }
@@ -341,8 +343,11 @@ void lapic_get_state(struct vcpu *v, struct kvm_lapic_state *s)
 int lapic_set_state(struct vcpu *v, const struct kvm_lapic_state *s)
 {
     struct lapic *l = v->lapic;
-    u32 count;
+    u32 count, id;
 
+    __builtin_memcpy(&id, s->regs + APIC_ID, sizeof(id));
+    if (lapic_x2apic(l) && v->vm->x2apic_ids_32bit && id != v->id)
+        return -EINVAL;
     pthread_mutex_lock(&l->chips->lock);
     lapic_timer_stop(l);
     __builtin_memcpy(l->reg, s->regs, sizeof(s->regs));

@@ -58,6 +58,8 @@ static void pic_clear_isr(struct irqchip *c, unsigned chip, unsigned pin)
     c->pic.chip[chip].isr &= (u8)~BIT(pin);
     if (c->pit_pic_pins & BIT(chip * 8 + pin))
         pit_acked(c);
+    if (c->resample_pic_pins & BIT(chip * 8 + pin))
+        irqfds_acked(c, KVM_IRQCHIP_PIC_MASTER, chip * 8 + pin);
 }
 
 int pic_set_line(struct irqchip *c, unsigned pin, enum line_source source, bool level)

@@ -6,6 +6,7 @@
 #define UNIT_CPU_OWN_PAGING
 #include "hypervisor/cpu/control.h"
 #include "hypervisor/irq/irq.h"
+#include "hypervisor/vm.h"
 #include "tests/unit/access_fake.h"
 #include "tests/unit/test.h"
 
@@ -377,8 +378,10 @@ static void invpcids(void)
 
 static void hlt(void)
 {
+    static struct vm vm;
     struct insn in;
     start(LONG, 0);
+    v->vm = &vm;
     in = instruction(0, 0, 4);
     v->interrupt_shadow = KVM_X86_SHADOW_INT_STI;
     CHECK_EQ(run_handler(insn_hlt, &in), EXITED);

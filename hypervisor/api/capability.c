@@ -1,0 +1,168 @@
+/* capability.c - KVM_CHECK_EXTENSION and KVM_ENABLE_CAP (api.rst 4.4, 4.37, ch. 7, ch. 8) */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <unistd.h>
+
+#include "hypervisor/api/api.h"
+#include "hypervisor/irq/irq.h"
+
+static int online_cpus(void)
+{
+    return min((int)sysconf(_SC_NPROCESSORS_ONLN), (int)VM_MAX_VCPUS);
+}
+
+/* ---- those that wait to be enabled ---- */
+
+static int enable_split_irqchip(struct vm *vm, const struct kvm_enable_cap *c)
+{
+    return c->args[0] > MAX_IRQ_ROUTES ? -EINVAL : irqchip_create_split(vm, (u32)c->args[0]);
+}
+
+#define X2APIC_API_VALID (KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
+
+static int enable_x2apic_api(struct vm *vm, const struct kvm_enable_cap *c)
+{
+    if (c->args[0] & ~X2APIC_API_VALID)
+        return -EINVAL;
+    vm->x2apic_ids_32bit |= !!(c->args[0] & KVM_X2APIC_API_USE_32BIT_IDS);
+    vm->x2apic_no_broadcast_quirk |= !!(c->args[0] & KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK);
+    return 0;
+}
+
+/* Guests are not offered MONITOR. Nothing but HLT exits otherwise than with an interrupt. */
+#define DISABLE_EXITS_VALID \
+    (KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE | KVM_X86_DISABLE_EXITS_CSTATE)
+
+static int enable_disable_exits(struct vm *vm, const struct kvm_enable_cap *c)
+{
+    if (c->args[0] & ~(u64)DISABLE_EXITS_VALID || vm->vcpu_count)
+        return -EINVAL;
+    vm->no_hlt_exits |= !!(c->args[0] & KVM_X86_DISABLE_EXITS_HLT);
+    return 0;
+}
+
+/* Once only. */
+static int enable_max_vcpu_id(struct vm *vm, const struct kvm_enable_cap *c)
+{
+    if (vm->max_vcpu_ids && vm->max_vcpu_ids == c->args[0])
+        return 0;
+    if (vm->max_vcpu_ids || c->args[0] > MAX_VCPU_ID)
+        return -EINVAL;
+    vm->max_vcpu_ids = (u32)c->args[0];
+    return 0;
+}
+
+static const struct enabler {
+    u32 capability;
+    int (*enable)(struct vm *vm, const struct kvm_enable_cap *c);
+} enablers[] = {
+    {KVM_CAP_SPLIT_IRQCHIP, enable_split_irqchip},
+    {KVM_CAP_X2APIC_API, enable_x2apic_api},
+    {KVM_CAP_X86_DISABLE_EXITS, enable_disable_exits},
+    {KVM_CAP_MAX_VCPU_ID, enable_max_vcpu_id},
+};
+
+int vm_enable_cap(struct vm *vm, union ioctl_arg arg)
+{
+    const struct kvm_enable_cap *c = arg.data;
+
+    if (c->flags)
+        return -EINVAL;
+    for (size_t i = 0; i < ARRAY_SIZE(enablers); i++)
+        if (enablers[i].capability == c->cap)
+            return enablers[i].enable(vm, c);
+    return -EINVAL;
+}
+
+/* Those of a vcpu are Hyper-V's and the like. */
+int vcpu_enable_cap(struct vcpu *v, union ioctl_arg arg)
+{
+    (void)v, (void)arg;
+    return -EINVAL;
+}
+
+/* ---- what there is ---- */
+
+/* The bits of kvm_guest_debug.control. */
+#define GUESTDBG_VALID                                                                                 \
+    (KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP | \
+     KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP | KVM_GUESTDBG_BLOCKIRQ)
+
+/* What works. A capability that is not here is 0: it is absent. */
+static const struct {
+    u32 capability;
+    int value;
+    int (*query)(void); /* instead of value */
+} capabilities[] = {
+    {KVM_CAP_IRQCHIP, 1, NULL},
+    {KVM_CAP_HLT, 1, NULL},
+    {KVM_CAP_USER_MEMORY, 1, NULL},
+    {KVM_CAP_SET_TSS_ADDR, 1, NULL},
+    {KVM_CAP_EXT_CPUID, 1, NULL},
+    {KVM_CAP_CLOCKSOURCE, 1, NULL},
+    {KVM_CAP_NR_VCPUS, 0, online_cpus},
+    {KVM_CAP_NR_MEMSLOTS, VM_MAX_SLOTS, NULL},
+    {KVM_CAP_MP_STATE, 1, NULL},
+    {KVM_CAP_COALESCED_MMIO, KVM_COALESCED_MMIO_PAGE_OFFSET, NULL},
+    {KVM_CAP_SYNC_MMU, 1, NULL}, /* guest memory is reached through the client's own mapping */
+    {KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1, NULL},
+    {KVM_CAP_USER_NMI, 1, NULL},
+    {KVM_CAP_IRQ_ROUTING, MAX_IRQ_ROUTES, NULL},
+    {KVM_CAP_SET_GUEST_DEBUG, 1, NULL},
+    {KVM_CAP_IRQ_INJECT_STATUS, 1, NULL},
+    {KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1, NULL},
+    {KVM_CAP_MCE, MAX_MCE_BANKS, NULL},
+    {KVM_CAP_PIT2, 1, NULL},
+    {KVM_CAP_SET_BOOT_CPU_ID, 1, NULL},
+    {KVM_CAP_PIT_STATE2, 1, NULL},
+    {KVM_CAP_IOEVENTFD, 1, NULL},
+    {KVM_CAP_SET_IDENTITY_MAP_ADDR, 1, NULL},
+    {KVM_CAP_IRQFD, 1, NULL},
+    {KVM_CAP_ADJUST_CLOCK, KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC, NULL},
+    {KVM_CAP_INTERNAL_ERROR_DATA, 1, NULL},
+    {KVM_CAP_VCPU_EVENTS, 1, NULL},
+    {KVM_CAP_INTR_SHADOW, 1, NULL},
+    {KVM_CAP_DEBUGREGS, 1, NULL},
+    {KVM_CAP_X86_ROBUST_SINGLESTEP, 1, NULL},
+    {KVM_CAP_XSAVE, 1, NULL},
+    {KVM_CAP_XCRS, 1, NULL},
+    {KVM_CAP_GET_TSC_KHZ, 1, NULL},
+    {KVM_CAP_MAX_VCPUS, VM_MAX_VCPUS, NULL},
+    {KVM_CAP_TSC_DEADLINE_TIMER, 1, NULL},
+    {KVM_CAP_KVMCLOCK_CTRL, 1, NULL},
+    {KVM_CAP_IRQFD_RESAMPLE, 1, NULL},
+    {KVM_CAP_SIGNAL_MSI, 1, NULL},
+    {KVM_CAP_READONLY_MEM, 1, NULL},
+    {KVM_CAP_CHECK_EXTENSION_VM, 1, NULL},
+    {KVM_CAP_ENABLE_CAP_VM, 1, NULL},
+    {KVM_CAP_SPLIT_IRQCHIP, 1, NULL},
+    {KVM_CAP_IOEVENTFD_ANY_LENGTH, 1, NULL},
+    {KVM_CAP_X2APIC_API, X2APIC_API_VALID, NULL},
+    {KVM_CAP_X86_DISABLE_EXITS, DISABLE_EXITS_VALID, NULL},
+    {KVM_CAP_MAX_VCPU_ID, MAX_VCPU_ID, NULL},
+    {KVM_CAP_IMMEDIATE_EXIT, 1, NULL},
+    {KVM_CAP_COALESCED_PIO, 1, NULL},
+    {KVM_CAP_GET_MSR_FEATURES, 1, NULL},
+    {KVM_CAP_SET_GUEST_DEBUG2, GUESTDBG_VALID, NULL},
+    {KVM_CAP_SREGS2, 1, NULL},
+    {KVM_CAP_XSAVE2, sizeof(struct kvm_xsave), NULL}, /* no state beyond the fixed struct is offered */
+};
+
+static int capability_value(u64 capability)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++)
+        if (capabilities[i].capability == capability)
+            return capabilities[i].query ? capabilities[i].query() : capabilities[i].value;
+    return 0;
+}
+
+int system_check_extension(union ioctl_arg arg)
+{
+    return capability_value(arg.value);
+}
+
+int vm_check_extension(struct vm *vm, union ioctl_arg arg)
+{
+    (void)vm;
+    return capability_value(arg.value);
+}
