@@ -170,8 +170,7 @@ enum { TLB_ENTRIES = 65536 };
 struct tlb {
     u64 ntag_read[TLB_ENTRIES]; /* -(gva of the page) where reads may go the fast way */
     u64 ntag_write[TLB_ENTRIES];
-    u64 host[TLB_ENTRIES];     /* of the page in host memory */
-    u64 distance[TLB_ENTRIES]; /* host - gva of the page */
+    u64 host[TLB_ENTRIES]; /* of the page in host memory */
 };
 enum { GROUP_SLOTS = 16, CROSSINGS = 65536 };
 enum tlb_context { TLB_KERNEL, TLB_KERNEL_AC, TLB_USER, TLB_CONTEXTS };
@@ -201,7 +200,7 @@ struct vcpu {
     const void *thunk[16]; /* translate/thunks.h */
     u32 cc_host;           /* arithmetic flags at thunk_commit, in cc's form */
     u32 pad1;
-    u64 distance[GROUP_SLOTS];   /* of translated code: from guest to host address, by group of accesses */
+    u64 group[GROUP_SLOTS]; /* of translated code: host addresses of a block's groups (translate/group.c) */
     _Alignas(64) u8 bounce[192]; /* operand of a slow access: MMIO, page-crossing, protected */
 
     /* -- architectural state (base-register copies above follow through vcpu_set_segment) -- */
@@ -248,15 +247,15 @@ struct vcpu {
     /* -- MMIO and port I/O in flight -- */
     bool mmio_read_pending; /* run->mmio is a question that the next KVM_RUN answers */
     bool code_changed;      /* the current instruction wrote over translated code */
-    struct { /* paravirt.c: in nanoseconds, on the host's clocks */
+    struct {                /* paravirt.c: in nanoseconds, on the host's clocks */
         u64 entered, ran, cpu, updated;
     } steal;
     struct {
         u64 first, last; /* of PAUSEs in a row: TSC */
     } spin;
     _Atomic bool pv_unhalted; /* KVM_HC_KICK_CPU: HLT ends, or does not begin */
-    bool exclusive;         /* the next instruction runs alone, with all other vcpus stopped */
-    bool alone;             /* they are stopped: gate.h */
+    bool exclusive;           /* the next instruction runs alone, with all other vcpus stopped */
+    bool alone;               /* they are stopped: gate.h */
     struct mmio_fragment mmio_read[MMIO_FRAGMENTS], mmio_write[MMIO_FRAGMENTS];
     u32 mmio_reads, mmio_reads_used, mmio_writes, mmio_writes_done;
     struct pio_pending pio;

@@ -30,7 +30,7 @@ CHECK_OFFSET(exit_arg, VCPU_EXIT_ARG);
 CHECK_OFFSET(exit_host_pc, VCPU_EXIT_HOST_PC);
 CHECK_OFFSET(thunk, VCPU_THUNK(0));
 CHECK_OFFSET(cc_host, VCPU_CC_HOST);
-CHECK_OFFSET(distance, VCPU_DISTANCE(0));
+CHECK_OFFSET(group, VCPU_GROUP(0));
 _Static_assert(sizeof(struct vcpu) < 1u << 30, "the tables are within reach of a displacement");
 
 static void *map_anonymous(size_t size)

@@ -3,21 +3,19 @@
 /*
  * Compiled code saves registers side by side, and reads one field of a structure after another. Such accesses
  * of a block, which have the same base (and index) and constant displacements, form a group. Its first access
- * probes the TLB for the bytes of all of them, and keeps the distance from guest to host addresses in
- * vcpu.distance; the others are the guest's instruction with r14 = that distance as an index:
+ * probes the TLB for the bytes of all of them, and keeps the host address of the lowest in vcpu.group; the
+ * others are the guest's instruction with its operand at a constant distance from that:
  *
  *      push  %rbp              lea   -32(%r15), %r14           the lowest byte of the group,
  *      push  %rbx              (probe for 32 bytes)
- *      sub   $16, %rsp         mov   distance(%r13,%r12,8), %r14
- *      mov   %rax, 8(%rsp)     mov   %r14, vcpu.distance[0]    for when r14 has something else
- *                              mov   %rbp, -8(%r15,%r14)
+ *      sub   $16, %rsp         add   host(%r13,%r12,8), %r14
+ *      mov   %rax, 8(%rsp)     mov   %r14, vcpu.group[0]       for when r14 has something else
+ *                              mov   %rbp, 24(%r14)
  *                              lea   -8(%r15), %r15
- *                              mov   %rbx, -8(%r15,%r14)
+ *                              mov   %rbx, 16(%r14)
  *                              lea   -8(%r15), %r15
  *                              sub   $16, %r15
- *                              mov   %rax, 8(%r15,%r14)
- *
- * Where the base is a constant, r14 is the host address of the lowest byte.
+ *                              mov   %rax, 8(%r14)
  *
  * A member cannot fault: where the bytes are not all to be had by one entry (they lie in two pages, or are
  * MMIO, or the page has translated code), the head leaves the block for a plain translation of the rest of
@@ -186,55 +184,56 @@ static struct group *group_for(struct translator *t, const struct access *a, con
     return g;
 }
 
-/* Ranges are kept from the registers' versions until here: now from the registers at the head. */
-static void drop_single(struct translator *t)
-{
-    for (unsigned n = 0; n < t->count; n++)
-        if (t->group_of[n] && t->group_of[n]->members < 2)
-            t->group_of[n] = NULL;
-}
-
-void group_plan(struct translator *t)
+static void form_groups(struct translator *t, s64 *place, s64 *head_offset)
 {
     struct known k = {0};
     unsigned from = 0; /* groups before it have ended */
-    s64 head_offset[MAX_GROUPS];
-    t->group_count = 0;
-    memset(t->group_of, 0, t->count * sizeof(t->group_of[0]));
-    if (t->plain || !is_64(t))
-        return;
     for (unsigned n = 0; n < t->count; n++) {
         const struct tinsn *i = &t->insn[n];
         struct access a;
         struct group *g = access_of(i, &a) ? group_for(t, &a, &k, from) : NULL;
-        if (g && !g->members++) {
-            g->head = (u8)n;
-            head_offset[g->slot] = offset_of(&k, &a);
-        }
-        if (g)
-            g->last = (u8)n;
         t->group_of[n] = g;
+        if (g) {
+            place[n] = a.disp + offset_of(&k, &a);
+            if (!g->members++) {
+                g->head = (u8)n;
+                head_offset[g->slot] = offset_of(&k, &a);
+            }
+        }
         if (i->kind == KIND_SENSITIVE) /* it may change the TLB */
             from = t->group_count;
         follow(&k, i);
+    }
+}
+
+/* Ranges are formed from the registers as they are where their version begins; in the end they are from the
+ * registers at the head. A group of one is none. */
+void group_plan(struct translator *t)
+{
+    s64 place[MAX_INSNS], head_offset[MAX_GROUPS];
+    t->group_count = 0;
+    memset(t->group_of, 0, t->count * sizeof(t->group_of[0]));
+    if (t->plain || !is_64(t))
+        return;
+    form_groups(t, place, head_offset);
+    for (unsigned n = 0; n < t->count; n++) {
+        struct group *g = t->group_of[n];
+        if (g && g->members < 2)
+            t->group_of[n] = NULL;
+        else if (g)
+            t->distance[n] = (s32)(place[n] - g->low);
     }
     for (unsigned n = 0; n < t->group_count; n++) {
         t->group[n].low -= head_offset[n];
         t->group[n].high -= head_offset[n];
     }
-    drop_single(t);
 }
 
 /* ---- emitting ---- */
 
-static struct host_mem distance(const struct group *g)
+static struct host_mem lowest(const struct group *g)
 {
-    return at(H_VCPU, VCPU_DISTANCE(g->slot));
-}
-
-static bool has_registers(const struct group *g)
-{
-    return g->base != GPR_NONE || g->index != GPR_NONE;
+    return at(H_VCPU, VCPU_GROUP(g->slot));
 }
 
 static void emit_head(struct translator *t, const struct tinsn *i, struct group *g)
@@ -250,62 +249,28 @@ static void emit_head(struct translator *t, const struct tinsn *i, struct group 
     emit_offset(t, i, &low, 0);
     emit_segment(t, g->seg, 0, g->write);
     g->miss = emit_probe(t, g->write, (unsigned)(g->high - g->low));
-    if (!has_registers(g)) {
-        emit_op_mem(e, 0x03, true, H_ADDRESS, tlb_entry(t, offsetof(struct tlb, host)));
-    } else {
-        emit_load(e, H_ADDRESS, tlb_entry(t, offsetof(struct tlb, distance)));
-        if (g->seg != SEG_DS) {
-            emit_load(e, H_SCRATCH, at(H_VCPU, VCPU_SEG_BASE(g->seg)));
-            emit_lea(e, H_ADDRESS, (struct host_mem){H_ADDRESS, H_SCRATCH, 1, 0});
-        }
-    }
-    emit_store(e, distance(g), H_ADDRESS);
+    emit_op_mem(e, 0x03, true, H_ADDRESS, tlb_entry(t, offsetof(struct tlb, host)));
+    emit_store(e, lowest(g), H_ADDRESS);
     t->in_address = g;
-}
-
-/* r14 += the register times scale. */
-static void emit_add(struct translator *t, u8 gpr, u8 scale)
-{
-    u8 host = emit_read_gpr(t, gpr, H_SCRATCH);
-    emit_lea(&t->e, H_ADDRESS, (struct host_mem){H_ADDRESS, host, scale, 0});
-    t->in_address = NULL;
-}
-
-/* The operand of a member, r14 being the group's distance. */
-static struct host_mem member_operand(struct translator *t, const struct tinsn *i, const struct group *g,
-                                      s64 disp)
-{
-    bool both = g->base != GPR_NONE && g->index != GPR_NONE;
-    struct host_mem m = at(H_ADDRESS, (s32)disp);
-    if (g->index != GPR_NONE && (both || is_evicted(g->index)))
-        emit_add(t, g->index, g->scale);
-    else if (g->index != GPR_NONE)
-        m = (struct host_mem){H_ADDRESS, host_reg(g->index), g->scale, (s32)disp};
-    if (g->base != GPR_NONE && is_evicted(g->base))
-        emit_add(t, g->base, 1);
-    else if (g->base != GPR_NONE)
-        m = (struct host_mem){host_reg(g->base), H_ADDRESS, 1, (s32)disp};
-    if (i->encoding == ENCODING_EVEX && i->kind == KIND_WRAP) { /* its short displacements are scaled */
-        emit_lea(&t->e, H_ADDRESS, m);
-        t->in_address = NULL;
-        m = at(H_ADDRESS, 0);
-    }
-    return m;
 }
 
 bool group_emit(struct translator *t, const struct tinsn *i, operand_fn *use)
 {
-    struct group *g = t->group_of[i - t->insn];
-    struct access a;
+    unsigned n = (unsigned)(i - t->insn);
+    struct group *g = t->group_of[n];
     if (!g)
         return false;
-    access_of(i, &a);
-    if (g->head == i - t->insn)
+    if (g->head == n)
         emit_head(t, i, g);
     else if (t->in_address != g)
-        emit_load(&t->e, H_ADDRESS, distance(g));
+        emit_load(&t->e, H_ADDRESS, lowest(g));
     t->in_address = g;
-    t->operand = member_operand(t, i, g, has_registers(g) ? a.disp : a.disp - g->low);
+    t->operand = at(H_ADDRESS, t->distance[n]);
+    if (i->encoding == ENCODING_EVEX && i->kind == KIND_WRAP) { /* its short displacements are scaled */
+        emit_lea(&t->e, H_ADDRESS, t->operand);
+        t->in_address = NULL;
+        t->operand = at(H_ADDRESS, 0);
+    }
     map_here(t, i, GPR_NONE);
     use(t, i);
     t->operand = at(H_ADDRESS, 0);

@@ -18,7 +18,7 @@
 #define VCPU_EXIT_HOST_PC 120
 #define VCPU_THUNK(n)     (144 + 8 * (n))
 #define VCPU_CC_HOST      272
-#define VCPU_DISTANCE(n)  (280 + 8 * (n))
+#define VCPU_GROUP(n)     (280 + 8 * (n))
 /* struct kvm_run is mapped below struct vcpu. */
 #define VCPU_RUN (-VCPU_BIAS - 0x3000)
 

@@ -86,7 +86,6 @@ static void tlb_insert_locked(struct vcpu *v, gva a, u8 *page, bool writable, en
     v->tlb[c].ntag_read[i] = -page_address;
     v->tlb[c].ntag_write[i] = writable && !cache_has_code(v->engine, page) ? -page_address : empty_tag(i);
     v->tlb[c].host[i] = (uintptr_t)page;
-    v->tlb[c].distance[i] = (uintptr_t)page - page_address;
 }
 
 static void tlb_insert(struct vcpu *v, gva a, u8 *page, bool writable, enum tlb_context c,

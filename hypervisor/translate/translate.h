@@ -60,8 +60,8 @@ struct group {
     bool write;
     u32 base_version, index_version;
     s64 low, high; /* bytes [low, high) from base + index * scale as these are at the head */
-    u8 head, last; /* instructions */
-    u8 slot;       /* of vcpu.distance */
+    u8 head;       /* instruction */
+    u8 slot;       /* of vcpu.group */
     u8 members;
     /* of the head's check: */
     u8 *miss;
@@ -94,7 +94,8 @@ struct translator {
     struct group group[MAX_GROUPS];
     unsigned group_count;
     struct group *group_of[MAX_INSNS]; /* of the instruction's one access, or NULL */
-    const struct group *in_address;    /* whose distance is in r14 */
+    s32 distance[MAX_INSNS];           /* of that access from its group's lowest byte */
+    const struct group *in_address;    /* whose lowest byte's address is in r14 */
     struct cold cold[MAX_ACCESSES];
     unsigned cold_count;
     struct pc_map map[MAX_MAP];
