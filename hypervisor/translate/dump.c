@@ -11,6 +11,7 @@
 #include "hypervisor/translate/decode.h"
 #include "hypervisor/translate/dump.h"
 #include "hypervisor/translate/mode.h"
+#include "hypervisor/translate/perf_map.h"
 
 static const struct {
     char letter;
@@ -23,6 +24,7 @@ static const struct {
     {'e', DUMP_EXIT, "returns from KVM_RUN"},
     {'t', DUMP_TLB, "TLB fills and flushes"},
     {'m', DUMP_MEMORY, "changes of memory slots"},
+    {'p', DUMP_PERF, "names of translations for perf, in /tmp/perf-PID.map"},
 };
 
 /* Set once by lodge_kvm_dump, before there are VMs. */
@@ -137,6 +139,10 @@ static void dump_both(const struct engine *e, const struct block *b, const struc
 
 void dump_block(struct vcpu *v, const struct block *b, const struct tinsn *insn, unsigned n)
 {
+    if (dump_mask & DUMP_PERF)
+        perf_map_add(v->engine, b);
+    if (!(dump_mask & (DUMP_GUEST | DUMP_HOST)))
+        return;
     fprintf(dump_file, "block %016llx mode %03x: %u guest bytes, %u host bytes\n", (unsigned long long)b->pc,
             b->mode, b->length, b->code_size);
     if (dump_mask & DUMP_HOST)

@@ -12,6 +12,8 @@ enum dump {
     DUMP_EXIT = BIT(3),
     DUMP_TLB = BIT(4),
     DUMP_MEMORY = BIT(5),
+    DUMP_PERF = BIT(6),
+    DUMP_BLOCKS = DUMP_GUEST | DUMP_HOST | DUMP_PERF,
 };
 
 /* Which are on; set by lodge_kvm_dump before any VM exists. */
@@ -29,7 +31,7 @@ void dump_printf(struct vcpu *v, const char *format, ...) __attribute__((format(
 struct block;
 struct engine;
 struct tinsn;
-/* The translation b of n guest instructions, guest and host code side by side. */
+/* A new translation, b of n guest instructions: guest and host code side by side, and for perf. */
 void dump_block(struct vcpu *v, const struct block *b, const struct tinsn *insn, unsigned n);
 
 #endif

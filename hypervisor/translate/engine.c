@@ -39,21 +39,18 @@ static void *map_anonymous(size_t size)
     return p == MAP_FAILED ? NULL : p;
 }
 
-/* The code cache: one memory, a writable view and an executable one. */
+/* The code cache: one memory, a writable view and an executable one. Anonymous memory, as perf looks into its
+ * map file (perf_map.c) for no other; a remapping of no bytes is a second view (mremap(2)). */
 static int map_code(struct engine *e)
 {
-    int fd = memfd_create("lodge-code", MFD_CLOEXEC);
-    if (fd < 0)
+    e->code_write =
+        mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (e->code_write == MAP_FAILED)
         return -errno;
-    int r = ftruncate(fd, CODE_SIZE) < 0 ? -errno : 0;
-    if (!r) {
-        e->code_write = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        e->code_exec = mmap(NULL, CODE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-        if (e->code_write == MAP_FAILED || e->code_exec == MAP_FAILED)
-            r = -ENOMEM;
-    }
-    close(fd);
-    return r;
+    e->code_exec = mremap(e->code_write, 0, CODE_SIZE, MREMAP_MAYMOVE);
+    if (e->code_exec == MAP_FAILED || mprotect(e->code_exec, CODE_SIZE, PROT_READ | PROT_EXEC) < 0)
+        return -errno;
+    return 0;
 }
 
 static int map_poll(struct engine *e)

@@ -349,7 +349,7 @@ struct block *translate(struct vcpu *v, u8 *host, bool plain)
     e->code_used = ALIGN_UP(t->e.p - e->code_write, 16);
     cache_insert(e, t->block, t->block->host2);
     v->stat_translations++;
-    if (dump_mask & (DUMP_GUEST | DUMP_HOST))
+    if (dump_mask & DUMP_BLOCKS)
         dump_block(v, t->block, t->insn, t->count);
     return t->block;
 }
