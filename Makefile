@@ -45,6 +45,7 @@ BASE_SRC    := $(wildcard base/*.c)
 SHIM_SRC    := $(wildcard hypervisor/shim/*.c)
 PRELOAD_SRC := $(wildcard hypervisor/shim/preload/*.c)
 CONFIG_SRC  := $(wildcard base/config/*.c)
+IMAGE_SRC   := $(wildcard base/image/*.c)
 MACHINE_SRC := $(wildcard machine/*.c machine/*/*.c)
 CLI_SRC     := $(wildcard manager/cli/*.c)
 UNIT_SRC    := $(wildcard tests/unit/*.c)
@@ -61,6 +62,7 @@ BASE_OBJ     := $(call objects,app,$(BASE_SRC))
 SHIM_OBJ     := $(call objects,app,$(SHIM_SRC))
 PRELOAD_OBJ  := $(call objects,lib,$(PRELOAD_SRC))
 CONFIG_OBJ   := $(call objects,app,$(CONFIG_SRC))
+IMAGE_OBJ    := $(call objects,app,$(IMAGE_SRC))
 MACHINE_OBJ  := $(call objects,app,$(MACHINE_SRC))
 CLI_OBJ      := $(call objects,app,$(CLI_SRC))
 UNIT_LIB_OBJ := $(if $(SAN),$(call objects,unit,$(LIB_SRC)),$(LIB_OBJ))
@@ -84,7 +86,8 @@ $(O)/liblodge-kvm.so: $(LIB_OBJ) $(LIB_BASE_OBJ)
 	$(call say,LINK)$(LINK) -shared -Wl,-soname,$(@F) -Wl,-z,now -Wl,-z,defs -Wl,-z,noexecstack \
 	  -o $@ $^ -lZydis -lpthread
 
-MACHINE_LIBS := -ljansson
+IMAGE_LIBS   := -lz -lzstd
+MACHINE_LIBS := -ljansson $(IMAGE_LIBS)
 RPATH := -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib'
 # It goes into programs of others, so it has the library's flags and not the sanitizers.
 $(O)/liblodge-kvm-preload.so: $(PRELOAD_OBJ) $(LIBRARY)
@@ -94,7 +97,7 @@ $(O)/liblodge-kvm-preload.so: $(PRELOAD_OBJ) $(LIBRARY)
 $(O)/lodge-kvm: $(SHIM_OBJ) $(BASE_OBJ) $(LIBRARY)
 	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $(SHIM_OBJ) $(BASE_OBJ) $(RPATH) -L$(O) -llodge-kvm
 
-$(O)/lodge-vm: $(MACHINE_OBJ) $(CONFIG_OBJ) $(BASE_OBJ) $(LIBRARY)
+$(O)/lodge-vm: $(MACHINE_OBJ) $(CONFIG_OBJ) $(IMAGE_OBJ) $(BASE_OBJ) $(LIBRARY)
 	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $(filter %.o,$^) $(RPATH) -L$(O) -llodge-kvm -lpthread $(MACHINE_LIBS)
 
 $(O)/lodge: $(CLI_OBJ) $(BASE_OBJ)
@@ -103,7 +106,7 @@ $(O)/lodge: $(CLI_OBJ) $(BASE_OBJ)
 # ---- tests ---------------------------------------------------------------------------------------------------
 $(O)/unit/hypervisor.a: $(UNIT_LIB_OBJ)
 $(O)/unit/machine.a: $(filter-out $(O)/app/machine/main.o,$(MACHINE_OBJ))
-$(O)/unit/base.a: $(CONFIG_OBJ) $(BASE_OBJ)
+$(O)/unit/base.a: $(CONFIG_OBJ) $(IMAGE_OBJ) $(BASE_OBJ)
 $(UNIT_ARCHIVES):
 	@mkdir -p $(@D)
 	$(call say,AR)rm -f $@ && $(AR) rcs $@ $^

@@ -39,6 +39,7 @@ static int plug(struct machine *m, const struct device_type *type, u16 port, uns
         .power = {.set = set_power, .opaque = m},
         .loop = &m->loop,
         .chardev = &m->console,
+        .pci = &m->pci,
     };
     struct device *d = type->create(&place);
     if (!d)
@@ -81,10 +82,29 @@ static int create_vcpus(struct machine *m, struct error *e)
     return r;
 }
 
+static void send_msi(void *opaque, u64 gpa, u32 data)
+{
+    struct machine *m = opaque;
+    struct kvm_msi msi = {.address_lo = (u32)gpa, .address_hi = (u32)(gpa >> 32), .data = data};
+    m->kvm->ioctl(m->vm_fd, KVM_SIGNAL_MSI, (unsigned long)&msi);
+}
+
+static void create_pci(struct machine *m)
+{
+    const struct irq_line first = {.set = set_gsi, .opaque = m, .number = PC_IRQ_PCI};
+    pci_bus_init(&m->pci, first, (struct msi_sink){send_msi, m});
+}
+
+struct pci_place board_pci_place(struct machine *m)
+{
+    return (struct pci_place){.bus = &m->pci, .ram = &m->ram, .loop = &m->loop, .blocks = &m->blocks};
+}
+
 int board_create(struct machine *m, struct error *e)
 {
     const struct ram *ram = &m->ram;
     int r;
+    create_pci(m);
     if ((r = m->sys_fd = kvm_open(m->kvm, e)) < 0 ||
         (r = m->vm_fd = kvm_call(m->kvm, m->sys_fd, KVM_CREATE_VM, 0, e)) < 0 ||
 

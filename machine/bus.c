@@ -18,11 +18,17 @@ static unsigned lower_bound(const struct bus *b, u64 a)
     return low;
 }
 
+bool bus_is_free(const struct bus *b, u64 base, u64 size)
+{
+    unsigned at = lower_bound(b, base);
+    return base + (size - 1) >= base && b->count < BUS_MAX_RANGES &&
+           (at == b->count || base + (size - 1) < b->range[at].base);
+}
+
 void bus_add(struct bus *b, u64 base, u64 size, const struct bus_ops *ops, void *opaque)
 {
     unsigned at = lower_bound(b, base);
-    ASSERT(size && b->count < BUS_MAX_RANGES);
-    ASSERT(at == b->count || base + (size - 1) < b->range[at].base);
+    ASSERT(size && bus_is_free(b, base, size));
     memmove(&b->range[at + 1], &b->range[at], (b->count - at) * sizeof(b->range[0]));
     b->range[at] = (struct bus_range){base, size, ops, opaque};
     b->count++;

@@ -29,6 +29,9 @@ struct bus {
 /* Ranges are the board's own choice: an overlap is a bug. */
 void bus_add(struct bus *b, u64 base, u64 size, const struct bus_ops *ops, void *opaque);
 
+/* Whether a range could be added: no other is there, and there is room. */
+bool bus_is_free(const struct bus *b, u64 base, u64 size);
+
 /* Guest accesses of 1 to 8 bytes, anywhere. What no range covers reads as all ones and ignores writes,
  * silently and cheaply, for a guest may do it for ever. */
 u64 bus_read(const struct bus *b, u64 a, unsigned size);

@@ -8,6 +8,7 @@
 #include "machine/bus.h"
 
 struct chardev;
+struct pci_bus;
 
 /* One wire, as a value: an interrupt input, the reset line, the power switch. */
 struct irq_line {
@@ -34,6 +35,7 @@ struct device_place {
     struct irq_line power; /* raised: the machine goes off */
     struct loop *loop;     /* timers; its lock is held in every call to a device */
     struct chardev *chardev;
+    struct pci_bus *pci; /* the one bus that the host bridge leads to */
 };
 
 /* A device is one file and one of these. Its own struct begins with a struct device. */

@@ -153,9 +153,12 @@ int machine_create(struct machine *m, const struct vm_config *c, struct terminal
     m->console.host = (struct chardev_host){m, quit, start_vcpus};
     if ((r = gdbstub_create(&m->gdb, m, &gdb, e)) == 0)
         r = board_create(m, e);
-    if (r == 0)
-        r = plug_all(m, e);
-    return r < 0 ? r : reset_hardware(m, &entry, e);
+    m->blocks = (struct block_set){.loop = &m->loop, .snapshot = c->snapshot};
+    loop_lock(&m->loop);
+    if (r == 0 && (r = plug_all(m, e)) == 0)
+        r = reset_hardware(m, &entry, e);
+    loop_unlock(&m->loop);
+    return r;
 }
 
 /* Why the loop has stopped: for a reset, or for good (false). The lock is free now and then, for the vcpus to
@@ -202,6 +205,9 @@ bool machine_run(struct machine *m)
         loop_run(&m->loop);
     while (reset_if_wanted(m));
     bool stopped = stop_vcpus(m);
+    loop_lock(&m->loop);
+    block_close_all(&m->blocks);
+    loop_unlock(&m->loop);
     gdbstub_finish(&m->gdb, m->status);
     chardev_finish(&m->console, 2000);
     return stopped;

@@ -7,12 +7,14 @@
 
 #include "base/config/vm_config.h"
 #include "base/loop.h"
+#include "machine/block/block.h"
 #include "machine/boot/boot.h"
 #include "machine/bus.h"
 #include "machine/chardev.h"
 #include "machine/device.h"
 #include "machine/gdbstub/gdbstub.h"
 #include "machine/kvm.h"
+#include "machine/pci/pci.h"
 #include "machine/ram.h"
 #include "machine/vcpu.h"
 
@@ -33,6 +35,8 @@ struct machine {
     struct ram ram;
     struct boot_files boot;
     struct bus ports, mmio;
+    struct pci_bus pci;
+    struct block_set blocks;
     struct chardev console;
     struct device *device[MACHINE_MAX_DEVICES];
     unsigned device_count;
@@ -71,6 +75,9 @@ void machine_wait_parked(struct machine *m);
 
 /* board.c: creates the VM and everything on the board. 0 or -errno with e. */
 int board_create(struct machine *m, struct error *e);
+
+/* board.c: what a device on the PCI bus gets. */
+struct pci_place board_pci_place(struct machine *m);
 
 /* board.c: everything on the board as after power-on, but for the memory. */
 int board_reset(struct machine *m, struct error *e);

@@ -8,11 +8,12 @@
 /* What both the board and its description to the guest (ACPI, e820) need to know; all of it stands here once.
  */
 
-#define PC_LOW_RAM_END  0xc0000000ull /* memory beyond this continues at 4 GiB */
+/* Of a Q35, as firmware knows it. */
+#define PC_LOW_RAM_END  0xb0000000ull /* memory beyond this continues at 4 GiB */
 #define PC_HIGH_RAM     0x100000000ull
-#define PC_PCI_MMIO     0xc0000000ull /* to the ECAM window: for devices' registers */
-#define PC_ECAM         0xe0000000ull /* PCI Express configuration space */
+#define PC_ECAM         0xb0000000ull /* PCI Express configuration space */
 #define PC_ECAM_SIZE    0x10000000ull /* 256 buses of 1 MiB */
+#define PC_PCI_MMIO     0xc0000000ull /* to the IOAPIC: for devices' registers */
 #define PC_IOAPIC       0xfec00000ull
 #define PC_LAPIC        0xfee00000ull
 #define PC_IDENTITY_MAP 0xfffbc000ull /* pages that KVM keeps for itself on some CPUs */
@@ -34,7 +35,7 @@ enum {
     PC_PORT_RESET = 0xcf9,
 };
 
-enum { PC_IRQ_COM1 = 4, PC_IRQ_RTC = 8, PC_IRQ_SCI = 9 };
+enum { PC_IRQ_COM1 = 4, PC_IRQ_RTC = 8, PC_IRQ_SCI = 9, PC_IRQ_PCI = 16 /* and the seven after it */ };
 
 /* The ACPI power-management block, from PC_PORT_PM. */
 enum {

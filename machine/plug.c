@@ -6,6 +6,33 @@
 #include "machine/machine.h"
 #include "machine/plug.h"
 
+static int add_blockdev(struct machine *m, const struct properties *p, struct error *e)
+{
+    return block_add(&m->blocks, p, e);
+}
+
+static int add_drive(struct machine *m, const struct properties *p, struct error *e)
+{
+    return block_add_drive(&m->blocks, p, e);
+}
+
+static int remove_block(struct machine *m, const char *id, struct error *e)
+{
+    return block_remove(&m->blocks, id, e);
+}
+
+static void help_block(const char *name)
+{
+    (void)name;
+    block_help();
+}
+
+static int add_device(struct machine *m, const struct properties *p, struct error *e)
+{
+    const struct pci_place place = board_pci_place(m);
+    return pci_device_add(&place, p, e) ? 0 : -ENODEV;
+}
+
 /* A kind of object: the option, the property that names its type, and who makes and removes it. */
 static const struct plug_row {
     const char *option, *type;
@@ -15,10 +42,13 @@ static const struct plug_row {
     void (*help)(const char *name);
 } rows[PLUG_KINDS] = {
     [PLUG_OBJECT] = {"-object", "qom-type", offsetof(struct vm_config, objects), NULL, NULL, NULL},
-    [PLUG_BLOCKDEV] = {"-blockdev", "driver", offsetof(struct vm_config, blockdevs), NULL, NULL, NULL},
-    [PLUG_DRIVE] = {"-drive", "file", offsetof(struct vm_config, drives), NULL, NULL, NULL},
+    [PLUG_BLOCKDEV] = {"-blockdev", "driver", offsetof(struct vm_config, blockdevs), add_blockdev,
+                       remove_block, help_block},
+    [PLUG_DRIVE] = {"-drive", "file", offsetof(struct vm_config, drives), add_drive, remove_block,
+                    help_block},
     [PLUG_NETDEV] = {"-netdev", "type", offsetof(struct vm_config, netdevs), NULL, NULL, NULL},
-    [PLUG_DEVICE] = {"-device", "driver", offsetof(struct vm_config, devices), NULL, NULL, NULL},
+    [PLUG_DEVICE] = {"-device", "driver", offsetof(struct vm_config, devices), add_device, NULL,
+                     pci_device_help},
 };
 
 int plug_add(struct machine *m, enum plug_kind kind, const struct properties *p, struct error *e)

@@ -15,10 +15,14 @@ build  libc6-dev        /usr/include/stdio.h
 build  make             make
 build  libzydis-dev     /usr/include/Zydis/Zydis.h
 build  libjansson-dev   /usr/include/jansson.h
+build  zlib1g-dev       /usr/include/zlib.h
+build  libzstd-dev      /usr/include/zstd.h
+build  libslirp-dev     /usr/include/slirp/libslirp.h
 check  lz4              lz4
 check  python3          python3
 check  gdb              gdb
 check  clang-format     clang-format
+check  qemu-utils       qemu-img
 ci     clang            clang
 ci     libclang-rt-14-dev /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a
 guestview python3       python3

@@ -120,8 +120,7 @@ static void add_pci_host(struct aml *a)
     aml_io(a, PC_PORT_PCI, 8);
     aml_io_window(a, 0, PC_PORT_PCI - 1);
     aml_io_window(a, PC_PORT_PCI + 8, 0xffff);
-    aml_memory_window(a, PC_PCI_MMIO, PC_ECAM - 1);
-    aml_memory_window(a, PC_ECAM + PC_ECAM_SIZE, PC_IOAPIC - 1);
+    aml_memory_window(a, PC_PCI_MMIO, PC_IOAPIC - 1);
     aml_end_resources(a, crs);
     aml_end(a, device);
 }

@@ -4,50 +4,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "machine/device.h"
 #include "machine/pc.h"
+#include "machine/pci/pci.h"
 
-enum { CONFIG_SIZE = 256, ECAM_FUNCTION_SIZE = 4096 };
+enum { ECAM_FUNCTION_SIZE = 4096 };
 enum { CONFIG_ENABLE = 1u << 31 };
 enum { RESET_CPU = 4, RESET_SYSTEM = 2 };
 
-enum { PCI_COMMAND = 4, PCI_STATUS = 6, PCI_CLASS = 10, PCI_INTERRUPT_LINE = 0x3c };
-enum { VENDOR_REDHAT = 0x1b36, DEVICE_PCIE_HOST = 8, CLASS_HOST_BRIDGE = 0x0600 };
-enum { COMMAND_IO = 1, COMMAND_MEMORY = 2, COMMAND_MASTER = 4, COMMAND_SERR = 0x100 };
+/* The bridge's own function 00:00.0 is what firmware expects on such a board: the memory controller of a Q35,
+ * with the subsystem by which it knows a virtual machine. */
+static const struct pci_identity q35 = {
+    .vendor = 0x8086,
+    .device = 0x29c0,
+    .subsystem_vendor = 0x1af4,
+    .subsystem = 0x1100,
+    .class = 0x0600,
+};
+enum { Q35_PCIEXBAR = 0x60, Q35_PAM0 = 0x90, Q35_PAM_COUNT = 7, PAM_WRITABLE = 0x33 };
 
 struct pci_host {
     struct device device;
     struct irq_line reset;
-    u32 address;                                   /* CONFIG_ADDRESS */
-    u8 reset_control;                              /* port 0xcf9 */
-    u8 config[CONFIG_SIZE], writable[CONFIG_SIZE]; /* of 00:00.0, the bridge itself */
+    struct pci_bus *bus;
+    struct pci_device bridge;
+    u32 address;      /* CONFIG_ADDRESS */
+    u8 reset_control; /* port 0xcf9 */
 };
-
-/* The bytes behind bus << 8 | devfn, or NULL: no device, reads are all ones. */
-static u8 *find_config(struct pci_host *h, u32 function, u32 reg, unsigned size)
-{
-    return function == 0 && reg + size <= CONFIG_SIZE ? h->config + reg : NULL;
-}
-
-static u64 config_read(struct pci_host *h, u32 function, u32 reg, unsigned size)
-{
-    u64 value = ~0ull;
-    const u8 *at = find_config(h, function, reg, size);
-    if (at) {
-        value = 0;
-        memcpy(&value, at, size);
-    }
-    return value;
-}
-
-static void config_write(struct pci_host *h, u32 function, u32 reg, unsigned size, u64 value)
-{
-    u8 *at = find_config(h, function, reg, size);
-    for (unsigned i = 0; at && i < size; i++) {
-        u8 mask = h->writable[reg + i];
-        at[i] = (u8)((at[i] & ~mask) | (value >> (8 * i) & mask));
-    }
-}
 
 static void write_reset_control(struct pci_host *h, u8 value)
 {
@@ -79,33 +61,60 @@ static u64 data_read(void *opaque, u64 offset, unsigned size)
     struct pci_host *h = opaque;
     if (!(h->address & CONFIG_ENABLE))
         return ~0ull;
-    return config_read(h, h->address >> 8 & 0xffff, (h->address & 0xfc) + (u32)offset, size);
+    return pci_config_read(h->bus, h->address >> 8 & 0xffff, (h->address & 0xfc) + (u32)offset, size);
 }
 
 static void data_write(void *opaque, u64 offset, unsigned size, u64 value)
 {
     struct pci_host *h = opaque;
     if (h->address & CONFIG_ENABLE)
-        config_write(h, h->address >> 8 & 0xffff, (h->address & 0xfc) + (u32)offset, size, value);
+        pci_config_write(h->bus, h->address >> 8 & 0xffff, (h->address & 0xfc) + (u32)offset, size, value);
 }
 
 static u64 ecam_read(void *opaque, u64 offset, unsigned size)
 {
-    return config_read(opaque, (u32)(offset / ECAM_FUNCTION_SIZE), offset % ECAM_FUNCTION_SIZE, size);
+    struct pci_host *h = opaque;
+    return pci_config_read(h->bus, (u32)(offset / ECAM_FUNCTION_SIZE), offset % ECAM_FUNCTION_SIZE, size);
 }
 
 static void ecam_write(void *opaque, u64 offset, unsigned size, u64 value)
 {
-    config_write(opaque, (u32)(offset / ECAM_FUNCTION_SIZE), offset % ECAM_FUNCTION_SIZE, size, value);
+    struct pci_host *h = opaque;
+    pci_config_write(h->bus, (u32)(offset / ECAM_FUNCTION_SIZE), offset % ECAM_FUNCTION_SIZE, size, value);
+}
+
+/* The window in which devices' BARs are. */
+static u64 window_read(void *opaque, u64 offset, unsigned size)
+{
+    struct pci_host *h = opaque;
+    return bus_read(&h->bus->memory, PC_PCI_MMIO + offset, size);
+}
+
+static void window_write(void *opaque, u64 offset, unsigned size, u64 value)
+{
+    struct pci_host *h = opaque;
+    bus_write(&h->bus->memory, PC_PCI_MMIO + offset, size, value);
 }
 
 static const struct bus_ops address_ops = {address_read, address_write, 4};
 static const struct bus_ops data_ops = {data_read, data_write, 4};
 static const struct bus_ops ecam_ops = {ecam_read, ecam_write, 4};
+static const struct bus_ops window_ops = {window_read, window_write, 8};
 
-static void put16(u8 *at, u16 value)
+static const struct pci_type q35_type = {.name = "q35-mch", .reset = pci_device_reset};
+
+/* Where memory and ECAM are is fixed; the registers that say so can be read. */
+static void create_bridge(struct pci_host *h)
 {
-    memcpy(at, &value, sizeof(value));
+    struct pci_device *d = &h->bridge;
+    struct error e;
+    pci_device_init(d, &q35_type, &q35);
+    pci_put32(d->config + PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    pci_put32(d->config + Q35_PCIEXBAR, (u32)PC_ECAM | 1);
+    memset(d->config + Q35_PAM0, PAM_WRITABLE, Q35_PAM_COUNT);
+    memset(d->writable + Q35_PAM0, PAM_WRITABLE, Q35_PAM_COUNT);
+    int r = pci_plug(h->bus, d, 0, &e);
+    ASSERT(r == 0);
 }
 
 static void pci_host_reset(struct device *d)
@@ -113,11 +122,7 @@ static void pci_host_reset(struct device *d)
     struct pci_host *h = container_of(d, struct pci_host, device);
     h->address = 0;
     h->reset_control = 0;
-    memset(h->config, 0, sizeof(h->config));
-    put16(h->config, VENDOR_REDHAT);
-    put16(h->config + 2, DEVICE_PCIE_HOST);
-    put16(h->config + PCI_COMMAND, COMMAND_IO | COMMAND_MEMORY | COMMAND_MASTER);
-    put16(h->config + PCI_CLASS, CLASS_HOST_BRIDGE);
+    pci_bus_reset(h->bus);
     irq_line_set(&h->reset, false);
 }
 
@@ -128,11 +133,12 @@ static struct device *pci_host_create(const struct device_place *p)
         return NULL;
     h->device.type = &pci_host;
     h->reset = p->reset;
-    put16(h->writable + PCI_COMMAND, COMMAND_IO | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_SERR);
-    h->writable[PCI_INTERRUPT_LINE] = 0xff;
+    h->bus = p->pci;
+    create_bridge(h);
     bus_add(p->ports, p->port, 4, &address_ops, h);
     bus_add(p->ports, p->port + 4, 4, &data_ops, h);
     bus_add(p->mmio, PC_ECAM, PC_ECAM_SIZE, &ecam_ops, h);
+    bus_add(p->mmio, PC_PCI_MMIO, PC_IOAPIC - PC_PCI_MMIO, &window_ops, h);
     return &h->device;
 }
 

@@ -8,6 +8,7 @@
 
 #include "machine/chardev.h"
 #include "machine/device.h"
+#include "machine/pci/pci.h"
 
 struct wire {
     bool level;
@@ -17,6 +18,7 @@ struct wire {
 struct fake_board {
     struct bus ports, mmio;
     struct loop loop;
+    struct pci_bus pci;
     struct wire irq, reset, power;
     struct chardev chardev;
     struct device *device;
@@ -38,6 +40,7 @@ static inline struct fake_board *fake_board(const struct device_type *type, u16 
     struct error e;
     if (!b || loop_init(&b->loop) < 0 || chardev_open(&b->chardev, &null, &b->loop, NULL, &e) < 0)
         abort();
+    pci_bus_init(&b->pci, (struct irq_line){.set = wire_set, .opaque = &b->irq}, (struct msi_sink){0});
     const struct device_place place = {
         .ports = &b->ports,
         .mmio = &b->mmio,
@@ -47,6 +50,7 @@ static inline struct fake_board *fake_board(const struct device_type *type, u16 
         .power = {.set = wire_set, .opaque = &b->power},
         .loop = &b->loop,
         .chardev = &b->chardev,
+        .pci = &b->pci,
     };
     b->device = type->create(&place);
     type->reset(b->device);

@@ -4,7 +4,7 @@
 #include "tests/unit/device_fake.h"
 #include "tests/unit/test.h"
 
-enum { ADDRESS = 0xcf8, DATA = 0xcfc, RESET = 0xcf9, ID = 0x00081b36 };
+enum { ADDRESS = 0xcf8, DATA = 0xcfc, RESET = 0xcf9, ID = 0x29c08086 };
 
 static struct fake_board *b;
 
@@ -32,7 +32,7 @@ static void test_ports(void)
     CHECK_EQ(bus_read(&b->ports, DATA, 4), ID);
     CHECK_EQ(bus_read(&b->ports, DATA + 2, 2), ID >> 16);
     CHECK_EQ(bus_read(&b->ports, DATA + 1, 1), ID >> 8 & 0xff);
-    CHECK_EQ(bus_read(&b->ports, DATA + 3, 2), 0xff00); /* the last byte, and a port that nobody has */
+    CHECK_EQ(bus_read(&b->ports, DATA + 3, 2), 0xff29); /* the last byte, and a port that nobody has */
     select_register(8);
     CHECK_EQ(bus_read(&b->ports, DATA, 4), 0x06000000);
     select_register(1 << 11); /* the next device */
@@ -44,7 +44,7 @@ static void test_ecam(void)
 {
     begin();
     CHECK_EQ(bus_read(&b->mmio, PC_ECAM, 4), ID);
-    CHECK_EQ(bus_read(&b->mmio, PC_ECAM, 8), 0x0000000700000000 | ID);
+    CHECK_EQ(bus_read(&b->mmio, PC_ECAM, 8), 0x0000000600000000 | ID);
     CHECK_EQ(bus_read(&b->mmio, PC_ECAM + 0x100, 4), 0xffffffff); /* no extended space */
     CHECK_EQ(bus_read(&b->mmio, PC_ECAM + 0xfe, 4), 0xffffffff);
     CHECK_EQ(bus_read(&b->mmio, PC_ECAM + (1 << 15), 4), 0xffffffff);
@@ -52,7 +52,7 @@ static void test_ecam(void)
     for (u64 a = PC_ECAM; a < PC_ECAM + 0x2000; a++)
         bus_write(&b->mmio, a, 8, ~0ull);
     CHECK_EQ(bus_read(&b->mmio, PC_ECAM, 4), ID);          /* read only */
-    CHECK_EQ(bus_read(&b->mmio, PC_ECAM + 4, 2), 0x0107);  /* the bits that can be written */
+    CHECK_EQ(bus_read(&b->mmio, PC_ECAM + 4, 2), 0x0507);  /* the bits that can be written */
     CHECK_EQ(bus_read(&b->mmio, PC_ECAM + 0x10, 4), 0);    /* no BARs */
     CHECK_EQ(bus_read(&b->mmio, PC_ECAM + 0x3c, 1), 0xff); /* a place for notes */
     end();

@@ -1,0 +1,113 @@
+/* image.h - disk images: raw and qcow2 files, read, written, made, checked, without any device around them */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef IMAGE_IMAGE_H
+#define IMAGE_IMAGE_H
+
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "base/base.h"
+#include "base/error.h"
+
+/*
+ * Calls block, and one image belongs to one thread at a time. Offsets and counts are bytes, of any alignment.
+ * Results are 0 or -errno; where there is an `e`, it has the line for the user.
+ */
+
+struct image_options {
+    const char *filename;
+    const char *format; /* NULL: found out from the first bytes */
+    bool read_only;
+    bool direct;   /* past the host's page cache */
+    bool no_flush; /* a flush is nothing: fast, and lost with the host */
+    bool no_lock;  /* others may have it open for writing */
+    bool check;    /* for image_check: a damaged image opens as well */
+};
+
+struct disk_image;
+
+/* What stands behind a part of the guest's disk. */
+enum extent_kind {
+    EXTENT_DATA, /* in the file `fd`, from `host` on */
+    EXTENT_ZERO,
+    EXTENT_CODED, /* compressed: image_read unpacks it */
+};
+struct image_extent {
+    enum extent_kind kind;
+    u64 bytes;             /* how far from the offset that was asked for */
+    struct disk_image *at; /* DATA: whose file */
+    u64 host;
+    bool in_place;  /* a write may go there directly */
+    unsigned depth; /* 0: the image itself has it; 1: its backing image, ... */
+    bool allocated; /* by any of them */
+};
+
+struct image_info {
+    const char *format, *filename;
+    u64 size, allocated;                  /* the guest's bytes; those that the file occupies on the host */
+    u64 cluster_size;                     /* 0: none */
+    const char *backing, *backing_format; /* NULL: none, not told */
+    const char *compat, *compression;     /* qcow2's; NULL elsewhere */
+    unsigned refcount_bits, snapshots;
+    bool dirty, corrupt, lazy_refcounts;
+};
+
+struct image_format {
+    const char *name;
+    bool (*probe)(const u8 *head, size_t len);
+    int (*open)(struct disk_image *i, const struct image_options *o, struct error *e);
+    void (*close)(struct disk_image *i);
+    int (*map)(struct disk_image *i, u64 offset, u64 bytes, struct image_extent *x);
+    /* Reads EXTENT_CODED bytes, all of one such extent. */
+    int (*read_coded)(struct disk_image *i, u64 offset, void *to, size_t bytes);
+    /* Writes where map gave nothing in place; how many bytes, or -errno. */
+    ssize_t (*write_new)(struct disk_image *i, u64 offset, const struct iovec *iov, unsigned count,
+                         size_t bytes);
+    /* How many bytes now read as zeros, and perhaps take no room (0: the caller has to write zeros), or
+     * -errno. */
+    ssize_t (*zero)(struct disk_image *i, u64 offset, u64 bytes, bool unmap);
+    int (*discard)(struct disk_image *i, u64 offset, u64 bytes);
+    int (*flush)(struct disk_image *i);
+    int (*resize)(struct disk_image *i, u64 size, struct error *e);
+    void (*info)(struct disk_image *i, struct image_info *info);
+};
+extern const struct image_format image_raw;
+
+struct disk_image {
+    const struct image_format *format;
+    char *filename;
+    int fd;
+    bool read_only, direct, no_flush;
+    size_t align; /* of offsets, counts and memory with `direct`; else 1 */
+    u64 size;
+    struct disk_image *backing;
+};
+
+/* The image, or NULL with e. */
+struct disk_image *image_open(const struct image_options *o, struct error *e);
+/* Writes what is still to be written. */
+void image_close(struct disk_image *i);
+
+/* The range must be within the image: -EINVAL. */
+int image_read(struct disk_image *i, u64 offset, const struct iovec *iov, unsigned count);
+int image_write(struct disk_image *i, u64 offset, const struct iovec *iov, unsigned count);
+int image_zero(struct disk_image *i, u64 offset, u64 bytes, bool unmap);
+int image_discard(struct disk_image *i, u64 offset, u64 bytes);
+int image_flush(struct disk_image *i);
+int image_map(struct disk_image *i, u64 offset, u64 bytes, struct image_extent *x);
+
+/* Shrinking needs `shrink`, for it loses what is beyond. */
+int image_resize(struct disk_image *i, u64 size, bool shrink, struct error *e);
+void image_get_info(struct disk_image *i, struct image_info *info);
+
+/* For the formats. */
+ssize_t image_pread(struct disk_image *i, u64 host, void *to,
+                    size_t bytes); /* short only at the end of the file */
+int image_pread_all(struct disk_image *i, u64 host, void *to, size_t bytes); /* zeros behind the end */
+int image_pwrite_all(struct disk_image *i, u64 host, const void *from, size_t bytes);
+int image_preadv_all(struct disk_image *i, u64 host, const struct iovec *iov, unsigned count, size_t bytes);
+int image_pwritev_all(struct disk_image *i, u64 host, const struct iovec *iov, unsigned count, size_t bytes);
+/* A path within an image is relative to the image's own folder. To be freed; NULL: no memory. */
+char *image_relative_path(const char *of, const char *path);
+
+#endif

@@ -1,0 +1,308 @@
+/* blk.c - virtio block device (VIRTIO 1.2 section 5.2) */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "machine/block/block.h"
+#include "machine/virtio/virtio.h"
+
+enum {
+    F_SEG_MAX = 2,
+    F_RO = 5,
+    F_BLK_SIZE = 6,
+    F_FLUSH = 9,
+    F_TOPOLOGY = 10,
+    F_DISCARD = 13,
+    F_WRITE_ZEROES = 14
+};
+enum { T_IN = 0, T_OUT = 1, T_FLUSH = 4, T_GET_ID = 8, T_DISCARD = 11, T_WRITE_ZEROES = 13 };
+enum { S_OK = 0, S_IOERR = 1, S_UNSUPP = 2 };
+enum { SECTOR = 512, ID_BYTES = 20, QUEUE_SIZE = 256, MAX_SECTORS = 1 << 22 };
+enum { SEGMENT_UNMAP = 1 };
+
+struct blk_config {
+    u64 capacity;
+    u32 size_max, seg_max;
+    u16 cylinders;
+    u8 heads, sectors;
+    u32 blk_size;
+    u8 physical_block_exp, alignment_offset;
+    u16 min_io_size;
+    u32 opt_io_size;
+    u8 writeback, unused0;
+    u16 num_queues;
+    u32 max_discard_sectors, max_discard_seg, discard_sector_alignment;
+    u32 max_write_zeroes_sectors, max_write_zeroes_seg;
+    u8 write_zeroes_may_unmap, unused1[3];
+} __attribute__((packed));
+_Static_assert(sizeof(struct blk_config) == 60, "section 5.2.4");
+
+struct header {
+    u32 type, reserved;
+    u64 sector;
+};
+
+struct segment { /* of a discard, or of zeros to write */
+    u64 sector;
+    u32 sectors, flags;
+};
+
+struct virtio_blk {
+    struct virtio_device v;
+    const char *drive, *serial;
+    u32 logical, physical, boot_index;
+    char id[ID_BYTES];
+    struct block_set *blocks;
+    struct block_node *node;
+    unsigned in_flight;
+    pthread_cond_t idle;
+};
+
+/* A request at the node, with the memory that it is about. */
+struct blk_request {
+    struct block_request block;
+    struct virtio_blk *d;
+    u16 head;
+    u32 in_bytes; /* of the data, without the status */
+    u8 *status;
+    struct iovec iov[];
+};
+
+static void finish(struct virtio_blk *d, u16 head, u8 *status_at, u8 status, u32 in_bytes)
+{
+    *status_at = status;
+    virtq_push(&d->v.queue[0], head, in_bytes + 1);
+}
+
+static void request_done(struct block_request *b, int result)
+{
+    struct blk_request *r = container_of(b, struct blk_request, block);
+    struct virtio_blk *d = r->d;
+    finish(d, r->head, r->status, result < 0 ? S_IOERR : S_OK, result < 0 ? 0 : r->in_bytes);
+    virtq_notify(&d->v.queue[0]);
+    if (--d->in_flight == 0)
+        pthread_cond_broadcast(&d->idle);
+    free(r);
+}
+
+/* A chain that is being worked on. */
+struct work {
+    struct virtio_blk *d;
+    const struct virtq_chain *chain;
+    struct header header;
+    u8 *status;
+    size_t data_bytes; /* of the part that the header and the status leave */
+};
+
+static void submit(const struct work *w, struct block_request b, const struct iovec *iov, unsigned count,
+                   size_t skip)
+{
+    struct blk_request *r = malloc(sizeof(*r) + count * sizeof(r->iov[0]));
+    if (!r) {
+        finish(w->d, w->chain->head, w->status, S_IOERR, 0);
+        return;
+    }
+    *r = (struct blk_request){.block = b, .d = w->d, .head = w->chain->head, .status = w->status};
+    r->block.iov = r->iov;
+    r->block.iov_count = count ? iov_part(iov, count, skip, w->data_bytes, r->iov) : 0;
+    r->block.done = request_done;
+    r->in_bytes = b.op == BLOCK_READ ? (u32)w->data_bytes : 0;
+    w->d->in_flight++;
+    block_submit(w->d->node, &r->block);
+}
+
+/* The byte range of sectors, if the disk has them all. */
+static bool range(const struct virtio_blk *d, u64 sector, u64 bytes, u64 *offset)
+{
+    u64 size = block_size(d->node);
+    *offset = sector * SECTOR;
+    return sector <= size / SECTOR && bytes % SECTOR == 0 && bytes <= size - *offset;
+}
+
+static u8 read_or_write(const struct work *w)
+{
+    const struct virtq_chain *c = w->chain;
+    bool write = w->header.type == T_OUT;
+    struct block_request b = {.op = write ? BLOCK_WRITE : BLOCK_READ, .bytes = w->data_bytes};
+    if ((write && block_read_only(w->d->node)) || !range(w->d, w->header.sector, b.bytes, &b.offset))
+        return S_IOERR;
+    if (write)
+        submit(w, b, c->iov, c->out_count, sizeof(struct header));
+    else
+        submit(w, b, c->in, c->in_count, 0);
+    return S_OK;
+}
+
+static u8 flush(const struct work *w)
+{
+    submit(w, (struct block_request){.op = BLOCK_FLUSH}, NULL, 0, 0);
+    return S_OK;
+}
+
+/* One segment, as the configuration says (max_discard_seg). */
+static u8 discard_or_zero(const struct work *w)
+{
+    struct segment s;
+    bool zero = w->header.type == T_WRITE_ZEROES;
+    struct block_request b = {.op = zero ? BLOCK_WRITE_ZEROES : BLOCK_DISCARD};
+    if (w->data_bytes != sizeof(s) || block_read_only(w->d->node))
+        return S_IOERR;
+    iov_read(w->chain->iov, w->chain->out_count, sizeof(struct header), &s, sizeof(s));
+    b.bytes = (u64)s.sectors * SECTOR;
+    b.unmap = s.flags & SEGMENT_UNMAP;
+    if (s.flags & ~(u32)(zero ? SEGMENT_UNMAP : 0))
+        return S_UNSUPP;
+    if (s.sectors > MAX_SECTORS || !range(w->d, s.sector, b.bytes, &b.offset))
+        return S_IOERR;
+    submit(w, b, NULL, 0, 0);
+    return S_OK;
+}
+
+static u8 get_id(const struct work *w)
+{
+    u32 n =
+        (u32)iov_write(w->chain->in, w->chain->in_count, 0, w->d->id, min(w->data_bytes, (size_t)ID_BYTES));
+    finish(w->d, w->chain->head, w->status, S_OK, n);
+    return S_OK;
+}
+
+static const struct {
+    u32 type;
+    unsigned feature;                   /* that has to be negotiated; 0: none */
+    bool in;                            /* the data is written to the guest */
+    u8 (*handle)(const struct work *w); /* S_OK: it will be, or has been, finished */
+} handlers[] = {
+    {T_IN, 0, true, read_or_write},
+    {T_OUT, 0, false, read_or_write},
+    {T_FLUSH, 0, false, flush},
+    {T_GET_ID, 0, true, get_id},
+    {T_DISCARD, F_DISCARD, false, discard_or_zero},
+    {T_WRITE_ZEROES, F_WRITE_ZEROES, false, discard_or_zero},
+};
+
+static u8 handle(struct work *w)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(handlers); i++) {
+        if (handlers[i].type != w->header.type)
+            continue;
+        if (handlers[i].feature && !virtio_has(&w->d->v, handlers[i].feature))
+            return S_UNSUPP;
+        w->data_bytes = handlers[i].in ? w->chain->in_bytes - 1 : w->chain->out_bytes - sizeof(w->header);
+        return handlers[i].handle(w);
+    }
+    return S_UNSUPP;
+}
+
+/* A request is a header, data, and a status: its last byte. */
+static bool start_request(struct virtio_blk *d, const struct virtq_chain *c)
+{
+    struct work w = {.d = d, .chain = c};
+    if (!c->in_bytes || iov_read(c->iov, c->out_count, 0, &w.header, sizeof(w.header)) < sizeof(w.header)) {
+        virtio_broken(&d->v);
+        return false;
+    }
+    const struct iovec *last = &c->in[c->in_count - 1];
+    w.status = (u8 *)last->iov_base + last->iov_len - 1;
+    u8 status = handle(&w);
+    if (status != S_OK)
+        finish(d, c->head, w.status, status, 0);
+    return true;
+}
+
+static void blk_notify(struct virtio_device *v, unsigned queue)
+{
+    struct virtio_blk *d = container_of(v, struct virtio_blk, v);
+    struct virtqueue *q = &v->queue[queue];
+    struct virtq_chain c;
+    while (virtq_pop(q, &c) && start_request(d, &c))
+        ;
+    virtq_notify(q);
+}
+
+static void blk_reset(struct virtio_device *v)
+{
+    struct virtio_blk *d = container_of(v, struct virtio_blk, v);
+    while (d->in_flight)
+        pthread_cond_wait(&d->idle, &v->loop->lock);
+}
+
+static void set_config(struct virtio_blk *d)
+{
+    struct blk_config c = {
+        .capacity = block_size(d->node) / SECTOR,
+        .seg_max = QUEUE_SIZE - 2,
+        .blk_size = d->logical,
+        .physical_block_exp = (u8)__builtin_ctz(d->physical / d->logical),
+        .num_queues = 1,
+        .max_discard_sectors = MAX_SECTORS,
+        .max_discard_seg = 1,
+        .discard_sector_alignment = d->logical / SECTOR,
+        .max_write_zeroes_sectors = MAX_SECTORS,
+        .max_write_zeroes_seg = 1,
+        .write_zeroes_may_unmap = 1,
+    };
+    memcpy(d->v.config, &c, sizeof(c));
+}
+
+static int check(const struct virtio_blk *d, struct error *e)
+{
+    if (!d->drive)
+        return error_set(e, EINVAL, "virtio-blk-pci: 'drive' is missing: name a block node");
+    if (d->logical & (d->logical - 1) || d->physical & (d->physical - 1) || d->physical < d->logical)
+        return error_set(e, EINVAL,
+                         "virtio-blk-pci: block sizes must be powers of 2, and the physical one not the "
+                         "smaller");
+    return 0;
+}
+
+static int blk_create(struct virtio_device *v, const struct pci_place *place, struct error *e)
+{
+    struct virtio_blk *d = container_of(v, struct virtio_blk, v);
+    int r = check(d, e);
+    if (r < 0)
+        return r;
+    d->blocks = place->blocks;
+    d->node = block_attach(place->blocks, d->drive, "virtio-blk-pci", e);
+    if (!d->node)
+        return -ENODEV;
+    pthread_cond_init(&d->idle, NULL);
+    if (d->serial)
+        memcpy(d->id, d->serial, min(strlen(d->serial), sizeof(d->id)));
+    d->drive = d->serial = NULL; /* they were the property list's */
+    if (block_read_only(d->node))
+        v->offered = (v->offered | BIT(F_RO)) & ~(BIT(F_DISCARD) | BIT(F_WRITE_ZEROES));
+    set_config(d);
+    virtio_add_queue(v, QUEUE_SIZE);
+    return 0;
+}
+
+static void blk_destroy(struct virtio_device *v)
+{
+    struct virtio_blk *d = container_of(v, struct virtio_blk, v);
+    pthread_cond_destroy(&d->idle);
+    block_detach(d->blocks, d->node);
+}
+
+static const struct property_row blk_rows[] = {
+    {"drive", PROPERTY_TEXT, offsetof(struct virtio_blk, drive), .help = "the block node"},
+    {"serial", PROPERTY_TEXT, offsetof(struct virtio_blk, serial), .help = "the disk's serial number"},
+    {"logical_block_size", PROPERTY_U32, offsetof(struct virtio_blk, logical), "512", "bytes", 512, 4096},
+    {"physical_block_size", PROPERTY_U32, offsetof(struct virtio_blk, physical), "512", "bytes", 512, 65536},
+    {"bootindex", PROPERTY_U32, offsetof(struct virtio_blk, boot_index), "0",
+     "place in the order of boot; 0: none"},
+    {0}};
+
+const struct virtio_type virtio_blk = {
+    .pci = VIRTIO_PCI("virtio-blk", "a disk", blk_rows),
+    .id = 2,
+    .class = 0x0100,
+    .features = BIT(F_SEG_MAX) | BIT(F_BLK_SIZE) | BIT(F_FLUSH) | BIT(F_TOPOLOGY) | BIT(F_DISCARD) |
+                BIT(F_WRITE_ZEROES),
+    .config_size = sizeof(struct blk_config),
+    .size = sizeof(struct virtio_blk),
+    .create = blk_create,
+    .destroy = blk_destroy,
+    .reset = blk_reset,
+    .notify = blk_notify,
+};
