@@ -80,7 +80,8 @@ static int wait_for_kick(struct vcpu *v)
     pthread_sigmask(SIG_SETMASK, &all, &old);
     paravirt_leaving(v);
     gate_leave(v, STATE_WAITING);
-    if (!atomic_load(&v->requests) && !v->run->immediate_exit && ppoll(&p, 1, NULL, &old) < 0)
+    if (!atomic_load(&v->requests) && !v->run->immediate_exit && !v->signal_came &&
+        ppoll(&p, 1, NULL, &old) < 0)
         r = -errno;
     gate_enter(v);
     paravirt_entered(v);
@@ -230,7 +231,7 @@ static int vcpu_step(struct vcpu *v)
         return LOOP_AGAIN;
     }
     guest_commit(v);
-    if (v->run->immediate_exit) {
+    if (v->run->immediate_exit || v->signal_came) {
         v->run->exit_reason = KVM_EXIT_INTR;
         return -EINTR;
     }
@@ -285,6 +286,7 @@ static void complete_io(struct vcpu *v)
 
 int vcpu_run(struct vcpu *v)
 {
+    v->signal_came = false;
     engine_attach(v);
     gate_enter(v);
     paravirt_entered(v);

@@ -6,6 +6,7 @@
 #include "hypervisor/api/api.h"
 #include "hypervisor/api/user.h"
 #include "hypervisor/irq/irq.h"
+#include "hypervisor/signals.h"
 #include "hypervisor/translate/engine.h"
 
 /* ---- KVM_RUN ---- */
@@ -30,6 +31,8 @@ int vcpu_ioctl_run(struct vcpu *v, union ioctl_arg arg)
         return -EINVAL;
     if (!v->lapic && v->run->cr8 > 15)
         return -EINVAL;
+    if (!v->has_run)
+        signals_watch();
     v->has_run = true;
     int r = vcpu_run(v);
     run_report(v);

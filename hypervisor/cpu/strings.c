@@ -342,7 +342,8 @@ static void scas_element(struct vcpu *v, const struct insn *in)
 
 static bool must_leave(const struct vcpu *v)
 {
-    return v->requests || v->mmio_writes || v->code_changed || v->run->immediate_exit || v->debug.trap;
+    return v->requests || v->mmio_writes || v->code_changed || v->run->immediate_exit || v->signal_came ||
+           v->debug.trap;
 }
 
 /* REPE ends with ZF clear, REPNE with ZF set. */

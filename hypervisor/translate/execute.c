@@ -107,8 +107,9 @@ static void note_epoch(struct vcpu *v)
 static bool must_return(const struct vcpu *v)
 {
     return v->requests || v->event.pending || v->mmio_writes || v->code_changed || v->run->immediate_exit ||
-           v->mp_state != KVM_MP_STATE_RUNNABLE || (v->interrupt_waits && (v->rflags & FLAG_IF)) ||
-           (v->nmi_pending && !v->nmi_blocked) || v->debug.trap || v->debug.changed;
+           v->signal_came || v->mp_state != KVM_MP_STATE_RUNNABLE ||
+           (v->interrupt_waits && (v->rflags & FLAG_IF)) || (v->nmi_pending && !v->nmi_blocked) ||
+           v->debug.trap || v->debug.changed;
 }
 
 /* Outside 64-bit mode the branch cache's offsets mean addresses of one code segment. */

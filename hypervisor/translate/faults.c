@@ -33,6 +33,15 @@ void engine_detach(struct vcpu *v)
     current = NULL;
 }
 
+void engine_signal_came(void)
+{
+    struct vcpu *v = current;
+    if (!v)
+        return;
+    v->signal_came = true;
+    atomic_store(&v->poll, engine_poll_armed(v->engine));
+}
+
 static bool in_translated_code(const struct engine *e, u64 pc)
 {
     return pc - (uintptr_t)e->code_exec < CODE_SIZE;

@@ -1,4 +1,5 @@
-/* leaving.c - KVM_RUN answers an exit request soon, whatever loop the guest is in (api.rst 5, immediate_exit)
+/* leaving.c - KVM_RUN answers immediate_exit and signals soon, whatever loop the guest is in (api.rst
+ * 5, 4.10)
  */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
@@ -87,6 +88,9 @@ static void on_kick(int number)
     (void)number;
 }
 
+enum { BY_IMMEDIATE_EXIT, BY_SIGNAL, WAYS };
+static int way;
+
 /* The kernel looks at immediate_exit on the way in only: there a signal goes with it. */
 static void *request_exit(void *vcpu_thread)
 {
@@ -97,8 +101,9 @@ static void *request_exit(void *vcpu_thread)
     nanosleep(&while_it_runs, NULL);
     pthread_getcpuclockid(target, &clock);
     requested = cpu_time(clock);
-    __atomic_store_n(&m.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-    if (api_is_kernel)
+    if (way == BY_IMMEDIATE_EXIT)
+        __atomic_store_n(&m.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+    if (api_is_kernel || way == BY_SIGNAL)
         pthread_kill(target, SIGUSR1);
     return NULL;
 }
@@ -122,7 +127,7 @@ static void leave(const struct loop *l)
     CHECK_EQ(error, EINTR);
     CHECK_EQ(m.run->exit_reason, KVM_EXIT_INTR);
     CHECK(took < LIMIT_NS || api_is_kernel);
-    printf("%-28s %6.1f us\n", l->name, (double)took / 1000);
+    printf("%-28s %s %6.1f us\n", l->name, way == BY_SIGNAL ? "signal" : "request", (double)took / 1000);
 }
 
 int main(int argc, char **argv)
@@ -132,7 +137,8 @@ int main(int argc, char **argv)
     signal(SIGUSR1, on_kick);
     m = machine_create(kvm, false, RAM_PAGES);
     set_supported_cpuid(kvm, m.vcpu);
-    for (size_t i = 0; i < sizeof(loops) / sizeof(loops[0]); i++)
-        leave(&loops[i]);
+    for (way = 0; way < WAYS; way++)
+        for (size_t i = 0; i < sizeof(loops) / sizeof(loops[0]); i++)
+            leave(&loops[i]);
     return TEST_DONE();
 }
