@@ -6,6 +6,7 @@
 # process took of the host's processors between the two lines: no clock of the guest's has a part in it, and
 # neither has what else the host does meanwhile. Natively CPU counts, that of the workload and its children.
 import os
+import re
 import select
 import signal
 import subprocess
@@ -28,8 +29,9 @@ class Failed(Exception):
 class Sample:
     """One segment: nanoseconds for each of its operations. clock: the guest's time through the host's."""
 
-    def __init__(self, count, cpu, wall, clock):
-        self.cpu, self.wall, self.clock = cpu / count, wall / count, clock
+    def __init__(self, count, cpu, wall, clock=None):
+        self.cpu, self.wall_total, self.clock = cpu / count, wall, clock
+        self.memory, self.idle = None, None  # of a boot: MiB beside the guest's memory, share of a processor when idle
 
 
 def process_cpu(pid):
@@ -37,16 +39,33 @@ def process_cpu(pid):
     return time.clock_gettime_ns(~pid << 3 | 2)
 
 
+def memory_beside_guest(pid):
+    """MiB that a process has beside the guest's memory, which is its largest mapping. Pages mapped twice count once."""
+    sizes, pss = [], []
+    with open("/proc/%d/smaps" % pid) as f:
+        for line in f:
+            if line.startswith("Size:"):
+                sizes.append(int(line.split()[1]))
+            elif line.startswith("Pss:"):
+                pss.append(int(line.split()[1]))
+    return (sum(pss) - pss[sizes.index(max(sizes))]) / 1024
+
+
 class Machine:
-    def __init__(self, name, argv, native=False):
-        self.name, self.argv, self.native = name, argv, native
-        self.process, self.buffer = None, b""
+    """program: the command that boots a guest, without the guest; None natively."""
+
+    def __init__(self, name, argv, program=None):
+        self.name, self.argv, self.program, self.native = name, argv, program, program is None
+        self.process, self.buffer, self.log = None, b"", b""
+
+    def launch(self):
+        self.buffer = self.log = b""
+        self.process = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, start_new_session=True)
 
     def start(self):
         """Returns when it takes requests."""
-        self.buffer = b""
-        self.process = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, start_new_session=True)
+        self.launch()
         said = []
         while True:
             line = self.line(120)
@@ -67,20 +86,27 @@ class Machine:
             self.process.stdout.close()
             self.process = None
 
-    def line(self, patience=PATIENCE):
-        """The next line that it writes."""
+    def until(self, pattern, patience=PATIENCE):
+        """What it writes, up to and with the pattern."""
         end = time.monotonic() + patience
-        while b"\n" not in self.buffer:
+        while not (match := re.search(pattern, self.buffer)):
             left = end - time.monotonic()
             if left <= 0:
-                raise Broken("no word for %d s" % patience)
+                raise Broken("no /%s/ in %d s; it wrote at last: %s" % (pattern.decode(), patience, self.last_words()))
             if select.select([self.process.stdout], [], [], min(left, 1))[0]:
                 data = os.read(self.process.stdout.fileno(), 65536)
                 if not data:
-                    raise Broken("it has ended: %s" % self.buffer.decode("utf-8", "replace")[-300:])
+                    raise Broken("it has ended; it wrote at last: %s" % self.last_words())
                 self.buffer += data
-        line, self.buffer = self.buffer.split(b"\n", 1)
-        return line.decode("utf-8", "replace").strip("\r")
+                self.log = (self.log + data)[-300:]
+        said, self.buffer = self.buffer[:match.end()], self.buffer[match.end():]
+        return said.decode("utf-8", "replace")
+
+    def last_words(self):
+        return " / ".join(self.log.decode("utf-8", "replace").split("\n")).strip()
+
+    def line(self, patience=PATIENCE):
+        return self.until(rb"\n", patience).strip("\r\n")
 
     def send(self, text):
         try:
@@ -118,15 +144,37 @@ class Machine:
         used = cpu if self.native else end[0] - begin[0]
         return Sample(count, max(used, 1), wall, wall / (end[1] - begin[1]))
 
+    def boot(self, boot, kernel, initrd):
+        """One start of another guest: from the start of the program to the words that show that it is there."""
+        if self.native:
+            return []
+        other = Machine(self.name, [*self.program, "-m", str(boot.memory), "-kernel", kernel, "-initrd", initrd,
+                                    "-append", boot.append, "-no-reboot"], self.program)
+        began = time.monotonic_ns()
+        other.launch()
+        try:
+            other.until(boot.marker)
+            sample = Sample(1, process_cpu(other.process.pid), time.monotonic_ns() - began)
+            if boot.rest:
+                time.sleep(boot.rest)
+                sample.memory = memory_beside_guest(other.process.pid)
+                cpu, wall = other.clocks()
+                time.sleep(boot.rest)
+                cpu_later, wall_later = other.clocks()
+                sample.idle = (cpu_later - cpu) / (wall_later - wall)
+            return [sample]
+        finally:
+            other.stop()
+
 
 def native(root):
     os.makedirs(os.path.join(root, "../native"), exist_ok=True)
-    return Machine("native", ["unshare", "--mount", "sh", "-c", NATIVE, "sh", root], native=True)
+    return Machine("native", ["unshare", "--mount", "sh", "-c", NATIVE, "sh", root])
 
 
 def guest(name, program, kernel, root):
     return Machine(name, [*program, "-m", "1024", "-kernel", kernel, "-initrd", root + ".cpio.gz", "-no-reboot", "-append",
-                          "console=ttyS0 quiet loglevel=0 panic=-1"])
+                          "console=ttyS0 quiet loglevel=0 panic=-1"], program)
 
 
 def ours(build, kernel, root):

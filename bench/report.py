@@ -1,7 +1,10 @@
 # report.py - what was measured, as tables: times, ratios, means, goals
 # SPDX-License-Identifier: GPL-2.0-or-later
 import math
+import os
 import statistics
+import subprocess
+import time
 
 TCG = ("tcg", "tcg max")
 
@@ -20,15 +23,46 @@ def number(x, form="%.2f"):
     return "-" if x is None else form % x
 
 
+def first_line(*argv):
+    try:
+        return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.split("\n")[0]
+    except OSError:
+        return "not here"
+
+
+def processor():
+    with open("/proc/cpuinfo") as f:
+        return next(line.split(":", 1)[1].strip() for line in f if line.startswith("model name"))
+
+
+def machine_text(kernel, top):
+    """What the numbers depend on."""
+    return "\n".join((
+        "date:     " + time.strftime("%Y-%m-%d %H:%M %Z"),
+        "machine:  %s, %d processors, load %.1f" % (processor(), os.cpu_count(), os.getloadavg()[0]),
+        "host:     " + " ".join(os.uname()[i] for i in (0, 2)),
+        "lodge:    " + first_line("git", "-C", top, "log", "-1", "--format=%h of %cs"),
+        "qemu:     " + first_line("qemu-system-x86_64", "--version"),
+        "compiler: " + first_line("gcc", "--version"),
+        "guest:    %s, 1 processor" % os.path.basename(kernel),
+        "time of the processor for one operation, medians; spread: (max - min) / median over all segments\n"))
+
+
 class Results:
-    def __init__(self, machines):
+    def __init__(self, machines, output=None):
         self.machines = machines
+        self.output = open(output, "w") if output else None
         self.samples, self.failures = {}, {}
 
     def add(self, s, workload, machine, samples, failure):
         self.samples.setdefault((s.name, workload.name, machine), []).extend(samples)
         if failure:
             self.failures[s.name, workload.name, machine] = failure
+
+    def say(self, text):
+        print(text, flush=True)
+        if self.output:
+            print(text, file=self.output, flush=True)
 
     def times(self, s, workload, machine):
         return [x.cpu for x in self.samples.get((s.name, workload.name, machine), [])]
@@ -70,21 +104,54 @@ class Results:
                                            number(self.faster(s, workload), "%.1f"))
 
     def summary(self, plan):
-        lines = ["%-26s %3s %10s %6s %10s %6s" % ("geometric mean", "n", "x native", "goal", "x tcg", "goal")]
-        for s, workloads in plan.items():
-            counted = [w for w in workloads if w.in_mean]
-            slower = [x for x in (self.slower(s, w) for w in counted) if x]
-            faster = [x for x in (self.faster(s, w) for w in counted) if x]
-            a, b = mean(slower), mean(faster)
-            lines.append("%-26s %3d %10s %6s %10s %6s  %s" % (
-                s.title, max(len(slower), len(faster)), number(a), "<=%g" % s.native, number(b, "%.1f"), ">=%g" % s.tcg,
-                self.verdict(a, b, s)))
+        lines = ["%-28s %3s %10s %8s %10s %6s" % ("geometric mean", "n", "x native", "goal", "x tcg", "goal")]
+        lines += [self.set_line(s, [w for w in workloads if w.in_mean]) for s, workloads in plan.items()]
+        lines += self.losers(plan)
+        lines += self.clock_lines() + self.rest_lines()
         for (s, w, m), why in self.failures.items():
             lines.append("FAILED %s/%s on %s: %s" % (s, w, m, why))
         return "\n".join(lines)
 
-    @staticmethod
-    def verdict(slower, faster, s):
-        return ", ".join(word for word in (
-            slower and ("native: met" if slower <= s.native else "native: not met"),
-            faster and ("tcg: met" if faster >= s.tcg else "tcg: not met")) if word)
+    def set_line(self, s, workloads):
+        faster = [x for x in (self.faster(s, w) for w in workloads) if x]
+        if s.seconds:
+            times = [t / 1e9 for t in (self.median(s, w, "ours") for w in workloads) if t]
+            first, form, goal = mean(times), "%.2f s", s.seconds
+        else:
+            times = [x for x in (self.slower(s, w) for w in workloads) if x]
+            first, form, goal = mean(times), "%.2f", s.native
+        verdicts = [name + (": met" if good else ": not met") for name, good in (
+            ("time" if s.seconds else "native", first and goal and (first <= goal)),
+            ("tcg", mean(faster) and mean(faster) >= s.tcg)) if good is not None]
+        return "%-28s %3d %10s %8s %10s %6s  %s" % (
+            s.title, max(len(times), len(faster)), number(first, form), "<=%g" % goal if goal else "-",
+            number(mean(faster), "%.1f"), ">=%g" % s.tcg, ", ".join(verdicts))
+
+    def losers(self, plan):
+        """No workload may be slower than under TCG."""
+        compared = [(self.faster(s, w), s, w) for s, workloads in plan.items() for w in workloads]
+        slow = ["%s/%s %.2f" % (s.name, w.name, x) for x, s, w in compared if x and x < 1]
+        if not any(x for x, _, _ in compared):
+            return []
+        return ["slower than TCG: " + (", ".join(slow) or "none")]
+
+    def clock_lines(self):
+        """The guests' clocks have no part in the times; whether they go right is told all the same. Of long segments only:
+        the host's clock is read a little before and after the guest's."""
+        lines = []
+        for m in self.machines:
+            clocks = [x.clock for (_, _, at), samples in self.samples.items() if at == m for x in samples
+                      if x.clock and x.wall_total > 1e9]
+            if clocks and m != "native":
+                lines.append("clock of %s through the host's: median %.4f" % (m, statistics.median(clocks)))
+        return lines
+
+    def rest_lines(self):
+        lines = []
+        for (_, _, m), samples in self.samples.items():
+            rested = [x for x in samples if x.memory]
+            if rested:
+                lines.append("%s at the login prompt: %.0f MiB beside the guest's memory%s, %.1f%% of a processor" % (
+                    m, statistics.median(x.memory for x in rested), " (goal: 64)" if m == "ours" else "",
+                    100 * statistics.median(x.idle for x in rested)))
+        return lines

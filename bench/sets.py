@@ -10,11 +10,21 @@ class Workload:
         self.name, self.line, self.in_mean = name, line, in_mean
 
 
-class Set:
-    """native: at most so many times the native time. tcg: at least so many times faster than QEMU's TCG."""
+class Boot:
+    """A start of a guest with an initramfs of its own, until it writes the marker. The kernel is the bzImage, or the ELF
+    file in it. rest: seconds after that before its memory is looked at, and so many more to see what it costs idle."""
 
-    def __init__(self, name, title, native, tcg, workloads, before="", after=""):
-        self.name, self.title, self.native, self.tcg = name, title, native, tcg
+    def __init__(self, name, initrd, memory, append, marker, elf=False, rest=0, in_mean=True):
+        self.name, self.initrd, self.memory, self.append, self.marker = name, initrd, memory, append, marker
+        self.elf, self.rest, self.in_mean = elf, rest, in_mean
+
+
+class Set:
+    """native: at most so many times the native time. tcg: at least so many times faster than QEMU's TCG. seconds: at most
+    so many, for what cannot be had natively."""
+
+    def __init__(self, name, title, native, tcg, workloads, before="", after="", seconds=None):
+        self.name, self.title, self.native, self.tcg, self.seconds = name, title, native, tcg, seconds
         self.workloads, self.before, self.after = workloads, before, after
 
 
@@ -62,4 +72,12 @@ SETS = [
                 """awk "{n+=NF; s[\\$1]++} END{print n}" | sort | uniq -c'""",
     )),
     Set("change", "code that changes", 15, 20, repeated("changing", "self_modifying jit4k")),
+    Set("boot", "program start to /init", None, 3, [
+        Boot("init", "boot.cpio.gz", 512, "console=ttyS0 quiet", rb"@init"),
+        Boot("init_elf", "boot.cpio.gz", 512, "console=ttyS0 quiet", rb"@init", elf=True, in_mean=False),
+        Boot("shell_prompt", "boot.cpio.gz", 512, "console=ttyS0 quiet", rb"lodge:[^\n]*# ", in_mean=False),
+    ], seconds=0.8),
+    Set("debian", "Debian with systemd to login", None, 4, [
+        Boot("login", "debian.cpio.gz", 2048, "console=ttyS0 quiet", rb"login: ", rest=10),
+    ]),
 ]

@@ -30,6 +30,8 @@ guestview debootstrap   /usr/sbin/debootstrap
 guestview cpio          cpio
 bench  python3          python3
 bench  qemu-system-x86  qemu-system-x86_64
+bench  debootstrap      /usr/sbin/debootstrap
+bench  cpio             cpio
 bench  libssl-dev       /usr/include/openssl/evp.h
 END
 }
