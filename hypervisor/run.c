@@ -300,6 +300,7 @@ int vcpu_run(struct vcpu *v)
     gate_leave(v, STATE_OUTSIDE);
     engine_detach(v);
     v->stat_exits++;
+    v->stat_exit[min(v->run->exit_reason, STAT_EXITS - 1u)]++;
     DUMP(v, DUMP_EXIT, "exit %d reason %u rip %016llx\n", r, v->run->exit_reason, (unsigned long long)v->rip);
     return r;
 }

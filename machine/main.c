@@ -36,18 +36,34 @@ static void catch_fatal_signals(void)
         sigaction(fatal[i], &action, NULL);
 }
 
-/* Signals that ask the program to end: read in the event loop, once it runs. */
+/* Signals that ask the program to end, or (SIGUSR1) to tell what it has done: read in the event loop, once it
+ * runs. */
 struct end_signals {
     struct loop_watch watch;
     struct machine *machine;
 };
+
+static void tell_statistics(const struct machine *m)
+{
+    char text[16384], *rest = text;
+    if (lodge_kvm_statistics(m->vm_fd, text, sizeof(text)) < 0) {
+        report("SIGUSR1: statistics are of -accel lodge alone; for the kernel's KVM see perf kvm stat");
+        return;
+    }
+    for (char *line; (line = strsep(&rest, "\n")) && *line;)
+        report("%s", line);
+}
 
 static void end_signal_arrived(struct loop_watch *w, short revents)
 {
     struct end_signals *s = container_of(w, struct end_signals, watch);
     struct signalfd_siginfo info;
     (void)revents;
-    if (read(w->fd, &info, sizeof(info)) == sizeof(info))
+    if (read(w->fd, &info, sizeof(info)) != sizeof(info))
+        return;
+    if (info.ssi_signo == SIGUSR1)
+        tell_statistics(s->machine);
+    else
         machine_end(s->machine, 128 + (int)info.ssi_signo, "ended by signal %u (%s)", info.ssi_signo,
                     strsignal((int)info.ssi_signo));
 }
@@ -61,6 +77,7 @@ static void watch_end_signals(struct end_signals *s, struct machine *m)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGQUIT);
+    sigaddset(&set, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     *s =
         (struct end_signals){{signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC), POLLIN, end_signal_arrived}, m};

@@ -11,7 +11,7 @@
 
 #include "machine/machine.h"
 
-enum { KICK_SIGNAL = SIGUSR1 };
+enum { KICK_SIGNAL = SIGUSR2 };
 
 /* Ends the machine with a line on why: what happened, the registers, what to do. */
 static void died(struct vcpu *v, const char *advice, const char *fmt, ...)

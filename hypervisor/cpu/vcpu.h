@@ -183,6 +183,8 @@ struct vm;
 struct block;
 struct vcpu_engine;
 
+enum { STAT_EXITS = 32 };
+
 struct vcpu {
     /* -- addressed by translated code, most of it within 128 bytes of VCPU_BASE (translate/engine.h) -- */
     u64 gpr[16];
@@ -289,6 +291,7 @@ struct vcpu {
     u32 mxcsr_mask;                     /* bits of MXCSR that may be set (SDM 1 11.6.6) */
     u64 cr4_reserved;                   /* bits that guest CPUID does not offer */
     u64 stat_exits, stat_translations, stat_tlb_misses, stat_invalidations, stat_injections;
+    u64 stat_exit[STAT_EXITS]; /* by KVM_EXIT_*; the last: all others */
     _Alignas(64) u8 fpu[8192];          /* XSAVE area, standard format, of the guest while !fpu_live */
     _Alignas(64) u8 xsave_buffer[4096]; /* an XSAVE or FXSAVE area on its way to or from guest memory */
 

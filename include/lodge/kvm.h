@@ -3,6 +3,8 @@
 #ifndef LODGE_KVM_H
 #define LODGE_KVM_H
 
+#include <stddef.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -31,6 +33,11 @@ int lodge_kvm_dump(const char *letters, const char *path);
 
 /* One line for each letter of lodge_kvm_dump, for a program's -d help. */
 const char *lodge_kvm_dump_help(void);
+
+/* What the engine of a VM (fd: from KVM_CREATE_VM) has done so far, as lines for a person: for each vcpu the exits by
+ * cause, exceptions, translations, TLB misses, stores to code; the use of the code cache. Like snprintf: writes
+ * at most size bytes, and returns the whole text's length. -1 with errno (EBADF: fd is no VM of this process). */
+int lodge_kvm_statistics(int fd, char *text, size_t size);
 
 #ifdef __cplusplus
 }
