@@ -142,6 +142,60 @@ static void x2apic_work(unsigned cpu)
     end_work();
 }
 
+/* ---- KVM's hypercalls (Documentation/virt/kvm/x86/hypercalls.rst) ---- */
+
+enum { KVM_FEATURES = 0x40000001, PV_UNHALT = 7, PV_SEND_IPI = 11, HC_KICK_CPU = 5, HC_SEND_IPI = 10 };
+
+static volatile u32 sleeping, woken;
+
+static u64 hypercall(u64 number, u64 a0, u64 a1, u64 a2, u64 a3)
+{
+    u64 r;
+    if (cpuid(0, 0).c == 0x444d4163) /* AuthenticAMD */
+        __asm__ volatile("vmmcall" : "=a"(r) : "a"(number), "b"(a0), "c"(a1), "d"(a2), "S"(a3) : "memory");
+    else
+        __asm__ volatile("vmcall" : "=a"(r) : "a"(number), "b"(a0), "c"(a1), "d"(a2), "S"(a3) : "memory");
+    return r;
+}
+
+static void hypercall_work(unsigned cpu)
+{
+    if (cpu == 1) {
+        sleeping = 1;
+        __asm__ volatile("cli\n\thlt" ::: "memory"); /* only the kick wakes it */
+        woken = 1;
+    }
+    if (cpu) {
+        sleep_work(cpu);
+        return;
+    }
+    while (!sleeping)
+        pause();
+    check_eq("it sleeps with interrupts off", woken, 0);
+    check_eq("the kick", hypercall(HC_KICK_CPU, 0, apic_id[1], 0, 0), 0);
+    while (!woken)
+        pause();
+    u64 ids = 1ull << apic_id[2] | 1ull << apic_id[3];
+    memset((void *)taken, 0, sizeof(taken));
+    check_eq("interrupts by hypercall: how many took one", hypercall(HC_SEND_IPI, ids, 0, 0, VECTOR), 2);
+    while (all_taken() < 2)
+        pause();
+    check_eq("the first", taken[2], 1);
+    check_eq("the second", taken[3], 1);
+    check_eq("a shorthand is refused", hypercall(HC_SEND_IPI, ids, 0, 0, VECTOR | ICR_ALL), (u64)-22);
+    end_work();
+}
+
+static void hypercalls(void)
+{
+    struct cpuid name = cpuid(0x40000000, 0), features = cpuid(KVM_FEATURES, 0);
+    bool kvm = name.b == 0x4b4d564b && name.c == 0x564b4d56 && name.d == 0x4d;
+    if (kvm && features.a & BIT(PV_UNHALT) && features.a & BIT(PV_SEND_IPI))
+        cpus_run(hypercall_work);
+    else
+        skip("hypercalls", "not offered");
+}
+
 /* ---- INIT and SIPI ---- */
 
 /* Real-mode code: tells its segment, and halts or spins. */
@@ -199,6 +253,8 @@ int main(void)
     cpus_run(xapic_work);
     done = 0;
     cpus_run(cluster_work);
+    done = 0;
+    hypercalls();
     done = 0;
     if (cpuid(1, 0).c & BIT(21))
         cpus_run(x2apic_work);
