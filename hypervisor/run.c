@@ -235,6 +235,11 @@ static int vcpu_step(struct vcpu *v)
         v->run->exit_reason = KVM_EXIT_INTR;
         return -EINTR;
     }
+    if (v->triple_fault) {
+        v->triple_fault = false;
+        v->run->exit_reason = KVM_EXIT_SHUTDOWN;
+        return 0;
+    }
     if (exit_for_eoi(v))
         return 0;
     if (v->init_pending || v->mp_state == KVM_MP_STATE_SIPI_RECEIVED)

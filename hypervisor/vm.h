@@ -41,6 +41,7 @@ struct vm {
     struct engine *engine;   /* translate/engine.h */
     u64 tss_addr, identity_map_addr;
     u32 boot_cpu_id;
+    u32 manual_dirty_log;           /* KVM_DIRTY_LOG_*: KVM_GET_DIRTY_LOG does not clear */
     u32 max_vcpu_ids;               /* of KVM_ENABLE_CAP; 0: not told */
     bool no_hlt_exits;              /* KVM_X86_DISABLE_EXITS_HLT */
     bool x2apic_ids_32bit;          /* KVM_X2APIC_API_USE_32BIT_IDS */

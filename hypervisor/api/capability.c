@@ -5,6 +5,7 @@
 
 #include "hypervisor/api/api.h"
 #include "hypervisor/irq/irq.h"
+#include "lodge/kvm_abi.h"
 
 static int online_cpus(void)
 {
@@ -41,6 +42,18 @@ static int enable_disable_exits(struct vm *vm, const struct kvm_enable_cap *c)
     return 0;
 }
 
+#define MANUAL_DIRTY_LOG_VALID (KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET)
+
+static int enable_manual_dirty_log(struct vm *vm, const struct kvm_enable_cap *c)
+{
+    bool on = c->args[0] & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
+
+    if (c->args[0] & ~(u64)(on ? MANUAL_DIRTY_LOG_VALID : 0))
+        return -EINVAL;
+    vm->manual_dirty_log = (u32)c->args[0];
+    return 0;
+}
+
 /* Once only. */
 static int enable_max_vcpu_id(struct vm *vm, const struct kvm_enable_cap *c)
 {
@@ -60,6 +73,7 @@ static const struct enabler {
     {KVM_CAP_X2APIC_API, enable_x2apic_api},
     {KVM_CAP_X86_DISABLE_EXITS, enable_disable_exits},
     {KVM_CAP_MAX_VCPU_ID, enable_max_vcpu_id},
+    {KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, enable_manual_dirty_log},
 };
 
 int vm_enable_cap(struct vm *vm, union ioctl_arg arg)
@@ -144,8 +158,13 @@ static const struct {
     {KVM_CAP_COALESCED_PIO, 1, NULL},
     {KVM_CAP_GET_MSR_FEATURES, 1, NULL},
     {KVM_CAP_SET_GUEST_DEBUG2, GUESTDBG_VALID, NULL},
+    {KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, MANUAL_DIRTY_LOG_VALID, NULL},
     {KVM_CAP_SREGS2, 1, NULL},
     {KVM_CAP_XSAVE2, sizeof(struct kvm_xsave), NULL}, /* no state beyond the fixed struct is offered */
+    {KVM_CAP_SYS_ATTRIBUTES, 1, NULL},
+    {KVM_CAP_VCPU_ATTRIBUTES, 1, NULL},
+    {KVM_CAP_USER_MEMORY2, 1, NULL},
+    {KVM_CAP_REINJECT_CONTROL, 1, NULL},
 };
 
 static int capability_value(u64 capability)

@@ -8,6 +8,7 @@
 #include "hypervisor/api/object.h"
 #include "hypervisor/api/user.h"
 #include "lodge/kvm.h"
+#include "lodge/kvm_abi.h"
 
 #define EXPORT __attribute__((visibility("default")))
 

@@ -1,5 +1,5 @@
 /* memory.c - memory slots: KVM_SET_USER_MEMORY_REGION, the dirty log, guest-physical accesses
- * (api.rst 4.35, 4.8) */
+ * (api.rst 4.35, 4.8, 4.117) */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 #include "hypervisor/api/api.h"
 #include "hypervisor/api/user.h"
 #include "hypervisor/translate/engine.h"
+#include "lodge/kvm_abi.h"
 
 enum { PAGE_SHIFT = 12, PAGE_SIZE = 1 << PAGE_SHIFT };
 #define MAX_SLOT_PAGES ((1ull << 31) - 1) /* KVM_MEM_MAX_NR_PAGES */
@@ -208,13 +209,27 @@ static int region_delete(struct vm *vm, struct memslot *old)
     return 0;
 }
 
+/* A log begins empty, or with all pages in it, so that the first pass over them needs no protection. */
+static u64 *dirty_create(const struct vm *vm, u64 pages)
+{
+    size_t words = dirty_words(pages);
+    u64 *dirty = calloc(words, sizeof(u64));
+
+    if (dirty && (vm->manual_dirty_log & KVM_DIRTY_LOG_INITIALLY_SET)) {
+        memset(dirty, 0xff, words * sizeof(u64));
+        if (pages % 64)
+            dirty[words - 1] = BIT(pages % 64) - 1;
+    }
+    return dirty;
+}
+
 /* Puts s in the place of old, which may be NULL; of a moved slot the dirty log goes on. */
 static int region_replace(struct vm *vm, struct memslot *old, struct memslot s)
 {
     u64 *unused = old ? old->dirty : NULL;
 
     if (s.flags & KVM_MEM_LOG_DIRTY_PAGES) {
-        s.dirty = unused ? unused : calloc(dirty_words(s.pages), sizeof(u64));
+        s.dirty = unused ? unused : dirty_create(vm, s.pages);
         if (!s.dirty)
             return -ENOMEM;
         unused = NULL;
@@ -228,9 +243,8 @@ static int region_replace(struct vm *vm, struct memslot *old, struct memslot s)
     return 0;
 }
 
-int vm_set_user_memory_region(struct vm *vm, union ioctl_arg arg)
+static int region_set(struct vm *vm, const struct kvm_userspace_memory_region *r)
 {
-    const struct kvm_userspace_memory_region *r = arg.data;
     struct memslot s = {.id = r->slot,
                         .flags = r->flags,
                         .base = r->guest_phys_addr,
@@ -253,12 +267,43 @@ int vm_set_user_memory_region(struct vm *vm, union ioctl_arg arg)
     return region_replace(vm, old, s);
 }
 
-/* Takes the bitmap and clears it. Vcpus mark a page when their TLB first admits a write to it, so after this
- * none may keep such an entry: the slots count as changed. */
+int vm_set_user_memory_region(struct vm *vm, union ioctl_arg arg)
+{
+    return region_set(vm, arg.data);
+}
+
+/* api.rst 4.140: beyond the former, it has guest_memfd, which only confidential VMs have. */
+int vm_set_user_memory_region2(struct vm *vm, union ioctl_arg arg)
+{
+    const struct kvm_userspace_memory_region2 *r = arg.data;
+
+    return region_set(vm, &(struct kvm_userspace_memory_region){.slot = r->slot,
+                                                                .flags = r->flags,
+                                                                .guest_phys_addr = r->guest_phys_addr,
+                                                                .memory_size = r->memory_size,
+                                                                .userspace_addr = r->userspace_addr});
+}
+
+/* ---- the dirty log ---- */
+
+static struct memslot *logged_slot(struct vm *vm, u32 id, int *r)
+{
+    struct memslot *s = id < VM_MAX_SLOTS ? slot_by_id(vm, id) : NULL;
+
+    *r = id >= VM_MAX_SLOTS ? -EINVAL : !s || !s->dirty ? -ENOENT : 0;
+    return s;
+}
+
+/* Copies the bitmap, and clears it unless the client does that itself. Vcpus mark a page when their TLB first
+ * admits a write to it, so after a clear none may keep such an entry: the slots count as changed. */
 static void dirty_take(struct vm *vm, struct memslot *s, u64 *bitmap)
 {
     size_t bytes = dirty_words(s->pages) * sizeof(u64);
 
+    if (vm->manual_dirty_log) {
+        memcpy(bitmap, s->dirty, bytes);
+        return;
+    }
     change_begin(vm);
     memcpy(bitmap, s->dirty, bytes);
     memset(s->dirty, 0, bytes);
@@ -268,18 +313,55 @@ static void dirty_take(struct vm *vm, struct memslot *s, u64 *bitmap)
 int vm_get_dirty_log(struct vm *vm, union ioctl_arg arg)
 {
     const struct kvm_dirty_log *log = arg.data;
+    int r;
+    struct memslot *s = logged_slot(vm, log->slot, &r);
 
-    if (log->slot >= VM_MAX_SLOTS)
-        return -EINVAL;
-    struct memslot *s = slot_by_id(vm, log->slot);
-    if (!s || !s->dirty)
-        return -ENOENT;
+    if (r)
+        return r;
     size_t bytes = dirty_words(s->pages) * sizeof(u64);
     u64 *bitmap = malloc(bytes);
     if (!bitmap)
         return -ENOMEM;
     dirty_take(vm, s, bitmap);
-    int r = user_write((u64)log->dirty_bitmap, bitmap, bytes);
+    r = user_write((u64)log->dirty_bitmap, bitmap, bytes);
+    free(bitmap);
+    return r;
+}
+
+static void dirty_clear(struct vm *vm, struct memslot *s, u64 first_page, const u64 *bitmap, size_t words)
+{
+    change_begin(vm);
+    for (size_t i = 0; i < words; i++)
+        s->dirty[first_page / 64 + i] &= ~bitmap[i];
+    change_end(vm);
+}
+
+/* Whole words of the bitmap, but for the slot's last pages. */
+static bool clear_is_sane(const struct kvm_clear_dirty_log *log, const struct memslot *s)
+{
+    return log->first_page <= s->pages && log->num_pages <= s->pages - log->first_page &&
+           (log->num_pages == s->pages - log->first_page || !(log->num_pages & 63));
+}
+
+int vm_clear_dirty_log(struct vm *vm, union ioctl_arg arg)
+{
+    const struct kvm_clear_dirty_log *log = arg.data;
+    int r;
+
+    if (log->slot < VM_MAX_SLOTS && (log->first_page & 63))
+        return -EINVAL;
+    struct memslot *s = logged_slot(vm, log->slot, &r);
+    if (r)
+        return r;
+    if (!clear_is_sane(log, s))
+        return -EINVAL;
+    size_t words = dirty_words(log->num_pages);
+    u64 *bitmap = malloc(words * sizeof(u64) + 1); /* + 1: no page is no failure */
+    if (!bitmap)
+        return -ENOMEM;
+    r = user_read(bitmap, (u64)log->dirty_bitmap, words * sizeof(u64));
+    if (!r)
+        dirty_clear(vm, s, log->first_page, bitmap, words);
     free(bitmap);
     return r;
 }

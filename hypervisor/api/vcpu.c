@@ -336,6 +336,52 @@ int vcpu_setup_mce(struct vcpu *v, union ioctl_arg arg)
     return 0;
 }
 
+enum { MCI_CTL, MCI_STATUS, MCI_ADDR, MCI_MISC };
+#define MCI_STATUS_VAL  BIT(63)
+#define MCI_STATUS_OVER BIT(62)
+#define MCI_STATUS_UC   BIT(61)
+#define MCG_STATUS_MCIP BIT(2)
+
+static void mce_record(u64 *bank, const struct kvm_x86_mce *e)
+{
+    u64 over = bank[MCI_STATUS] & MCI_STATUS_VAL ? MCI_STATUS_OVER : 0;
+
+    bank[MCI_STATUS] = e->status | over;
+    bank[MCI_ADDR] = e->addr;
+    bank[MCI_MISC] = e->misc;
+}
+
+/* api.rst 4.105; SDM 3B 15.3.2.2, 15.10.4. An uncorrected error is a #MC, and one on top of another, or that
+ * the guest does not expect, ends the machine. */
+int vcpu_set_mce(struct vcpu *v, union ioctl_arg arg)
+{
+    const struct kvm_x86_mce *e = arg.data;
+    bool uncorrected = e->status & MCI_STATUS_UC;
+
+    if (e->bank >= (v->mcg_cap & 0xff) || !(e->status & MCI_STATUS_VAL))
+        return -EINVAL;
+    u64 *bank = &v->mce_banks[4 * e->bank];
+    if (uncorrected && (((v->mcg_cap & MCG_CTL_P) && v->mcg_ctl != ~0ull) || bank[MCI_CTL] != ~0ull))
+        return 0; /* reporting is off */
+    if (!uncorrected) {
+        if (!(bank[MCI_STATUS] & MCI_STATUS_VAL) || !(bank[MCI_STATUS] & MCI_STATUS_UC))
+            mce_record(bank, e);
+        else
+            bank[MCI_STATUS] |= MCI_STATUS_OVER;
+        return 0;
+    }
+    if ((v->mcg_status & MCG_STATUS_MCIP) || !(v->cr4 & CR4_MCE)) {
+        v->triple_fault = true;
+        vcpu_kick(v, REQ_EVENT);
+        return 0;
+    }
+    mce_record(bank, e);
+    v->mcg_status = e->mcg_status;
+    event_inject_exception(v, EXC_MC);
+    vcpu_kick(v, REQ_EVENT);
+    return 0;
+}
+
 /* ---- time ---- */
 
 int vcpu_get_tsc_khz(struct vcpu *v, union ioctl_arg arg)

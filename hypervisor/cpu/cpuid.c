@@ -29,7 +29,7 @@ static u64 host_xcr0(void)
 
 /* State components that host and engine have. Those of AVX-512 come together, and the engine reads masks with
  * KMOVQ: processors without AVX512BW (Xeon Phi) are offered none of it. */
-static u64 xcr0_offered(void)
+u64 xcr0_offered(void)
 {
     const u32 avx512f = BIT(16), avx512bw = BIT(30);
     u64 xcr0 = host_xcr0() & XSTATE_OFFERED;

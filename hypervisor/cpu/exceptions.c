@@ -71,7 +71,6 @@ _Noreturn static void raise_event(struct vcpu *v, struct event e)
     v->delivering = false;
     if (combination == TO_SHUTDOWN) {
         v->event.pending = false;
-        v->triple_fault = true;
         vcpu_exit(v, KVM_EXIT_SHUTDOWN);
     }
     if (combination == TO_DOUBLE_FAULT) {

@@ -81,7 +81,7 @@ static bool tsc_read(struct vcpu *v, const struct access *a, u64 *value)
     return true;
 }
 
-static void tsc_set_offset(struct vcpu *v, u64 offset)
+void tsc_set_offset(struct vcpu *v, u64 offset)
 {
     v->tsc_offset = offset;
     kvmclock_update(v);

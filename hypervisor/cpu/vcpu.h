@@ -241,7 +241,7 @@ struct vcpu {
         u8 code, read, write, io; /* which of the four breakpoints are for what; write: for reads too */
     } debug;
     bool delivering; /* event_deliver is at work on event: what is raised combines with it (table 6-5) */
-    bool triple_fault;
+    bool triple_fault; /* from user space: the next KVM_RUN ends with KVM_EXIT_SHUTDOWN */
     u32 mp_state; /* KVM_MP_STATE_* */
     u8 sipi_vector;
     bool init_pending;
@@ -409,7 +409,11 @@ bool msr_write(struct vcpu *v, u32 index, u64 value, bool host);
 extern const u32 msr_index_list[];
 extern const unsigned msr_index_count;
 
+/* msr.c: guest TSC = host TSC + offset; the clock and the timers follow. */
+void tsc_set_offset(struct vcpu *v, u64 offset);
+
 /* cpuid.c */
+u64 xcr0_offered(void); /* state components that guests may have on this host */
 /* Fills at most max entries with what the engine supports on this host; returns how many there are. */
 unsigned cpuid_supported(struct kvm_cpuid_entry2 *e, unsigned max);
 /* After KVM_SET_CPUID2: recomputes what depends on it (maxphyaddr_mask, cr4_reserved, xcr0_supported). */

@@ -47,6 +47,7 @@ struct pit {
     u64 deadline; /* of channel 0's next interrupt, host ns; 0: none */
     u64 periods;  /* of channel 0 that have been accounted for since its count was loaded */
     u64 pending;  /* ticks that the guest has not taken yet */
+    bool discard; /* missed ticks are lost: a tick does not wait for the one before (KVM_REINJECT_CONTROL) */
     bool acked;   /* the guest has taken the last tick sent */
 };
 

@@ -32,6 +32,7 @@ int irqchip_irqfd(struct vm *vm, const struct kvm_irqfd *k); /* irqfd.c */
 int irqchip_get(struct vm *vm, struct kvm_irqchip *chip);     /* KVM_GET/SET_IRQCHIP */
 int irqchip_set(struct vm *vm, const struct kvm_irqchip *chip);
 int irqchip_get_pit2(struct vm *vm, struct kvm_pit_state2 *s);
+int irqchip_pit_reinject(struct vm *vm, bool reinject); /* whether ticks that the guest misses are made up for */
 int irqchip_set_pit2(struct vm *vm, const struct kvm_pit_state2 *s);
 
 /* Port and MMIO accesses of the guest that a chip in the library answers (PIC 0x20.. 0xa0.. 0x4d0.., PIT

@@ -462,3 +462,17 @@ int irqchip_set_pit2(struct vm *vm, const struct kvm_pit_state2 *s)
     pthread_mutex_unlock(&c->lock);
     return 0;
 }
+
+int irqchip_pit_reinject(struct vm *vm, bool reinject)
+{
+    struct irqchip *c = vm->irqchip;
+
+    if (!c || !(c->present & PRESENT_PIT))
+        return -ENXIO;
+    pthread_mutex_lock(&c->lock);
+    c->pit.discard = !reinject;
+    c->pit.pending = 0;
+    c->pit.acked = true;
+    pthread_mutex_unlock(&c->lock);
+    return 0;
+}

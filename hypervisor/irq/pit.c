@@ -144,8 +144,8 @@ static void pit_send(struct irqchip *c)
         return;
     result = irqchip_line(c, GSI_PIT, SOURCE_PIT, true);
     irqchip_line(c, GSI_PIT, SOURCE_PIT, false);
-    p->acked = result <= 0;
-    if (result < 0)
+    p->acked = p->discard || result <= 0;
+    if (p->discard || result < 0)
         p->pending = 0;
 }
 

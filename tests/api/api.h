@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "lodge/kvm.h"
+#include "lodge/kvm_abi.h"
 #include "tests/unit/test.h"
 
 enum { SKIPPED = 77, PAGE = 4096 };

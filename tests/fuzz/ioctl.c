@@ -17,6 +17,7 @@
 
 #include "base/base.h"
 #include "lodge/kvm.h"
+#include "lodge/kvm_abi.h"
 
 enum { RAM_SIZE = 0x40000, HOLE = 0x8000, RUN_MS = 3, MAX_STEPS = 64, VCPUS = 2 };
 
@@ -83,12 +84,18 @@ static void keep_addresses_here(u32 request, void *argument)
 {
     struct kvm_userspace_memory_region *region = argument;
     struct kvm_dirty_log *log = argument;
-    if (request == (u32)KVM_SET_USER_MEMORY_REGION) {
+    struct kvm_clear_dirty_log *clear = argument;
+    struct kvm_device_attr *attr = argument;
+    if (request == (u32)KVM_SET_USER_MEMORY_REGION || request == (u32)KVM_SET_USER_MEMORY_REGION2) {
         region->userspace_addr = host_address(region->userspace_addr);
         region->memory_size %= RAM_SIZE - (region->userspace_addr - (u64)ram) + 1;
     }
     if (request == (u32)KVM_GET_DIRTY_LOG)
         log->dirty_bitmap = (void *)host_address((u64)log->dirty_bitmap);
+    if (request == (u32)KVM_CLEAR_DIRTY_LOG)
+        clear->dirty_bitmap = (void *)host_address((u64)clear->dirty_bitmap);
+    if (request == (u32)KVM_GET_DEVICE_ATTR || request == (u32)KVM_SET_DEVICE_ATTR)
+        attr->addr = host_address(attr->addr);
 }
 
 static void create_vcpu(struct client *c, unsigned i)

@@ -285,7 +285,6 @@ static void check_triple_fault(void)
     CHECK_EQ(v->event.vector, EXC_DF);
     CHECK_EQ(deliver(), EXITED);
     CHECK_EQ(exit_reason, KVM_EXIT_SHUTDOWN);
-    CHECK(v->triple_fault);
     CHECK(!v->event.pending && !v->delivering);
 }
 
