@@ -100,6 +100,7 @@ static bool interrupts_enabled(const struct vcpu *v)
 static void wake_if_due(struct vcpu *v)
 {
     bool interrupt = interrupts_enabled(v) && lapic_pending(v) >= 0;
+    v->interrupt_waits |= interrupt; /* its kick may not have been seen yet, and it is to come before code */
     bool unhalted = atomic_exchange(&v->pv_unhalted, false);
     if (interrupt || unhalted || (v->nmi_pending && !v->nmi_blocked) || v->event.pending || v->debug.trap)
         v->mp_state = KVM_MP_STATE_RUNNABLE;
@@ -228,6 +229,7 @@ static int vcpu_step(struct vcpu *v)
     if (v->mmio_reads &&
         !v->event.pending) { /* user space has answered: the instruction is completed before all else */
         execute(v);
+        guest_commit(v); /* it ran alone (MODE_STEP) and is complete, even if its last access was in RAM */
         return LOOP_AGAIN;
     }
     guest_commit(v);

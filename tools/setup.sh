@@ -21,6 +21,7 @@ build  libslirp-dev     /usr/include/slirp/libslirp.h
 check  lz4              lz4
 check  python3          python3
 check  gdb              gdb
+check  qemu-system-x86  qemu-system-x86_64
 check  clang-format     clang-format
 check  qemu-utils       qemu-img
 ci     clang            clang

@@ -24,7 +24,7 @@ enum {
 };
 static const u16 component_size[XSAVE_COMPONENTS] = {
     [COMPONENT_AVX] = 256, [COMPONENT_OPMASK] = 64, [COMPONENT_ZMM_HI256] = 512, [COMPONENT_HI16_ZMM] = 1024};
-enum { MXCSR_DEFAULT = 0x1f80, MXCSR_MASK_DEFAULT = 0xffbf, FCW_DEFAULT = 0x37f };
+enum { XSAVE_ALIGNMENT = 64, MXCSR_DEFAULT = 0x1f80, MXCSR_MASK_DEFAULT = 0xffbf, FCW_DEFAULT = 0x37f };
 #define XCOMP_COMPACTED BIT(63)
 
 static u64 host_xcr0(void)
@@ -296,12 +296,15 @@ static void area_write(struct vcpu *v, const struct area *a, u64 components, boo
     }
 }
 
-/* Checked in this order: the first byte, its alignment, the last byte. */
+/* Checked in this order: the first byte, its alignment, the last byte. The XSAVE family finds a page fault in
+ * its first part before a last byte that is not canonical (as the host was seen to). */
 static gva area_address(struct vcpu *v, const struct insn *in, unsigned size, unsigned alignment, bool write)
 {
     gva a = operand_linear(v, in, 1, write);
     if (a & (alignment - 1))
         raise_exception_code(v, EXC_GP, 0);
+    if (alignment == XSAVE_ALIGNMENT && !is_canonical(a + size - 1))
+        (write ? guest_probe_write : guest_probe_read)(v, a, 1, AS_CPL);
     return operand_linear(v, in, size, write);
 }
 
@@ -382,7 +385,7 @@ enum { XSTATE_BV_OFFSET = 512, HEADER_SIZE = 64 };
 static gva save_to_buffer(struct vcpu *v, const struct insn *in, u64 rfbm, unsigned size)
 {
     require_xsave(v);
-    gva a = area_address(v, in, size, 64, true);
+    gva a = area_address(v, in, size, XSAVE_ALIGNMENT, true);
     struct xsave_area *b = buffer_of(v);
     memset(&b->xstate_bv, 0, HEADER_SIZE);
     host_xsave(b, rfbm);
@@ -485,7 +488,7 @@ void insn_xrstor(struct vcpu *v, const struct insn *in)
 {
     require_xsave(v);
     u64 rfbm = requested(v);
-    gva a = area_address(v, in, xsave_size(v->xsave_offset, rfbm), 64, false);
+    gva a = area_address(v, in, xsave_size(v->xsave_offset, rfbm), XSAVE_ALIGNMENT, false);
     struct xsave_area header, *b = buffer_of(v);
     guest_read(v, a + XSTATE_BV_OFFSET, &header.xstate_bv, HEADER_SIZE, AS_CPL);
     if (!header_is_valid(v, &header))

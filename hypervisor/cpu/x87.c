@@ -37,7 +37,10 @@ static void store_image(struct vcpu *v, const struct insn *in, void (*host)(void
     bool narrow = in->opsize == 2;
     if (v->cr0 & (CR0_EM | CR0_TS))
         raise_exception(v, EXC_NM);
-    gva a = operand_linear(v, in, in->mem.size, true);
+    unsigned word = narrow ? 2 : 4; /* stored word by word: a page fault may come before a bad last address */
+    gva a = operand_linear(v, in, word, true);
+    guest_probe_write(v, a, word, AS_CPL);
+    operand_linear(v, in, in->mem.size, true);
     guest_probe_write(v, a, in->mem.size, AS_CPL); /* FNSAVE resets the state: nothing may fault behind it */
     host(v->xsave_buffer, narrow);
     forget_pointers(v->xsave_buffer, narrow);

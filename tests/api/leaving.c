@@ -3,7 +3,8 @@
  */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * "Soon" is measured in the vcpu thread's own CPU time, which a busy machine does not lengthen.
+ * "Soon" is measured in the vcpu thread's own CPU time, which a busy machine does not lengthen. What the host
+ * itself is robbed of counts as CPU time all the same, so one try in five may be slower.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -11,14 +12,30 @@
 
 #include "tests/api/api.h"
 
-enum { CODE = 0x1000, HANDLER = 0x3000, IDT = 0x4000, STACK = 0x6000, RAM_PAGES = 16384, LIMIT_NS = 1000000 };
+enum {
+    CODE = 0x1000,
+    TARGET = 0x1100,
+    HANDLER = 0x3000,
+    IDT = 0x4000,
+    STACK = 0x6000,
+    RAM_PAGES = 16384,
+    LIMIT_NS = 1000000,
+    TRIES = 5
+};
 
 static struct machine m;
-static uint64_t requested; /* the vcpu thread's CPU time at the request */
+static uint64_t before, after; /* the vcpu thread's CPU time around the request */
 
 struct loop {
     const char *name;
     uint8_t code[24];
+};
+
+/* A register is read at HOLE, where nobody is, before the loop. */
+static const struct loop after_mmio[] = {
+    {"jmp after push of a register", {0xff, 0x35, 0, 0, 0, 0x10, 0xeb, 0xfe}},
+    {"jmp after call by a register", {0xff, 0x15, 0, 0, 0, 0x10}}, /* to TARGET */
+    {"jmp after pop to a register", {0x8f, 0x05, 0, 0, 0, 0x10, 0xeb, 0xfe}},
 };
 
 static const struct loop loops[] = {
@@ -51,12 +68,13 @@ static void store32(uint32_t gpa, uint32_t value)
  * the next page, a descriptor table and a gate for int3. */
 static void prepare_memory(void)
 {
-    static const uint8_t back[] = {0xe9, 0xfb, 0xef, 0xff, 0xff}, iret = 0xcf;
+    static const uint8_t back[] = {0xe9, 0xfb, 0xef, 0xff, 0xff}, itself[] = {0xeb, 0xfe}, iret = 0xcf;
 
     store32(STACK, STACK + 8);
     store32(STACK + 8, CODE);
     store32(STACK + 12, STACK + 8);
     memcpy(m.ram + CODE + PAGE, back, sizeof(back));
+    memcpy(m.ram + TARGET, itself, sizeof(itself));
     m.ram[HANDLER] = iret;
     store32(IDT + 3 * 8, 8 << 16 | HANDLER);
     store32(IDT + 3 * 8 + 4, 0x8e00);
@@ -100,34 +118,67 @@ static void *request_exit(void *vcpu_thread)
 
     nanosleep(&while_it_runs, NULL);
     pthread_getcpuclockid(target, &clock);
-    requested = cpu_time(clock);
+    before = cpu_time(clock);
     if (way == BY_IMMEDIATE_EXIT)
         __atomic_store_n(&m.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
     if (api_is_kernel || way == BY_SIGNAL)
         pthread_kill(target, SIGUSR1);
+    after = cpu_time(clock);
     return NULL;
 }
 
-static void leave(const struct loop *l)
+/* Runs until the vcpu leaves for the request; reads at HOLE give the address of a loop. */
+static int run(int *error)
+{
+    int r;
+
+    do {
+        r = KVM(m.vcpu, KVM_RUN, 0);
+        *error = errno;
+        *(uint32_t *)m.run->mmio.data = TARGET;
+    } while (r == 0 && m.run->exit_reason == KVM_EXIT_MMIO);
+    return r;
+}
+
+/* The CPU time from the request to the end of KVM_RUN; 0: this KVM does not know the loop. */
+static uint64_t leave_once(const struct loop *l)
 {
     pthread_t self = pthread_self(), other;
+    int error;
 
     enter(l);
     m.run->immediate_exit = 0;
     pthread_create(&other, NULL, request_exit, &self);
-    int r = KVM(m.vcpu, KVM_RUN, 0);
-    int error = errno;
-    uint64_t took = cpu_time(CLOCK_THREAD_CPUTIME_ID) - requested;
+    int r = run(&error);
+    uint64_t end = cpu_time(CLOCK_THREAD_CPUTIME_ID);
     pthread_join(other, NULL);
-    if (api_is_kernel && r == 0 && m.run->exit_reason == KVM_EXIT_INTERNAL_ERROR) {
-        printf("%-28s not known to this KVM\n", l->name);
-        return;
-    }
+    if (api_is_kernel && r == 0 && m.run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
+        return 0;
     CHECK_EQ(r, -1);
     CHECK_EQ(error, EINTR);
     CHECK_EQ(m.run->exit_reason, KVM_EXIT_INTR);
-    CHECK(took < LIMIT_NS || api_is_kernel);
-    printf("%-28s %s %6.1f us\n", l->name, way == BY_SIGNAL ? "signal" : "request", (double)took / 1000);
+    if (after - before > LIMIT_NS / 4) /* the requesting thread was held up: once more */
+        return leave_once(l);
+    return end > before ? end - before : 1;
+}
+
+static void leave(const struct loop *l)
+{
+    uint64_t worst = 0, took;
+    unsigned slow = 0;
+
+    for (unsigned i = 0; i < (api_is_kernel ? 1 : TRIES); i++) {
+        took = leave_once(l);
+        if (!took) {
+            printf("%-32s not known to this KVM\n", l->name);
+            return;
+        }
+        slow += took >= LIMIT_NS;
+        worst = took > worst ? took : worst;
+    }
+    CHECK(slow <= 1 || api_is_kernel);
+    printf("%-32s %s %6.1f us at most, %u over the limit\n", l->name, way == BY_SIGNAL ? "signal" : "request",
+           (double)worst / 1000, slow);
 }
 
 int main(int argc, char **argv)
@@ -137,8 +188,11 @@ int main(int argc, char **argv)
     signal(SIGUSR1, on_kick);
     m = machine_create(kvm, false, RAM_PAGES);
     set_supported_cpuid(kvm, m.vcpu);
-    for (way = 0; way < WAYS; way++)
+    for (way = 0; way < WAYS; way++) {
         for (size_t i = 0; i < sizeof(loops) / sizeof(loops[0]); i++)
             leave(&loops[i]);
+        for (size_t i = 0; i < sizeof(after_mmio) / sizeof(after_mmio[0]); i++)
+            leave(&after_mmio[i]);
+    }
     return TEST_DONE();
 }

@@ -81,22 +81,32 @@ static void setup(void)
     write_apic(APIC_LVT_LINT0, 0x700); /* the PIC */
 }
 
+/* The PIC has latched an interrupt that it could not yet deliver; false if none comes. */
+static bool pic_requests(unsigned pin)
+{
+    for (u64 i = 0; i < 20000000; i++) {
+        outb(PIC1, 0x0a); /* OCW3: the next read gives IRR */
+        if (inb(PIC1) >> pin & 1)
+            return true;
+    }
+    return false;
+}
+
+/* What the host is too slow for is made up later (pit.c), so only the time since the start counts. */
 static void pit_through_pic(void)
 {
+    u64 start = rdtsc();
     outb(PIC1 + 1, 0xfe);
     outb(PIT_CONTROL, 0x34); /* channel 0, rate generator */
     outb(PIT, 0xa9);
     outb(PIT, 0x04); /* 1193: 1 ms */
     __asm__ volatile("sti");
     check("PIT: ten interrupts", arrives(PIC_BASE, 10));
-    u64 start = rdtsc();
-    unsigned first = count[PIC_BASE];
-    arrives(PIC_BASE, first + 50);
-    check("PIT: 50 interrupts take time", rdtsc() - start > 10000000);
+    arrives(PIC_BASE, 60);
+    check("PIT: 60 interrupts take time", rdtsc() - start > 10000000);
     __asm__ volatile("cli");
     unsigned before = count[PIC_BASE];
-    for (unsigned i = 0; i < 3000000; i++)
-        __asm__ volatile("pause");
+    check("PIT: one more is requested", pic_requests(0));
     check_eq("cli holds them off", count[PIC_BASE], before);
     __asm__ volatile("sti\n\tnop\n\tnop");
     check("one was pending", count[PIC_BASE] > before);
@@ -255,12 +265,8 @@ static void apic_timer(void)
 }
 
 /* Registers, flags and vector state survive interrupts at any instruction of a loop. */
-static void transparent(void)
+static void sum_while_interrupted(u64 *sum, u64 *vector, u64 *wrong)
 {
-    write_apic(APIC_LVT_TIMER, 0x20000 | TIMER);
-    write_apic(APIC_INITIAL, 20011);
-    unsigned before = count[TIMER];
-    u64 sum, wrong;
     __asm__ volatile("sti\n\t"
                      "movq %2, %%xmm0\n\tpxor %%xmm1, %%xmm1\n\t"
                      "xor %0, %0\n\txor %1, %1\n\t"
@@ -273,11 +279,20 @@ static void transparent(void)
                      "cmp %%rdx, %0\n\tje 2f\n\tinc %1\n"
                      "2:\tadd %%ah, %%al\n\tcmp $1, %%al\n\tje 3f\n\tinc %1\n"
                      "3:\tdec %%ecx\n\tjnz 1b\n\tcli"
-                     : "=&r"(sum), "=&r"(wrong)
+                     : "=&r"(*sum), "=&r"(*wrong)
                      : "r"(3ull)
                      : "rax", "rcx", "rdx", "memory", "cc");
-    u64 vector;
-    __asm__ volatile("movq %%xmm1, %0" : "=r"(vector));
+    __asm__ volatile("movq %%xmm1, %0" : "=r"(*vector));
+}
+
+static void transparent(void)
+{
+    unsigned before = count[TIMER];
+    u64 sum = 0, vector = 0, wrong = 0;
+    write_apic(APIC_LVT_TIMER, 0x20000 | TIMER);
+    write_apic(APIC_INITIAL, 20011);
+    for (unsigned i = 0; i < 100 && count[TIMER] < before + 3; i++) /* a busy host interrupts rarely */
+        sum_while_interrupted(&sum, &vector, &wrong);
     check_eq("a sum over interrupts", sum, 3000000ull * 3000001 / 2);
     check_eq("  and in a vector register", vector, 9000000);
     check_eq("  wrong flags or stack", wrong, 0);

@@ -184,6 +184,12 @@ static bool accessed_by_fault(const struct comparison *c, unsigned at)
     return at >= TABLES && at < TABLES_END && (a ^ b) && ((a ^ b) & ~open) == 0;
 }
 
+static bool accessed_by_halt(const struct comparison *c, unsigned at)
+{
+    return c->ours->end == END_HALT && at >= TABLES && at < TABLES_END &&
+           (c->ours->ram[at] ^ c->theirs->ram[at]) == 0x20 && (c->ours->ram[at] & 0x20);
+}
+
 static bool part_of_frame(const struct comparison *c, unsigned at)
 {
     return (c->ours->end == END_SHUTDOWN || (at >= STACKS && at < TABLES)) &&
@@ -204,6 +210,8 @@ static const struct {
     {"what a walk that faults marks accessed and dirty is open (4.8); PDPTEs in PAE paging are not marked (4.4.1), "
      "nor dirty what ARPL does not write",
      accessed_by_fault},
+    {"TCG is stopped before the HLT, whose page may be one that nothing else was fetched from",
+     accessed_by_halt},
     {"an event or call whose frame does not fit writes nothing; TCG writes what fits (6.15 leaves it open)",
      part_of_frame},
     {"read-modify-write faults as a write (4.7); TCG reads first", page_fault_write},
@@ -238,6 +246,18 @@ static bool task_in_ldt(const struct comparison *c)
 {
     return c->ours->state.rip == handler_of(13) && c->theirs->state.rip == handler_of(10) &&
            (load(c->ours->ram, (unsigned)c->ours->state.gpr[RSP] % COMPARED_END, 4) & 4);
+}
+
+static bool absent_stack(const struct comparison *c)
+{
+    return c->ours->state.rip == handler_of(12) && c->theirs->state.rip == handler_of(11);
+}
+
+static bool sysret_in_real_mode(const struct comparison *c)
+{
+    const struct state *ours = &c->ours->state;
+    bool has_sysret = memmem(c->g->ram + CODE, c->g->code_length, "\x0f\x07", 2);
+    return has_sysret && !(ours->cr0 & 1) && !(ours->efer & 1) && ours->rip != c->theirs->state.rip;
 }
 
 static bool null_stack_privilege(const struct comparison *c)
@@ -325,6 +345,8 @@ static const struct {
     bool (*applies)(const struct comparison *c);
 } deviations[] = {
     {"a TSS named by an LDT selector is #GP for CALL and JMP (SDM 3A 7.2.2); TCG: #TS", true, task_in_ldt},
+    {"SYSRET with EFER.SCE clear is #UD (SDM 2B); TCG asks for CR0.PE first: #GP", true, sysret_in_real_mode},
+    {"a stack segment that is not present is #SS for RET and IRET (SDM 2B); TCG: #NP", true, absent_stack},
     {"the null selector in SS needs RPL = CPL (SDM 2B \"MOV\"); TCG does not ask", true,
      null_stack_privilege},
     {"PUSHA begins with EAX (SDM 2B), TCG with EDI; and the order of accesses to a TSS is open", true,

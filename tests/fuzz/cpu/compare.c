@@ -143,21 +143,29 @@ bool outcomes_agree(const struct job *j, FILE *out)
     return same & windows_agree(n->window, g->window, out);
 }
 
-/* VPBROADCASTD and such right after a PUSH see the old ESP on the host that this was found on. */
-static bool broadcasts_rsp(const struct test_case *c)
+static bool reads_rsp(const struct decoded *d)
+{
+    for (unsigned i = 0; i < d->i.operand_count_visible; i++)
+        if (d->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER && d->op[i].reg.value != ZYDIS_REGISTER_NONE &&
+            ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, d->op[i].reg.value) ==
+                ZYDIS_REGISTER_RSP)
+            return true;
+    return false;
+}
+
+/* VPBROADCASTD, VCVTUSI2SD and such right after a PUSH or POP see the old RSP on the host that this was found
+ * on: what EVEX moves from a general to a vector register misses the stack engine's offset. */
+static bool moves_rsp_to_vector(const struct test_case *c)
 {
     struct decoded d;
     for (u32 at = 0; at < c->code_length; at += d.i.length) {
         if (!decode_bytes(&d, c->code + at, c->code_length - at))
             return false;
-        bool broadcast =
-            d.i.mnemonic >= ZYDIS_MNEMONIC_VPBROADCASTB && d.i.mnemonic <= ZYDIS_MNEMONIC_VPBROADCASTW;
-        for (unsigned i = 0; i < d.i.operand_count_visible; i++)
-            if (broadcast && d.op[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-                d.op[i].reg.value != ZYDIS_REGISTER_NONE &&
-                ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, d.op[i].reg.value) ==
-                    ZYDIS_REGISTER_RSP)
-                return true;
+        ZydisMnemonic m = d.i.mnemonic;
+        bool moves = (m >= ZYDIS_MNEMONIC_VPBROADCASTB && m <= ZYDIS_MNEMONIC_VPBROADCASTW) ||
+                     m == ZYDIS_MNEMONIC_VCVTUSI2SD || m == ZYDIS_MNEMONIC_VCVTUSI2SS;
+        if (moves && reads_rsp(&d))
+            return true;
     }
     return false;
 }
@@ -175,7 +183,7 @@ bool is_known_difference(const struct job *j)
 {
     struct decoded d;
     u64 at = j->native.state.rip - j->c.start;
-    if (j->native.vector == 17 || found_left_out(j, at) || broadcasts_rsp(&j->c))
+    if (j->native.vector == 17 || found_left_out(j, at) || moves_rsp_to_vector(&j->c))
         return true;
     if (j->native.vector != 13 || at >= j->c.code_length)
         return false;

@@ -1,0 +1,11 @@
+/* fnsave-across-canonical.S - FNSAVE stores word by word */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/fuzz/cpu/replay.inc"
+
+        fuzz_case fnsave-across-canonical
+        set     STATE_RIP, 0x10000000
+        set     STATE_GPR(6), 0x800000000000
+        code
+        .byte   0xdd, 0x76, 0xf9                                   /* 10000000: fnsave -7(%rsi) */
+        .byte   0x0f, 0x0b                                         /* ud2 */
+        end_case
