@@ -65,6 +65,8 @@ static bool operand_access(const struct tinsn *i, struct access *a)
     const struct memop *m = &i->in.mem;
     if (i->in.addrsize != 8 || i->bit_string || i->masking || i->waits || is_high_byte_user(i))
         return false;
+    if (m->disp != (s32)m->disp) /* an absolute address of 64 bits: distances to it would overflow */
+        return false;
     *a = (struct access){m->base,
                          m->index,
                          m->scale,

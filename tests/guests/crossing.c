@@ -252,6 +252,24 @@ static void top_of_memory(void)
     invlpg(0xfffffffffffff000ull);
 }
 
+/* Absolute addresses 2^63 apart, of which the lower one is mapped: the other must not be found at a distance.
+ */
+static void far_apart(void)
+{
+    enum { SECOND = 10 }; /* offset of the second instruction */
+    u64 *pte = page_map(0xffff800000000000ull, (u64)high, RW, 1);
+    invlpg(0xffff800000000000ull);
+    struct trap t = TRY("movabs 0xffff800000000000, %%rax\n\tmovabs 0x7fff800000000000, %%rax", ::
+                            : "rax", "memory");
+    check_trap("2^63 above a mapped address", t, GP, 0, SECOND);
+    t = TRY("movabs 0xffff800000000000, %%rax\n\tmovabs 0x7fff800070000000, %%rax", ::: "rax", "memory");
+    check_trap("and further above", t, GP, 0, SECOND);
+    t = TRY("movabs 0xffff800000000000, %%rax\n\tmovabs %%rax, 0x7fff800070000000", ::: "rax", "memory");
+    check_trap("stores as well", t, GP, 0, SECOND);
+    *pte = 0;
+    invlpg(0xffff800000000000ull);
+}
+
 int main(void)
 {
     low = page_alloc();
@@ -267,5 +285,6 @@ int main(void)
     stack();
     instructions();
     top_of_memory();
+    far_apart();
     return 0;
 }
