@@ -222,7 +222,8 @@ int vm_irq_line(struct vm *vm, union ioctl_arg arg)
 
     if (!vm->irqchip)
         return -ENXIO;
-    engine_new_generation(vm);
+    if (line->level)
+        engine_new_generation(vm);
     line->status = (u32)irqchip_set_line(vm, line->irq, line->level);
     return 0;
 }

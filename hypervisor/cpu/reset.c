@@ -42,7 +42,7 @@ static void reset_events(struct vcpu *v)
 {
     memset(&v->event, 0, sizeof(v->event));
     v->delivering = v->triple_fault = false;
-    v->nmi_pending = v->nmi_blocked = v->smi_pending = v->init_pending = false;
+    v->nmi_pending = v->nmi_blocked = v->smi_pending = false;
     v->interrupt_shadow = 0;
     v->pio.active = false;
     v->mmio_reads = v->mmio_reads_used = v->mmio_writes = v->mmio_writes_done = 0;
@@ -83,7 +83,8 @@ void vcpu_reset(struct vcpu *v, bool init)
     reset_registers(v);
     reset_segments(v);
     reset_events(v);
-    if (!init) {
+    if (!init) { /* during an INIT the next one may come */
+        v->init_pending = false;
         cpuid_update(v);
         fpu_reset(v);
         msr_power_up(v, is_bsp(v));

@@ -222,7 +222,8 @@ struct vcpu {
     u8 cpl; /* DPL of SS; 0 in real mode, 3 in virtual-8086 mode */
 
     /* -- events (SDM 3A 6.8, 6.9) -- */
-    bool nmi_pending, nmi_blocked, smi_pending;
+    _Atomic bool nmi_pending; /* set by other threads too */
+    bool nmi_blocked, smi_pending;
     u8 interrupt_shadow; /* KVM_X86_SHADOW_INT_*: until after the next instruction */
     struct event {       /* an exception or interrupt on its way into the guest */
         bool pending, has_error_code, has_payload, soft, external,
@@ -244,7 +245,7 @@ struct vcpu {
     bool triple_fault; /* from user space: the next KVM_RUN ends with KVM_EXIT_SHUTDOWN */
     u32 mp_state; /* KVM_MP_STATE_* */
     u8 sipi_vector;
-    bool init_pending;
+    _Atomic bool init_pending; /* set by other threads, with the chips' lock */
 
     /* -- MMIO and port I/O in flight -- */
     bool mmio_read_pending; /* run->mmio is a question that the next KVM_RUN answers */
