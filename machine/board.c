@@ -97,7 +97,8 @@ static void create_pci(struct machine *m)
 
 struct pci_place board_pci_place(struct machine *m)
 {
-    return (struct pci_place){.bus = &m->pci, .ram = &m->ram, .loop = &m->loop, .blocks = &m->blocks};
+    return (struct pci_place){
+        .bus = &m->pci, .ram = &m->ram, .loop = &m->loop, .blocks = &m->blocks, .nets = &m->nets};
 }
 
 int board_create(struct machine *m, struct error *e)

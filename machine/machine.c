@@ -154,6 +154,7 @@ int machine_create(struct machine *m, const struct vm_config *c, struct terminal
     if ((r = gdbstub_create(&m->gdb, m, &gdb, e)) == 0)
         r = board_create(m, e);
     m->blocks = (struct block_set){.loop = &m->loop, .snapshot = c->snapshot};
+    m->nets = (struct net_set){.loop = &m->loop};
     loop_lock(&m->loop);
     if (r == 0 && (r = plug_all(m, e)) == 0)
         r = reset_hardware(m, &entry, e);

@@ -14,6 +14,7 @@
 #include "machine/device.h"
 #include "machine/gdbstub/gdbstub.h"
 #include "machine/kvm.h"
+#include "machine/net/net.h"
 #include "machine/pci/pci.h"
 #include "machine/ram.h"
 #include "machine/vcpu.h"
@@ -37,6 +38,7 @@ struct machine {
     struct bus ports, mmio;
     struct pci_bus pci;
     struct block_set blocks;
+    struct net_set nets;
     struct chardev console;
     struct device *device[MACHINE_MAX_DEVICES];
     unsigned device_count;

@@ -27,6 +27,16 @@ static void help_block(const char *name)
     block_help();
 }
 
+static int add_netdev(struct machine *m, const struct properties *p, struct error *e)
+{
+    return net_add(&m->nets, p, e);
+}
+
+static int remove_netdev(struct machine *m, const char *id, struct error *e)
+{
+    return net_remove(&m->nets, id, e);
+}
+
 static int add_device(struct machine *m, const struct properties *p, struct error *e)
 {
     const struct pci_place place = board_pci_place(m);
@@ -46,7 +56,8 @@ static const struct plug_row {
                        remove_block, help_block},
     [PLUG_DRIVE] = {"-drive", "file", offsetof(struct vm_config, drives), add_drive, remove_block,
                     help_block},
-    [PLUG_NETDEV] = {"-netdev", "type", offsetof(struct vm_config, netdevs), NULL, NULL, NULL},
+    [PLUG_NETDEV] = {"-netdev", "type", offsetof(struct vm_config, netdevs), add_netdev, remove_netdev,
+                     net_help},
     [PLUG_DEVICE] = {"-device", "driver", offsetof(struct vm_config, devices), add_device, NULL,
                      pci_device_help},
 };

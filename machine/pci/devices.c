@@ -10,6 +10,8 @@
 
 const struct pci_type *const pci_types[] = {
     &virtio_blk.pci,
+    &virtio_net.pci,
+    &virtio_rng.pci,
     NULL,
 };
 

@@ -1,15 +1,19 @@
-# devices.py - virtio devices in a Debian guest: a disk with a file system on it
+# devices.py - virtio devices in a Debian guest: a disk with a file system on it, the user network, random numbers
 # SPDX-License-Identifier: GPL-2.0-or-later
+import hashlib
 import os
+import socket
 import subprocess
 import tempfile
+import time
 
 from harness.console import Console
 from harness.lodge import PROMPT, TOP, require, shell
 
 BOOT_PATIENCE = 90
 MODULES = ["drivers/virtio/virtio_ring", "drivers/virtio/virtio", "drivers/virtio/virtio_pci_modern_dev",
-           "drivers/virtio/virtio_pci_legacy_dev", "drivers/virtio/virtio_pci", "drivers/block/virtio_blk"]
+           "drivers/virtio/virtio_pci_legacy_dev", "drivers/virtio/virtio_pci", "drivers/block/virtio_blk", "net/core/failover",
+           "drivers/net/net_failover", "drivers/net/virtio_net", "drivers/char/hw_random/virtio-rng"]
 
 
 def initrd(build, folder):
@@ -55,5 +59,64 @@ def disk(build):
     return run
 
 
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def serve_once(server, text, wanted):
+    """Sends text to the next client, and gives what it has sent, `wanted` bytes; then it reads an end, and ends."""
+    server.settimeout(BOOT_PATIENCE)
+    client, _ = server.accept()
+    client.settimeout(BOOT_PATIENCE)
+    with client:
+        client.sendall(text)
+        got = b""
+        while len(got) < wanted and (data := client.recv(65536)):
+            got += data
+    return got
+
+
+def network(build):
+    """DHCP; a connection from the guest to this host, and one from here to the guest through hostfwd, both ways."""
+    def run():
+        port = free_port()
+        megabyte = bytes(range(256)) * 4096
+        with tempfile.TemporaryDirectory(prefix="lodge-test-") as folder, socket.create_server(("127.0.0.1", 0)) as server:
+            arguments = ["-nographic", "-m", "256", "-kernel", build.kernel(), "-initrd", initrd(build, folder),
+                         "-append", "console=ttyS0 quiet", "-device", "virtio-rng-pci", "-device", "virtio-net-pci,netdev=n,mac=52:54:00:0a:0b:0c",
+                         "-netdev", "user,id=n,hostfwd=tcp:127.0.0.1:%d-:7777" % port]
+            with Console(build.machine(*arguments)) as c:
+                c.expect(PROMPT, BOOT_PATIENCE)
+                shell(c, "for m in /lib/modules/*.ko; do insmod $m; done")
+                has(c, "cat /sys/class/net/eth0/address", "52:54:00:0a:0b:0c")
+                has(c, "cat /sys/class/misc/hw_random/rng_current", "virtio_rng")
+                has(c, "dd if=/dev/hwrng bs=1k count=16 | gzip | wc -c | cut -c1-2", "16")
+                shell(c, "ip link set eth0 up")
+                has(c, "udhcpc -i eth0 -n -q -s /bin/true 2>&1", "10.0.2.15")
+                shell(c, "ip addr add 10.0.2.15/24 dev eth0")
+                size = int(shell(c, "wc -c </bin/busybox"))
+                c.send("nc 10.0.2.2 %d </bin/busybox >/got; md5sum /got /bin/busybox\n" % server.getsockname()[1])
+                sent = serve_once(server, megabyte, size)
+                c.expect(PROMPT, BOOT_PATIENCE)
+                require(hashlib.md5(megabyte).hexdigest() in c.log, "the guest did not get what was sent:\n" + c.log[-400:])
+                require(hashlib.md5(sent).hexdigest() in c.log, "what the guest sent did not arrive: %d bytes" % len(sent))
+                c.send("nc -l -p 7777 >/got; md5sum /got\n")
+                c.expect("md5sum /got", 20)
+                send_to_guest(port, megabyte)
+                c.expect(hashlib.md5(megabyte).hexdigest() + "  /got", BOOT_PATIENCE)
+                c.send("poweroff -f\n")
+                require(c.wait() == 0, "the guest did not power off")
+    return run
+
+
+def send_to_guest(port, data):
+    """The host's port takes a connection before anybody listens in the guest, so a while is waited."""
+    time.sleep(2)
+    with socket.create_connection(("127.0.0.1", port), timeout=BOOT_PATIENCE) as s:
+        s.sendall(data)
+
+
 def tests(build):
-    return [("disk", disk(build))]
+    return [("disk", disk(build)), ("network", network(build))]
