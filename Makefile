@@ -78,7 +78,7 @@ API      := $(patsubst %.c,$(O)/%,$(API_SRC))
 GUESTS   := $(patsubst %,$(O)/%.elf,$(basename $(GUEST_SRC)))
 CHECKERS := $(O)/tests/fuzz-cpu $(O)/tests/lockstep
 
-.PHONY: all tests run check check-guestview fuzz-cpu lockstep fuzz bench bench-boot format format-check install clean help
+.PHONY: all tests run check check-qemu check-guestview fuzz-cpu lockstep fuzz bench bench-boot format format-check install clean help
 all: $(LIBRARY) $(PRELOAD) $(PROGRAMS) ## build the library, lodge-kvm, lodge-vm and lodge
 tests: $(UNIT) $(API) $(GUESTS) $(CHECKERS) ## build all tests without running them
 
@@ -191,6 +191,11 @@ check: ## install what is missing, build, run all tests (TESTS='unit guests boot
 	@tools/setup.sh check
 	@$(PARALLEL_MAKE) all tests $(O)/initramfs.cpio.gz
 	@tests/run --build $(O) $(TESTS)
+
+check-qemu: ## Debian's QEMU on Lodge: machines, chips, firmware, devices, snapshots, migration, hotplug, gdb (minutes)
+	@tools/setup.sh check qemu
+	@$(PARALLEL_MAKE) all $(O)/initramfs.cpio.gz
+	@tests/run --build $(O) $(if $(TESTS),$(TESTS),qemu)
 
 check-guestview: ## a Debian guest's own view: stress-ng, openssl, gcc, Python, perl (root; GUESTVIEW='--short ...')
 	@tools/setup.sh guestview
