@@ -141,6 +141,8 @@ static void handle_requests(struct vcpu *v)
     }
     if (r & REQ_TLB_FLUSH)
         tlb_flush_all(v);
+    if (r & REQ_CLOCK)
+        kvmclock_update(v);
     if (r & REQ_EVENT) {
         v->interrupt_waits = true;
         paravirt_tick(v);

@@ -62,7 +62,7 @@ int vcpu_set_device_attr(struct vcpu *v, union ioctl_arg arg)
     if (r)
         return r;
     pthread_rwlock_rdlock(&v->vm->slots_lock); /* the clock's pages change with it */
-    tsc_set_offset(v, offset);
+    tsc_set_offset(v, offset, true);
     pthread_rwlock_unlock(&v->vm->slots_lock);
     return 0;
 }

@@ -81,10 +81,20 @@ static bool tsc_read(struct vcpu *v, const struct access *a, u64 *value)
     return true;
 }
 
-void tsc_set_offset(struct vcpu *v, u64 offset)
+/* User space that restores a guest reads its page as it was saved (QEMU does, to go on from there): what user
+ * space writes changes the page when the vcpu runs. */
+static void clock_changed(struct vcpu *v, bool by_host)
+{
+    if (by_host)
+        atomic_fetch_or(&v->requests, REQ_CLOCK); /* it is not running: its ioctls come one at a time */
+    else
+        kvmclock_update(v);
+}
+
+void tsc_set_offset(struct vcpu *v, u64 offset, bool by_host)
 {
     v->tsc_offset = offset;
-    kvmclock_update(v);
+    clock_changed(v, by_host);
     if (v->lapic)
         lapic_tsc_changed(v);
 }
@@ -106,7 +116,7 @@ static bool tsc_write(struct vcpu *v, const struct access *a, u64 value)
     if (!a->host)
         v->tsc_adjust += offset - v->tsc_offset;
     if (offset != v->tsc_offset)
-        tsc_set_offset(v, offset);
+        tsc_set_offset(v, offset, a->host);
     return true;
 }
 
@@ -116,7 +126,7 @@ static bool tsc_adjust_write(struct vcpu *v, const struct access *a, u64 value)
     u64 difference = value - v->tsc_adjust;
     v->tsc_adjust = value;
     if (!a->host && difference)
-        tsc_set_offset(v, v->tsc_offset + difference);
+        tsc_set_offset(v, v->tsc_offset + difference, a->host);
     return true;
 }
 
@@ -137,9 +147,8 @@ static bool tsc_deadline_write(struct vcpu *v, const struct access *a, u64 value
 
 static bool kvmclock_write(struct vcpu *v, const struct access *a, u64 value)
 {
-    (void)a;
     v->kvmclock_msr = value;
-    kvmclock_write_system_time(v, value);
+    clock_changed(v, a->host);
     return true;
 }
 

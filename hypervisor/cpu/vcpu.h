@@ -145,6 +145,7 @@ enum {
     REQ_TLB_FLUSH = BIT(1), /* flush all of the software TLB */
     REQ_STOP =
         BIT(2), /* another vcpu, or vm_stop_vcpus, waits for this one to leave guest code for a while */
+    REQ_CLOCK = BIT(4), /* the VM's clock pages are to be written before guest code goes on */
     REQ_LOOK = BIT(3), /* pass through the run loop: what it looks at each time has changed */
 };
 
@@ -411,7 +412,7 @@ extern const u32 msr_index_list[];
 extern const unsigned msr_index_count;
 
 /* msr.c: guest TSC = host TSC + offset; the clock and the timers follow. */
-void tsc_set_offset(struct vcpu *v, u64 offset);
+void tsc_set_offset(struct vcpu *v, u64 offset, bool by_host);
 
 /* cpuid.c */
 u64 xcr0_offered(void); /* state components that guests may have on this host */

@@ -79,7 +79,6 @@ int lapic_send_many(struct vcpu *v, const u64 *bits, unsigned in_word, u64 first
 void lapic_tsc_changed(struct vcpu *v);
 
 /* kvmclock.c: paravirtual clock pages (Documentation/virt/kvm/x86/msr.rst), both MSR generations. */
-void kvmclock_write_system_time(struct vcpu *v, u64 msr); /* the guest wrote MSR_KVM_SYSTEM_TIME(_NEW) */
 void kvmclock_write_wall_clock(struct vm *vm, u64 msr);
 void kvmclock_update(
     struct vcpu *v);             /* rewrites the VM's pages: when this vcpu's TSC or the clock has changed */

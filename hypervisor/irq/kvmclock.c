@@ -246,12 +246,6 @@ void kvmclock_set(struct vm *vm, u64 ns)
     kvmclock_write_pages(vm);
 }
 
-void kvmclock_write_system_time(struct vcpu *v, u64 msr)
-{
-    v->kvmclock_msr = msr;
-    kvmclock_update(v);
-}
-
 /* The wall clock page holds the time of day at which the VM's clock was 0. */
 void kvmclock_write_wall_clock(struct vm *vm, u64 msr)
 {

@@ -33,6 +33,13 @@ static u64 guest_clock(const struct page *p, u64 tsc)
 }
 
 /* The TSC's frequency by a measurement of the test's own. */
+/* As the guest's WRMSR does. */
+static void write_system_time(struct vcpu *v, u64 msr)
+{
+    v->kvmclock_msr = msr;
+    kvmclock_update(v);
+}
+
 static void test_frequency(void)
 {
     u32 khz = host_tsc_khz(), best = UINT32_MAX;
@@ -61,7 +68,7 @@ static void test_system_time(void)
     u64 now, guest;
 
     fake_memory[0x1000] = 7; /* an odd version left by someone */
-    kvmclock_write_system_time(v, 0x1001);
+    write_system_time(v, 0x1001);
     p = page_at(0x1000);
     CHECK_EQ(p.version & 1, 0);
     CHECK(p.version > 7);
@@ -74,11 +81,11 @@ static void test_system_time(void)
     CHECK(guest_clock(&p, guest_tsc(v)) <= kvmclock_now(vm) + 1);
     kvmclock_update(v);
     CHECK_EQ(page_at(0x1000).version, p.version + 2);
-    kvmclock_write_system_time(v, 0x1000); /* disabled */
+    write_system_time(v, 0x1000); /* disabled */
     kvmclock_update(v);
     CHECK_EQ(page_at(0x1000).version, p.version + 2);
-    kvmclock_write_system_time(v, 0xfffffffffffff001); /* not memory: nothing happens */
-    kvmclock_write_system_time(v, 0);
+    write_system_time(v, 0xfffffffffffff001); /* not memory: nothing happens */
+    write_system_time(v, 0);
 }
 
 /* Pages written at different times show the same clock to the nanosecond. */
@@ -88,10 +95,10 @@ static void test_vcpus_agree(void)
     u64 tsc;
     s64 difference;
 
-    kvmclock_write_system_time(vm->vcpu[0], 0x1001);
+    write_system_time(vm->vcpu[0], 0x1001);
     a = page_at(0x1000);
     sleep_ns(20 * MS);
-    kvmclock_write_system_time(vm->vcpu[1], 0x2001);
+    write_system_time(vm->vcpu[1], 0x2001);
     b = page_at(0x2000);
     CHECK(b.tsc_timestamp > a.tsc_timestamp);
     tsc = guest_tsc(vm->vcpu[0]) + host_tsc_khz() * 3600000ull;
