@@ -101,7 +101,7 @@ $(O)/lodge-vm: $(MACHINE_OBJ) $(CONFIG_OBJ) $(IMAGE_OBJ) $(BASE_OBJ) $(LIBRARY)
 	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $(filter %.o,$^) $(RPATH) -L$(O) -llodge-kvm -lpthread $(MACHINE_LIBS)
 
 $(O)/lodge: $(CLI_OBJ) $(BASE_OBJ)
-	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $^
+	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $^ -ljansson
 
 # ---- tests ---------------------------------------------------------------------------------------------------
 $(O)/unit/hypervisor.a: $(UNIT_LIB_OBJ)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/config/vm_config.h"
+#include "base/kvm_probe.h"
 #include "lodge/kvm.h"
 #include "machine/kvm.h"
 
@@ -27,6 +28,23 @@ const struct kvm_api *kvm_api(unsigned accel)
 {
     static const struct kvm_api *const apis[] = {[ACCEL_LODGE] = &kvm_lodge, [ACCEL_KVM] = &kvm_kernel};
     return apis[accel];
+}
+
+void kvm_choose(struct vm_config *c)
+{
+    struct kvm_probe p;
+    bool wants_dump = c->dump_letters;
+
+    if (c->accel != ACCEL_AUTO) {
+        if (c->accel_verbose)
+            report("-accel %s, as told", kvm_api(c->accel)->name);
+        return;
+    }
+    kvm_probe(&p);
+    c->accel = p.hardware && !wants_dump ? ACCEL_KVM : ACCEL_LODGE;
+    if (c->accel_verbose)
+        report("-accel %s: %s", kvm_api(c->accel)->name,
+               p.hardware && wants_dump ? "-d is a dump of Lodge's hypervisor" : p.why);
 }
 
 /* What the machine cannot do without, whoever serves the API. */

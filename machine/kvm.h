@@ -18,7 +18,12 @@ struct kvm_api {
 
 extern const struct kvm_api kvm_lodge, kvm_kernel;
 
-/* By enum vm_accel. */
+struct vm_config;
+
+/* What -accel auto means on this machine: the kernel's KVM only where it has hardware. */
+void kvm_choose(struct vm_config *c);
+
+/* By enum vm_accel, after kvm_choose. */
 const struct kvm_api *kvm_api(unsigned accel);
 
 /* A system descriptor whose API version and capabilities are what the machine needs, or -errno with e. */

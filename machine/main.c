@@ -141,6 +141,8 @@ int main(int argc, char **argv)
     if (r > 0 || (r == 0 && print_help(&config)))
         return EXIT_SUCCESS;
     fill_standard_descriptors();
+    if (r == 0)
+        kvm_choose(&config);
     signal(SIGPIPE, SIG_IGN);
     catch_fatal_signals();
     if (r < 0 || start_dump(&config, &e) < 0 || machine_create(&machine, &config, &terminal, &e) < 0) {

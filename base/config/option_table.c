@@ -9,7 +9,8 @@
 
 /* Of what there is one only, both names that people look for lead to it. */
 const char *const machine_names[] = {"q35", "pc", NULL};
-static const char *const accel_names[] = {[ACCEL_LODGE] = "lodge", [ACCEL_KVM] = "kvm", NULL};
+static const char *const accel_names[] = {
+    [ACCEL_AUTO] = "auto", [ACCEL_LODGE] = "lodge", [ACCEL_KVM] = "kvm", NULL};
 static const char *const clock_names[] = {
     [RTC_CLOCK_HOST] = "host", [RTC_CLOCK_RT] = "rt", [RTC_CLOCK_VM] = "vm", NULL};
 
@@ -43,7 +44,10 @@ static const struct property_row machine_rows[] = {
     {0}};
 
 static const struct property_row accel_rows[] = {
-    {"accel", PROPERTY_CHOICE, FIELD(accel), "lodge", "who runs the guest", .choices = accel_names}, {0}};
+    {"accel", PROPERTY_CHOICE, FIELD(accel), "auto",
+     "who runs the guest: the kernel's KVM, if it has hardware, or Lodge's", .choices = accel_names},
+    {"verbose", PROPERTY_BOOL, FIELD(accel_verbose), "off", "say which it is, and why"},
+    {0}};
 
 static const struct property_row m_rows[] = {{"size", PROPERTY_SIZE, FIELD(memory), "128M",
                                               "MiB, or with K, M, G or T", .min = 2 * MIB, .max = 4 * TIB,

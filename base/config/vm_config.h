@@ -23,7 +23,7 @@ struct texts {
     unsigned count;
 };
 
-enum vm_accel { ACCEL_LODGE, ACCEL_KVM };
+enum vm_accel { ACCEL_AUTO, ACCEL_LODGE, ACCEL_KVM };
 enum vm_rtc_clock { RTC_CLOCK_HOST, RTC_CLOCK_RT, RTC_CLOCK_VM };
 
 struct vm_topology {
@@ -34,9 +34,10 @@ struct vm_config {
     const char *name, *uuid; /* NULL: none */
     bool debug_threads;      /* threads are named for what they do */
 
-    unsigned machine; /* index of machine_names */
-    unsigned accel;   /* enum vm_accel */
-    const char *cpu;  /* "host", with changes behind commas */
+    unsigned machine;   /* index of machine_names */
+    unsigned accel;     /* enum vm_accel */
+    bool accel_verbose; /* say who runs the guest, and why */
+    const char *cpu;    /* "host", with changes behind commas */
     struct vm_topology smp;
     u64 memory; /* bytes */
     bool lock_memory;

@@ -34,7 +34,7 @@ static void test_defaults(void)
     CHECK_STR(c.cmdline, "");
     CHECK_EQ(c.memory, 128 * MIB);
     CHECK_EQ(c.smp.cpus, 1);
-    CHECK_EQ(c.accel, ACCEL_LODGE);
+    CHECK_EQ(c.accel, ACCEL_AUTO);
 }
 
 static void test_all(void)
@@ -264,7 +264,7 @@ static void test_refused(void)
         {"-kernel k -smp x", "-smp: cpus 'x' is not a number"},
         {"-kernel k -smp 4,sockets=3", "-smp: sockets 3 * dies 1 * cores 1 * threads 1 must be "},
         {"-kernel k -smp 65536,sockets=65536,cores=65536,threads=65536", "-smp: sockets 65536 * "},
-        {"-kernel k -accel tcg", "-accel: accel 'tcg' is not supported: use one of: lodge, kvm"},
+        {"-kernel k -accel tcg", "-accel: accel 'tcg' is not supported: use one of: auto, lodge, kvm"},
         {"-kernel k -machine isapc", "-machine: type 'isapc' is not supported: "},
         {"-kernel k -machine pc,usb=on", "-machine: usb 'on' is not supported: use one of: off"},
         {"-kernel k -D f", "-D 'f' without -d: "},
