@@ -56,9 +56,11 @@ static bool straddle_holds(struct vcpu *v, struct block *b)
     return !b->host2 || tlb_fetch(v, in_64bit(v) ? next : (u32)next, &t) == b->host2;
 }
 
+/* May b be entered without a look at its bytes? That its pages settle just now may show that it is invalid.
+ */
 static bool is_settled(struct vcpu *v, struct block *b)
 {
-    return cache_settle(v, b->page[0]) && (!b->page[1] || cache_settle(v, b->page[1]));
+    return cache_settle(v, b->page[0]) && (!b->page[1] || cache_settle(v, b->page[1])) && b->valid;
 }
 
 /* The block for the code at rip, whose first byte is at host, its bytes verified in this generation, or now;
@@ -72,8 +74,12 @@ static struct block *find_block(struct vcpu *v, const u8 *host, u32 mode)
     if (cache_settle(v, p) && p->verified < v->generation)
         cache_verify(e, p, v->generation);
     struct block *b = cache_find(e, v->rip, mode, host);
-    if (b &&
-        (!straddle_holds(v, b) || b->length > code_room(v) || (!is_settled(v, b) && !block_unchanged(b)))) {
+    if (!b)
+        return NULL;
+    bool settled = is_settled(v, b);
+    if (!b->valid)
+        return NULL;
+    if (!straddle_holds(v, b) || b->length > code_room(v) || (!settled && !block_unchanged(b))) {
         cache_invalidate(e, b);
         return NULL;
     }
@@ -153,7 +159,7 @@ const u8 *engine_link(struct vcpu *v, uintptr_t tagged)
         return code;
     engine_lock(v);
     struct block *b = cache_by_host_pc(v->engine, code);
-    bool may_link = l->from->valid && b->valid && !b->host2 && is_settled(v, b);
+    bool may_link = is_settled(v, b) && l->from->valid && !b->host2;
     if (may_link && l->crossing != NO_CROSSING) {
         b->crossed = true;
         crossing_set(v, l, code);
