@@ -51,6 +51,8 @@ def machine_text(kernel, top):
 class Results:
     def __init__(self, machines, output=None):
         self.machines = machines
+        if output:
+            os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)
         self.output = open(output, "w") if output else None
         self.samples, self.failures = {}, {}
 
