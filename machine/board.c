@@ -18,17 +18,18 @@ static void set_reset(void *opaque, unsigned number, bool level)
 {
     (void)number;
     if (level)
-        machine_request_reset(opaque);
+        machine_request_reset(opaque, "guest-reset");
 }
 
 static void set_power(void *opaque, unsigned number, bool level)
 {
     (void)number;
     if (level)
-        machine_request_power_off(opaque);
+        machine_request_power_off(opaque, "guest-shutdown");
 }
 
-static int plug(struct machine *m, const struct device_type *type, u16 port, unsigned irq, struct error *e)
+static int plug_with(struct machine *m, const struct device_type *type, u16 port, unsigned irq,
+                     struct chardev *c, struct error *e)
 {
     const struct device_place place = {
         .ports = &m->ports,
@@ -38,7 +39,7 @@ static int plug(struct machine *m, const struct device_type *type, u16 port, uns
         .reset = {.set = set_reset, .opaque = m},
         .power = {.set = set_power, .opaque = m},
         .loop = &m->loop,
-        .chardev = &m->console,
+        .chardev = c,
         .pci = &m->pci,
     };
     struct device *d = type->create(&place);
@@ -47,6 +48,24 @@ static int plug(struct machine *m, const struct device_type *type, u16 port, uns
     ASSERT(m->device_count < MACHINE_MAX_DEVICES);
     m->device[m->device_count++] = d;
     return 0;
+}
+
+static int plug(struct machine *m, const struct device_type *type, u16 port, unsigned irq, struct error *e)
+{
+    return plug_with(m, type, port, irq, NULL, e);
+}
+
+/* As many as the configuration has, where a PC has them. */
+static int plug_serial_ports(struct machine *m, struct error *e)
+{
+    static const struct {
+        u16 port;
+        unsigned irq;
+    } places[SERIAL_MAX] = {{PC_PORT_COM1, PC_IRQ_COM1}, {0x2f8, 3}, {0x3e8, 4}, {0x2e8, 3}};
+    int r = 0;
+    for (unsigned i = 0; i < m->chardevs.serial_count && r == 0; i++)
+        r = plug_with(m, &serial_16550, places[i].port, places[i].irq, m->chardevs.serial[i], e);
+    return r;
 }
 
 static int map_memory(struct machine *m, u32 slot, u64 gpa, u64 size, u8 *host, struct error *e)
@@ -114,8 +133,7 @@ int board_create(struct machine *m, struct error *e)
 
         (r = create_chips(m, e)) < 0 || (r = create_vcpus(m, e)) < 0 ||
 
-        (r = plug(m, &serial_16550, PC_PORT_COM1, PC_IRQ_COM1, e)) < 0 ||
-        (r = plug(m, &rtc_mc146818, PC_PORT_RTC, PC_IRQ_RTC, e)) < 0 ||
+        (r = plug_serial_ports(m, e)) < 0 || (r = plug(m, &rtc_mc146818, PC_PORT_RTC, PC_IRQ_RTC, e)) < 0 ||
         (r = plug(m, &i8042, PC_PORT_I8042, 0, e)) < 0 ||
         (r = plug(m, &acpi_pm, PC_PORT_PM, PC_IRQ_SCI, e)) < 0 ||
         (r = plug(m, &pci_host, PC_PORT_PCI, 0, e)) < 0)

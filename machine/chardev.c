@@ -1,25 +1,22 @@
-/* chardev.c - the host's end of a serial line: terminal, file, socket or nothing */
+/* chardev.c - the bytes of a character device, and its client */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
-#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "machine/chardev.h"
 
-enum { CTRL_A = 1 };
-
-static u32 ring_used(const struct ring *r)
+u32 ring_used(const struct ring *r)
 {
     return r->head - r->tail;
 }
 
-static bool ring_put(struct ring *r, u8 byte)
+bool ring_put(struct ring *r, u8 byte)
 {
     if (ring_used(r) == CHARDEV_BACKLOG)
         return false;
@@ -35,10 +32,18 @@ static bool ring_get(struct ring *r, u8 *byte)
     return true;
 }
 
+static void pty_closed(struct chardev *c, int fd);
+
 static void call(void (*fn)(void *), void *opaque)
 {
     if (fn)
         fn(opaque);
+}
+
+static bool has_clients(const struct chardev *c)
+{
+    return c->config.backend == CHARDEV_UNIX || c->config.backend == CHARDEV_TCP ||
+           c->config.backend == CHARDEV_PTY;
 }
 
 /* Output */
@@ -62,8 +67,8 @@ static void flush_output(struct chardev *c)
         } else if (n < 0 && errno == EAGAIN) {
             break;
         } else if (n < 0 && errno != EINTR) {
-            if (c->config.backend != CHARDEV_UNIX) /* a client that leaves is no error */
-                report("cannot write the guest's output: %s: the rest is lost", strerror(errno));
+            if (!has_clients(c)) /* a client that leaves is no error */
+                report("cannot write the output of '%s': %s: the rest is lost", c->label, strerror(errno));
             output_lost(c);
         }
     }
@@ -71,9 +76,16 @@ static void flush_output(struct chardev *c)
         loop_set_events(c->loop, &c->write_watch, ring_used(&c->out) ? POLLOUT : 0);
 }
 
+u32 chardev_room(const struct chardev *c)
+{
+    return CHARDEV_BACKLOG - ring_used(&c->out);
+}
+
 bool chardev_write(struct chardev *c, u8 byte)
 {
     c->last_output = byte;
+    if (c->config.backend == CHARDEV_FRONT)
+        return !(c->output_full = !mux_write(c, byte));
     if (c->write_watch.fd < 0)
         return true;
     c->output_full = !ring_put(&c->out, byte);
@@ -97,12 +109,9 @@ static void output_possible(struct loop_watch *w, short revents)
 
 /* Input */
 
-/* How many bytes to read now. A pipe or a socket waits while the backlog is full; at a terminal with keys of
- * our own we read on, and lose what the guest does not want, or Ctrl-a x would not be seen. */
+/* How many bytes to read now: whoever is at the other end waits while the backlog is full. */
 static size_t input_room(const struct chardev *c)
 {
-    if (c->config.mux && isatty(c->read_watch.fd))
-        return CHARDEV_BACKLOG;
     return CHARDEV_BACKLOG - ring_used(&c->in);
 }
 
@@ -118,58 +127,89 @@ static void set_reading(struct chardev *c, bool on)
         loop_remove(c->loop, &c->read_watch);
 }
 
-static void print_keys(struct chardev *c)
+static void tell(struct chardev *c, enum chardev_event event)
 {
-    static const char text[] =
-        "\r\nCtrl-a h    this help\r\nCtrl-a x    end the machine\r\n"
-        "Ctrl-a b    send a break to the guest\r\nCtrl-a Ctrl-a    send Ctrl-a to the guest\r\n";
-    for (const char *p = text; *p; p++)
-        chardev_write(c, (u8)*p);
+    c->connected = event == CHARDEV_OPENED;
+    if (c->user.event)
+        c->user.event(c->user.opaque, event);
 }
 
-static void send_ctrl_a(struct chardev *c)
+static void close_fds(struct chardev *c)
 {
-    ring_put(&c->in, CTRL_A);
+    while (c->fd_count)
+        close(c->fd[--c->fd_count]);
 }
 
-static void send_break(struct chardev *c)
+int chardev_take_fd(struct chardev *c)
 {
-    call(c->user.send_break, c->user.opaque);
-}
-
-static void quit(struct chardev *c)
-{
-    call(c->host.quit, c->host.opaque);
-}
-
-/* What the key after Ctrl-a does. */
-static const struct {
-    u8 key;
-    void (*act)(struct chardev *c);
-} keys[] = {{'h', print_keys}, {'?', print_keys}, {'x', quit}, {'b', send_break}, {CTRL_A, send_ctrl_a}};
-
-static void accept_key(struct chardev *c, u8 key)
-{
-    if (!c->config.mux || (!c->escaped && key != CTRL_A)) {
-        ring_put(&c->in, key);
-        return;
-    }
-    c->escaped = !c->escaped;
-    for (size_t i = 0; i < ARRAY_SIZE(keys) && !c->escaped; i++)
-        if (keys[i].key == key)
-            keys[i].act(c);
+    if (!c->fd_count)
+        return -1;
+    int fd = c->fd[0];
+    memmove(c->fd, c->fd + 1, --c->fd_count * sizeof(c->fd[0]));
+    return fd;
 }
 
 static void input_ended(struct chardev *c)
 {
+    int fd = c->read_watch.fd;
     set_reading(c, false);
-    if (c->config.backend == CHARDEV_UNIX) {
-        output_lost(c);
-        close(c->read_watch.fd);
-    }
     c->read_watch.fd = -1; /* standard input has an end, too; the guest goes on */
+    if (!has_clients(c))
+        return;
+    output_lost(c);
+    close_fds(c);
+    if (c->config.backend == CHARDEV_PTY)
+        pty_closed(c, fd);
+    else
+        close(fd);
+    if (c->output_full) {
+        c->output_full = false;
+        call(c->user.output_ready, c->user.opaque);
+    }
+    tell(c, CHARDEV_CLOSED);
     if (c->listen_watch.fd >= 0)
         loop_add(c->loop, &c->listen_watch); /* for the next client */
+}
+
+void chardev_disconnect(struct chardev *c)
+{
+    if (has_clients(c) && c->read_watch.fd >= 0)
+        input_ended(c);
+}
+
+/* Descriptors that a client has sent along. */
+static void keep_fds(struct chardev *c, struct msghdr *msg)
+{
+    for (struct cmsghdr *h = CMSG_FIRSTHDR(msg); h; h = CMSG_NXTHDR(msg, h)) {
+        if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < n; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(h) + i * sizeof(fd), sizeof(fd));
+            if (c->fd_count < CHARDEV_FDS)
+                c->fd[c->fd_count++] = fd;
+            else
+                close(fd);
+        }
+    }
+}
+
+static ssize_t receive(struct chardev *c, u8 *bytes, size_t size)
+{
+    union {
+        char room[CMSG_SPACE(CHARDEV_FDS * sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec v = {bytes, size};
+    struct msghdr msg = {
+        .msg_iov = &v, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    if (c->config.backend != CHARDEV_UNIX)
+        return read(c->read_watch.fd, bytes, size);
+    ssize_t n = recvmsg(c->read_watch.fd, &msg, MSG_CMSG_CLOEXEC);
+    if (n >= 0)
+        keep_fds(c, &msg);
+    return n;
 }
 
 static void input_possible(struct loop_watch *w, short revents)
@@ -177,7 +217,7 @@ static void input_possible(struct loop_watch *w, short revents)
     struct chardev *c = container_of(w, struct chardev, read_watch);
     u8 bytes[4096];
     (void)revents;
-    ssize_t n = read(w->fd, bytes, min(sizeof(bytes), input_room(c)));
+    ssize_t n = receive(c, bytes, min(sizeof(bytes), input_room(c)));
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
@@ -185,21 +225,23 @@ static void input_possible(struct loop_watch *w, short revents)
         return;
     }
     for (ssize_t i = 0; i < n; i++)
-        accept_key(c, bytes[i]);
+        ring_put(&c->in, bytes[i]);
     set_reading(c, input_room(c) > 0);
-    if (ring_used(&c->in))
-        call(c->user.input, c->user.opaque);
+    call(c->user.input, c->user.opaque);
 }
 
 bool chardev_read(struct chardev *c, u8 *byte)
 {
     if (!ring_get(&c->in, byte))
         return false;
-    set_reading(c, c->started && c->read_watch.fd >= 0);
+    if (c->config.backend == CHARDEV_FRONT)
+        mux_refill(c);
+    else
+        set_reading(c, c->started && c->read_watch.fd >= 0);
     return true;
 }
 
-/* Backends */
+/* Back ends */
 
 static void attach(struct chardev *c, int in, int out)
 {
@@ -220,107 +262,59 @@ static void client_arrived(struct loop_watch *w, short revents)
     if (fd < 0)
         return;              /* it has gone again */
     loop_remove(c->loop, w); /* one client at a time; the next one waits in the queue */
+    if (c->config.nodelay)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    c->in.tail = c->in.head; /* of the last client */
     attach(c, fd, fd);
+    tell(c, CHARDEV_OPENED);
     call(c->host.connected, c->host.opaque);
 }
 
-/* Standard output as a description of our own, so that O_NONBLOCK does not reach the programs that share it.
- * What cannot be opened again (a socket) or has a position (a file) never keeps us waiting long. */
-static int open_stdout(void)
+/* A pty is read and written from the start; that somebody has opened its other end shows in poll, which
+ * reports a hang-up while nobody has. */
+static bool pty_is_open(int fd)
 {
-    struct stat st;
-    if (fstat(STDOUT_FILENO, &st) == 0 && (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode))) {
-        int fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-        if (fd >= 0)
-            return fd;
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return poll(&p, 1, 0) >= 0 && !(p.revents & POLLHUP);
+}
+
+static void pty_look(struct loop_timer *t)
+{
+    enum { EVERY_NS = 200000000 };
+    struct chardev *c = container_of(t, struct chardev, look);
+    if (!pty_is_open(c->listen_watch.fd)) {
+        loop_arm(c->loop, t, loop_now() + EVERY_NS);
+        return;
     }
-    return STDOUT_FILENO;
+    attach(c, c->listen_watch.fd, c->listen_watch.fd);
+    tell(c, CHARDEV_OPENED);
 }
 
-static int open_null(struct chardev *c, struct error *e)
+static void pty_closed(struct chardev *c, int fd)
 {
-    (void)c, (void)e;
-    return 0;
+    c->listen_watch.fd = fd;
+    pty_look(&c->look);
 }
 
-static int open_stdio(struct chardev *c, struct error *e)
+void chardev_init(struct chardev *c, const struct chardev_config *config, struct loop *l, struct terminal *t)
 {
-    if ((fcntl(STDOUT_FILENO, F_GETFL) & O_ACCMODE) == O_RDONLY)
-        return error_set(e, EBADF, "-serial stdio: standard output is closed: use -serial file:PATH or null");
-    attach(c, STDIN_FILENO, open_stdout());
-    return 0;
-}
-
-static int open_file(struct chardev *c, struct error *e)
-{
-    int fd =
-        open(c->config.path, O_WRONLY | O_CREAT | O_CLOEXEC | (c->config.append ? O_APPEND : O_TRUNC), 0666);
-    if (fd < 0)
-        return error_set(e, errno,
-                         "-serial: cannot write '%s': %s: name a file in a directory you may write to",
-                         c->config.path, strerror(errno));
-    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-    attach(c, -1, fd);
-    return 0;
-}
-
-static int listen_on(int fd, const struct sockaddr_un *a)
-{
-    struct stat st;
-    if (stat(a->sun_path, &st) == 0 && S_ISSOCK(st.st_mode))
-        unlink(a->sun_path); /* left by an earlier run, as QEMU does */
-    return bind(fd, (const struct sockaddr *)a, sizeof(*a)) < 0 || listen(fd, 1) < 0 ? -1 : 0;
-}
-
-static int open_unix(struct chardev *c, struct error *e)
-{
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    const char *verb = c->config.server ? "listen on" : "connect to";
-    if (strlen(c->config.path) >= sizeof(a.sun_path))
-        return error_set(e, ENAMETOOLONG,
-                         "-serial: the socket's path '%s' is longer than %zu bytes: use a shorter one",
-                         c->config.path, sizeof(a.sun_path) - 1);
-    strcpy(a.sun_path, c->config.path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int r = fd < 0 || (c->config.server ? listen_on(fd, &a) : connect(fd, (struct sockaddr *)&a, sizeof(a)));
-    if (r) {
-        r = error_set(e, errno, "-serial: cannot %s '%s': %s%s", verb, a.sun_path, strerror(errno),
-                      c->config.server ? ": name a path in a directory you may write to"
-                                       : ": start the listening program first, or use server=on");
-        close(fd);
-        return r;
-    }
-    fcntl(fd, F_SETFL, O_NONBLOCK);
-    if (c->config.server)
-        c->listen_watch.fd = fd;
-    else
-        attach(c, fd, fd);
-    return 0;
-}
-
-static int (*const open_backend[])(struct chardev *c, struct error *e) = {
-    [CHARDEV_NULL] = open_null,
-    [CHARDEV_STDIO] = open_stdio,
-    [CHARDEV_FILE] = open_file,
-    [CHARDEV_UNIX] = open_unix,
-};
-
-int chardev_open(struct chardev *c, const struct chardev_config *config, struct loop *l, struct terminal *t,
-                 struct error *e)
-{
-    *c = (struct chardev){.config = *config, .loop = l, .terminal = t};
+    *c = (struct chardev){.config = *config, .loop = l, .terminal = t, .what = "-chardev"};
     c->read_watch = (struct loop_watch){-1, POLLIN, input_possible};
     c->write_watch = (struct loop_watch){-1, 0, output_possible};
     c->listen_watch = (struct loop_watch){-1, POLLIN, client_arrived};
-    return open_backend[config->backend](c, e);
+    c->look.expired = pty_look;
 }
 
 void chardev_start(struct chardev *c)
 {
     c->started = true;
     attach(c, c->read_watch.fd, c->write_watch.fd);
-    if (c->listen_watch.fd >= 0)
+    if (c->config.backend == CHARDEV_PTY)
+        pty_look(&c->look);
+    else if (c->listen_watch.fd >= 0)
         loop_add(c->loop, &c->listen_watch);
+    else
+        tell(c, CHARDEV_OPENED);
     if (c->config.backend == CHARDEV_STDIO)
         terminal_set_raw(c->terminal, c->config.signal);
 }
@@ -342,6 +336,22 @@ void chardev_finish(struct chardev *c, int ms)
     if (c->config.backend == CHARDEV_STDIO && c->last_output && c->last_output != '\n' &&
         isatty(STDOUT_FILENO))
         fputs("\r\n", stderr); /* the terminal is still raw */
-    if (c->listen_watch.fd >= 0)
+    if (c->listen_watch.fd >= 0 && c->config.path)
         unlink(c->config.path);
+}
+
+void chardev_close(struct chardev *c)
+{
+    chardev_finish(c, 0);
+    set_reading(c, false);
+    loop_remove(c->loop, &c->write_watch);
+    loop_remove(c->loop, &c->listen_watch);
+    loop_cancel(c->loop, &c->look);
+    if (c->read_watch.fd > STDERR_FILENO)
+        close(c->read_watch.fd);
+    if (c->write_watch.fd > STDERR_FILENO && c->write_watch.fd != c->read_watch.fd)
+        close(c->write_watch.fd);
+    if (c->listen_watch.fd > STDERR_FILENO && c->listen_watch.fd != c->read_watch.fd)
+        close(c->listen_watch.fd);
+    close_fds(c);
 }

@@ -1,4 +1,4 @@
-/* chardev_config.c - what a character device is connected to, as -serial says it */
+/* chardev_config.c - what a character device is connected to, as -chardev and -serial say it */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <stdio.h>
@@ -6,117 +6,145 @@
 
 #include "machine/chardev_config.h"
 
-/* One form of the option: what stands in front of the first comma, and the properties that may follow. */
-struct form {
-    const char *prefix;
-    bool path; /* the prefix is followed by a path */
-    const char *properties[3];
-    struct chardev_config defaults; /* as QEMU's */
-};
+#define FIELD(f) offsetof(struct chardev_config, f)
 
-static const struct form forms[] = {
-    {"stdio", false, {"signal"}, {.backend = CHARDEV_STDIO, .signal = true}},
-    {"file:", true, {"append"}, {.backend = CHARDEV_FILE}},
-    {"unix:", true, {"server", "wait"}, {.backend = CHARDEV_UNIX, .wait = true}},
-    {"null", false, {NULL}, {.backend = CHARDEV_NULL}},
-};
+/* What every back end has; id is the list's own business. */
+#define COMMON                                                                                         \
+    {"backend", PROPERTY_MANY}, {"id", PROPERTY_MANY},                                                 \
+    {                                                                                                  \
+        "mux", PROPERTY_BOOL, FIELD(mux), "off", "several share it, and Ctrl-a c changes between them" \
+    }
 
-static const struct {
+static const struct property_row null_rows[] = {COMMON, {0}};
+static const struct property_row stdio_rows[] = {
+    COMMON, {"signal", PROPERTY_BOOL, FIELD(signal), "on", "Ctrl-C is a signal, not input"}, {0}};
+static const struct property_row file_rows[] = {
+    COMMON,
+    {"path", PROPERTY_TEXT, FIELD(path), .help = "the file"},
+    {"append", PROPERTY_BOOL, FIELD(append), "off", "keep what is there"},
+    {0}};
+static const struct property_row socket_rows[] = {
+    COMMON,
+    {"path", PROPERTY_TEXT, FIELD(path), .help = "a UNIX socket"},
+    {"host", PROPERTY_TEXT, FIELD(host), .help = "TCP: the host, or the address to listen on"},
+    {"port", PROPERTY_TEXT, FIELD(port), .help = "TCP: the port"},
+    {"fd", PROPERTY_TEXT, FIELD(fd), .help = "the descriptor of a socket that listens already"},
+    {"server", PROPERTY_BOOL, FIELD(server), "off", "listen"},
+    {"wait", PROPERTY_BOOL, FIELD(wait), "on", "the guest starts when a client has connected"},
+    {"nodelay", PROPERTY_BOOL, FIELD(nodelay), "off", "TCP: small packets at once"},
+    {0}};
+
+static const struct backend {
     const char *name;
-    size_t offset; /* of a bool in struct chardev_config */
-} properties[] = {
-    {"signal", offsetof(struct chardev_config, signal)},
-    {"append", offsetof(struct chardev_config, append)},
-    {"server", offsetof(struct chardev_config, server)},
-    {"wait", offsetof(struct chardev_config, wait)},
+    enum chardev_backend backend;
+    const struct property_row *rows;
+} backends[] = {
+    {"null", CHARDEV_NULL, null_rows}, {"stdio", CHARDEV_STDIO, stdio_rows},
+    {"file", CHARDEV_FILE, file_rows}, {"socket", CHARDEV_UNIX, socket_rows},
+    {"pty", CHARDEV_PTY, null_rows},   {"serial", CHARDEV_PTY, NULL},
+};
+
+/* What belongs together, and what is too much. */
+static int check(struct chardev_config *c, const char *what, struct error *e)
+{
+    bool socket = c->backend == CHARDEV_UNIX;
+    if (c->backend == CHARDEV_FILE && (!c->path || !*c->path))
+        return error_set(e, EINVAL, "%s: file needs a path", what);
+    if (socket && !c->path + !c->port + !c->fd != 2)
+        return error_set(e, EINVAL, "%s: a socket needs either path, or host and port, or fd", what);
+    if (socket && ((c->path && !*c->path) || (c->port && !*c->port)))
+        return error_set(e, EINVAL, "%s: the %s is empty", what, c->path ? "path" : "port");
+    if (socket && c->port)
+        c->backend = CHARDEV_TCP;
+    if (socket && c->fd && !c->server)
+        return error_set(e, EINVAL, "%s: fd is for server=on", what);
+    c->wait &= socket && c->server;
+    return 0;
+}
+
+int chardev_config_read(struct chardev_config *c, const struct properties *p, const char *what,
+                        struct error *e)
+{
+    const char *name = properties_get(p, "backend");
+    *c = (struct chardev_config){0};
+    for (size_t i = 0; name && i < ARRAY_SIZE(backends); i++) {
+        if (strcmp(backends[i].name, name))
+            continue;
+        int r = properties_read(p, backends[i].rows, c, what, e);
+        c->backend = backends[i].backend;
+        return r < 0 ? r : check(c, what, e);
+    }
+    return error_set(e, EINVAL,
+                     "%s: back end '%s' is not supported: use one of: null, stdio, file, socket, pty", what,
+                     name ? name : "");
+}
+
+/* The short spelling: what stands in front of the first comma or of the value, and the properties that it
+ * means. */
+static const struct form {
+    const char *prefix, *backend, *value; /* value: the property that what follows is, or NULL */
+} forms[] = {
+    {"stdio", "stdio", NULL},  {"null", "null", NULL},      {"pty", "pty", NULL},
+    {"file:", "file", "path"}, {"unix:", "socket", "path"}, {"tcp:", "socket", "port"},
 };
 
 static const struct form *find_form(const char *text, size_t len)
 {
     for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
         size_t n = strlen(forms[i].prefix);
-        if (len >= n && !strncmp(text, forms[i].prefix, n) && (forms[i].path || len == n))
+        if (len >= n && !strncmp(text, forms[i].prefix, n) && (forms[i].value || len == n))
             return &forms[i];
     }
     return NULL;
 }
 
-static bool form_has(const struct form *f, const char *property)
+/* HOST:PORT as two properties. The last colon counts: HOST may be an IPv6 address in brackets. */
+static int split_address(struct properties *p)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(f->properties) && f->properties[i]; i++)
-        if (!strcmp(f->properties[i], property))
-            return true;
-    return false;
+    char text[300];
+    const char *address = properties_get(p, "port");
+    snprintf(text, sizeof(text), "%s", address);
+    char *colon = strrchr(text, ':');
+    if (!colon)
+        return -EINVAL;
+    *colon = 0;
+    properties_remove(p, "port");
+    bool brackets = text[0] == '[' && colon > text && colon[-1] == ']';
+    if (brackets)
+        colon[-1] = 0;
+    int r = properties_add(p, "host", text + brackets);
+    return r < 0 ? r : properties_add(p, "port", colon + 1);
 }
 
-static bool parse_bool(const char *value, bool *out)
+static int parse_form(struct properties *p, const struct form *f, const char *rest, bool mux,
+                      const char *what, struct error *e)
 {
-    *out = !strcmp(value, "on") || !strcmp(value, "yes");
-    return *out || !strcmp(value, "off") || !strcmp(value, "no");
-}
-
-/* text: NAME=on|off, or QEMU's short forms NAME and noNAME. */
-static int parse_property(struct chardev_config *c, const struct form *f, const char *text, struct error *e)
-{
-    char name[32];
-    const char *value = strchr(text, '=');
-    size_t len = value ? (size_t)(value - text) : strlen(text);
-    bool on = true;
-    snprintf(name, sizeof(name), "%.*s", (int)min(len, sizeof(name) - 1), text);
-    if (!value && !strncmp(name, "no", 2)) {
-        memmove(name, name + 2, sizeof(name) - 2);
-        on = false;
-    }
-    if (value && !parse_bool(value + 1, &on))
-        return error_set(e, EINVAL, "-serial: '%s' must be %s=on or %s=off", text, name, name);
-    for (size_t i = 0; i < ARRAY_SIZE(properties); i++)
-        if (!strcmp(name, properties[i].name) && form_has(f, name)) {
-            *(bool *)((char *)c + properties[i].offset) = on;
-            return 0;
-        }
-    return error_set(e, EINVAL, "-serial: %s does not take '%s'", f->prefix, text);
-}
-
-static int parse_path(struct chardev_config *c, const struct form *f, const char *text, size_t len,
-                      struct error *e)
-{
-    size_t prefix = strlen(f->prefix);
-    if (len == prefix)
-        return error_set(e, EINVAL, "-serial %s needs a path: %sPATH", f->prefix, f->prefix);
-    if (len - prefix >= sizeof(c->path))
-        return error_set(e, EINVAL, "-serial: the path is longer than %zu bytes: use a shorter one",
-                         sizeof(c->path) - 1);
-    memcpy(c->path, text + prefix, len - prefix);
-    return 0;
-}
-
-static int parse_properties(struct chardev_config *c, const struct form *f, const char *text, struct error *e)
-{
-    int r = 0;
-    while (*text == ',' && !r) {
-        char property[64];
-        size_t len = strcspn(text + 1, ",");
-        snprintf(property, sizeof(property), "%.*s", (int)min(len, sizeof(property) - 1), text + 1);
-        r = parse_property(c, f, property, e);
-        text += 1 + len;
-    }
+    int r = properties_parse(p, rest, f->value ? f->value : "backend", what, e);
+    if (r == 0 && f->value && !strcmp(f->value, "port") && (r = split_address(p)) < 0)
+        error_set(e, EINVAL, "%s: '%s' is not HOST:PORT", what, rest);
+    if (r == 0 && f->value && properties_add(p, "backend", f->backend) < 0)
+        r = error_set(e, ENOMEM, "%s: no memory", what);
+    /* As QEMU's mon:stdio: Ctrl-C is the guest's. */
+    if (r == 0 && mux &&
+        (properties_add(p, "mux", "on") < 0 ||
+         (!strcmp(f->backend, "stdio") && !properties_get(p, "signal") &&
+          properties_add(p, "signal", "off") < 0)))
+        r = error_set(e, ENOMEM, "%s: no memory", what);
+    if (r < 0)
+        properties_free(p);
     return r;
 }
 
-int chardev_config_parse(struct chardev_config *c, const char *text, struct error *e)
+int chardev_config_parse(struct properties *p, const char *text, const char *what, struct error *e)
 {
     bool mux = !strncmp(text, "mon:", 4);
     const char *rest = mux ? text + 4 : text;
-    size_t len = strcspn(rest, ",");
-    const struct form *f = find_form(rest, len);
-    if (!f)
-        return error_set(e, EINVAL,
-                         "-serial '%s' is not supported: use stdio, mon:stdio, file:PATH, null, or "
-                         "unix:PATH,server=on,wait=off",
-                         text);
-    *c = f->defaults;
-    c->mux = mux;
-    c->signal = f->defaults.signal && !mux; /* as QEMU's mon:stdio: Ctrl-C is the guest's */
-    int r = f->path ? parse_path(c, f, rest, len, e) : 0;
-    return r ? r : parse_properties(c, f, rest + len, e);
+    const struct form *f = find_form(rest, strcspn(rest, ","));
+    *p = (struct properties){0};
+    if (f)
+        return parse_form(p, f, rest + (f->value ? strlen(f->prefix) : 0), mux, what, e);
+    return error_set(e, EINVAL,
+                     "%s '%s' is not supported: use stdio, mon:stdio, null, none, pty, file:PATH, "
+                     "unix:PATH,server=on,wait=off, tcp:HOST:PORT or chardev:ID",
+                     what, text);
 }

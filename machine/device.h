@@ -43,6 +43,7 @@ struct device_type {
     const char *name;
     struct device *(*create)(const struct device_place *p); /* NULL: out of memory */
     void (*reset)(struct device *d);                        /* to the state after power-on */
+    void (*power_button)(struct device *d);                 /* NULL: not its business */
 };
 
 struct device {

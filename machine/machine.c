@@ -22,14 +22,65 @@ static void pause_vcpus(struct machine *m)
     kick_vcpus(m);
 }
 
-void machine_stop(struct machine *m)
+const char *const run_state_names[RUN_STATES] = {
+    [RUN_RUNNING] = "running", [RUN_PRELAUNCH] = "prelaunch", [RUN_PAUSED] = "paused",
+    [RUN_DEBUG] = "debug",     [RUN_SHUTDOWN] = "shutdown",   [RUN_IO_ERROR] = "io-error",
+};
+
+static void hold_clocks(struct machine *m)
 {
+    m->frozen = true;
+    m->kvm->ioctl(m->vm_fd, KVM_GET_CLOCK, (unsigned long)&m->clock);
+    m->kvm->ioctl(m->vm_fd, KVM_GET_PIT2, (unsigned long)&m->pit);
+}
+
+/* On the main thread, soon after a stop: the vcpus park, and what counts time on its own stands still. */
+static void freeze(struct loop_timer *t)
+{
+    struct machine *m = container_of(t, struct machine, freeze);
+    machine_wait_parked(m);
+    if (!m->stopped || m->frozen || m->ended)
+        return;
+    hold_clocks(m);
+    monitor_event(m, "STOP", NULL);
+}
+
+static void thaw(struct machine *m)
+{
+    m->frozen = false;
+    m->clock.flags = 0;
+    m->kvm->ioctl(m->vm_fd, KVM_SET_CLOCK, (unsigned long)&m->clock);
+    m->kvm->ioctl(m->vm_fd, KVM_SET_PIT2, (unsigned long)&m->pit);
+    for (unsigned i = 0; i < m->vcpu_count; i++) /* EINVAL: this guest does not look at its clock */
+        m->kvm->ioctl(m->vcpu[i].fd, KVM_KVMCLOCK_CTRL, 0);
+    monitor_event(m, "RESUME", NULL);
+}
+
+void machine_stop(struct machine *m, enum run_state state)
+{
+    if (m->stopped)
+        return;
+    m->state = state;
     m->stopped = true;
     kick_vcpus(m);
+    loop_arm(&m->loop, &m->freeze, 0);
+}
+
+void machine_stop_now(struct machine *m, enum run_state state)
+{
+    machine_stop(m, state);
+    loop_cancel(&m->loop, &m->freeze);
+    freeze(&m->freeze);
 }
 
 void machine_continue(struct machine *m)
 {
+    if (!m->stopped)
+        return;
+    machine_stop_now(m, m->state); /* a stop that has just begun ends first */
+    if (m->frozen)
+        thaw(m);
+    m->state = RUN_RUNNING;
     m->stopped = false;
     pthread_cond_broadcast(&m->changed);
 }
@@ -68,9 +119,19 @@ void machine_wait_parked(struct machine *m)
         pthread_cond_wait(&m->changed, &m->loop.lock);
 }
 
-void machine_request_reset(struct machine *m)
+static void tell_shutdown(struct machine *m, const char *cause)
 {
-    if (m->config->no_reboot) {
+    bool guest = !strncmp(cause, "guest", 5);
+    monitor_event(m, "SHUTDOWN", json_pack("{s:b,s:s}", "guest", guest, "reason", cause));
+}
+
+void machine_request_reset(struct machine *m, const char *cause)
+{
+    if (m->ended || m->reset_wanted)
+        return;
+    m->reset_cause = cause;
+    if (m->config->no_reboot && !strncmp(cause, "guest", 5)) {
+        tell_shutdown(m, cause);
         machine_end(m, 0, "guest rebooted (-no-reboot)");
         return;
     }
@@ -79,9 +140,15 @@ void machine_request_reset(struct machine *m)
     loop_stop(&m->loop);
 }
 
-void machine_request_power_off(struct machine *m)
+void machine_request_power_off(struct machine *m, const char *cause)
 {
-    machine_end(m, 0, "guest powered off");
+    if (m->ended || m->state == RUN_SHUTDOWN)
+        return;
+    tell_shutdown(m, cause);
+    if (m->config->no_shutdown)
+        machine_stop(m, RUN_SHUTDOWN);
+    else
+        machine_end(m, 0, "guest powered off");
 }
 
 /* Memory as the kernel finds it. */
@@ -102,9 +169,16 @@ static int reset_hardware(struct machine *m, const struct boot_entry *entry, str
     return r;
 }
 
+void machine_quit(struct machine *m, const char *cause, const char *text)
+{
+    if (!m->ended)
+        tell_shutdown(m, cause);
+    machine_end(m, 0, "%s", text);
+}
+
 static void quit(void *opaque)
 {
-    machine_end(opaque, 0, "ended by Ctrl-a x");
+    machine_quit(opaque, "host-ui", "ended by Ctrl-a x");
 }
 
 /* Also called when a client has connected to the console, at first or again. */
@@ -112,6 +186,8 @@ static void start_vcpus(void *opaque)
 {
     struct machine *m = opaque;
     struct error e;
+    if (chardevs_waiting(&m->chardevs))
+        return;
     while (m->running < m->vcpu_count && !m->ended)
         if (vcpu_start(&m->vcpu[m->running], &e) == 0)
             m->running++;
@@ -120,37 +196,60 @@ static void start_vcpus(void *opaque)
 }
 
 /* What the options mean to this machine. */
-static int read_addresses(const struct vm_config *c, struct chardev_config *serial, struct gdb_address *gdb,
-                          struct error *e)
+/* What the model of a configuration has for QEMU, and this machine does not do: the option's name. */
+static const char *not_here(const struct vm_config *c)
 {
+    const struct {
+        const char *name;
+        bool given;
+    } rows[] = {
+        {"bios", c->bios},
+        {"boot", c->boot_order || c->boot_once || c->boot_menu},
+        {"rtc", strcmp(c->rtc_base, "utc") || c->rtc_clock != RTC_CLOCK_HOST},
+        {"incoming", c->incoming},
+        {"sandbox", c->sandbox},
+        {"daemonize", c->daemonize},
+        {"msg", c->timestamps},
+        {"overcommit", c->lock_memory},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (rows[i].given)
+            return rows[i].name;
+    return NULL;
+}
+
+static int check_config(const struct vm_config *c, struct gdb_address *gdb, struct error *e)
+{
+    const char *what;
     if (c->smp.maxcpus > MACHINE_MAX_VCPUS)
         return error_set(e, EINVAL, "-smp %u is too many: use at most %d processors", c->smp.maxcpus,
                          MACHINE_MAX_VCPUS);
     if (c->cpu && strcmp(c->cpu, "host") && strcmp(c->cpu, "max"))
         return error_set(e, EINVAL, "-cpu '%s' is not supported: use one of: host, max", c->cpu);
-    if (c->serials.count > 1 || c->monitors.count || c->qmps.count || c->mons.count || c->chardevs.count)
-        return error_set(e, EINVAL, "monitors and further serial ports are not supported yet");
-    int r = chardev_config_parse(serial, c->serials.count ? c->serials.at[0] : "mon:stdio", e);
-    return r < 0 ? r : gdb_address_parse(gdb, c->gdb ? c->gdb : "none", e);
+    if ((what = not_here(c)))
+        return error_set(e, ENOTSUP, "option '-%s' of QEMU is not supported yet: leave it out", what);
+    return gdb_address_parse(gdb, c->gdb ? c->gdb : "none", e);
 }
 
 /* What the user named comes first: files and console; then what the host gives. */
 int machine_create(struct machine *m, const struct vm_config *c, struct terminal *t, struct error *e)
 {
     struct boot_entry entry;
-    struct chardev_config serial;
     struct gdb_address gdb;
     *m = (struct machine){.config = c, .kvm = kvm_api(c->accel)};
+    m->chardevs = (struct chardevs){.loop = &m->loop, .terminal = t, .host = {m, quit, start_vcpus}};
+    m->freeze.expired = freeze;
+    m->stopped = c->stopped;
+    m->state = c->stopped ? RUN_PRELAUNCH : RUN_RUNNING;
     pthread_cond_init(&m->changed, NULL);
     int r = loop_init(&m->loop);
     if (r < 0)
         return error_set(e, -r, "cannot create the event loop: %s", strerror(-r));
-    if ((r = read_addresses(c, &serial, &gdb, e)) < 0 || (r = boot_read(&m->boot, c, e)) < 0 ||
+    if ((r = check_config(c, &gdb, e)) < 0 || (r = boot_read(&m->boot, c, e)) < 0 ||
         (r = ram_create(&m->ram, c->memory, e)) < 0 || (r = load_memory(m, &entry, e)) < 0 ||
-        (r = chardev_open(&m->console, &serial, &m->loop, t, e)) < 0)
+        (r = chardevs_create(&m->chardevs, c, e)) < 0)
         return r;
-    m->stopped = c->stopped;
-    m->console.host = (struct chardev_host){m, quit, start_vcpus};
+    monitors_create(m, &m->chardevs);
     if ((r = gdbstub_create(&m->gdb, m, &gdb, e)) == 0)
         r = board_create(m, e);
     m->blocks = (struct block_set){.loop = &m->loop, .snapshot = c->snapshot};
@@ -158,8 +257,20 @@ int machine_create(struct machine *m, const struct vm_config *c, struct terminal
     loop_lock(&m->loop);
     if (r == 0 && (r = plug_all(m, e)) == 0)
         r = reset_hardware(m, &entry, e);
+    if (r == 0 && m->stopped)
+        hold_clocks(m);
     loop_unlock(&m->loop);
     return r;
+}
+
+static void tell_reset(struct machine *m)
+{
+    bool guest = !strncmp(m->reset_cause, "guest", 5);
+    monitor_event(m, "RESET", json_pack("{s:b,s:s}", "guest", guest, "reason", m->reset_cause));
+    if (m->frozen)
+        hold_clocks(m);
+    if (m->state == RUN_SHUTDOWN)
+        m->state = RUN_PAUSED;
 }
 
 /* Why the loop has stopped: for a reset, or for good (false). The lock is free now and then, for the vcpus to
@@ -175,6 +286,8 @@ static bool reset_if_wanted(struct machine *m)
         m->reset_wanted = false;
         if (load_memory(m, &entry, &e) < 0 || reset_hardware(m, &entry, &e) < 0)
             machine_end(m, 1, "cannot restart the guest: %s", e.text);
+        else
+            tell_reset(m);
         resume_vcpus(m);
     }
     bool go_on = !m->ended;
@@ -197,10 +310,9 @@ static bool stop_vcpus(struct machine *m)
 bool machine_run(struct machine *m)
 {
     loop_lock(&m->loop);
-    chardev_start(&m->console);
+    chardevs_start(&m->chardevs);
     gdbstub_start(&m->gdb);
-    if (!chardev_waiting(&m->console))
-        start_vcpus(m);
+    start_vcpus(m);
     loop_unlock(&m->loop);
     do
         loop_run(&m->loop);
@@ -210,6 +322,6 @@ bool machine_run(struct machine *m)
     block_close_all(&m->blocks);
     loop_unlock(&m->loop);
     gdbstub_finish(&m->gdb, m->status);
-    chardev_finish(&m->console, 2000);
+    chardevs_finish(&m->chardevs, 2000);
     return stopped;
 }

@@ -10,10 +10,11 @@
 #include "machine/block/block.h"
 #include "machine/boot/boot.h"
 #include "machine/bus.h"
-#include "machine/chardev.h"
+#include "machine/chardevs.h"
 #include "machine/device.h"
 #include "machine/gdbstub/gdbstub.h"
 #include "machine/kvm.h"
+#include "machine/monitor/monitor.h"
 #include "machine/net/net.h"
 #include "machine/pci/pci.h"
 #include "machine/ram.h"
@@ -27,6 +28,10 @@ struct chips {
     struct kvm_pit_state2 pit;
 };
 
+/* Why the guest runs or does not, by QEMU's names (QAPI's RunState). */
+enum run_state { RUN_RUNNING, RUN_PRELAUNCH, RUN_PAUSED, RUN_DEBUG, RUN_SHUTDOWN, RUN_IO_ERROR, RUN_STATES };
+extern const char *const run_state_names[RUN_STATES];
+
 /* loop.lock covers all but what is constant once the vcpus run. */
 struct machine {
     const struct vm_config *config;
@@ -39,7 +44,8 @@ struct machine {
     struct pci_bus pci;
     struct block_set blocks;
     struct net_set nets;
-    struct chardev console;
+    struct chardevs chardevs;
+    struct monitors monitors;
     struct device *device[MACHINE_MAX_DEVICES];
     unsigned device_count;
     struct vcpu vcpu[MACHINE_MAX_VCPUS];
@@ -48,10 +54,16 @@ struct machine {
 
     struct gdbstub gdb;
 
-    bool pause;             /* vcpus stay out of the guest, for a reset or the end */
-    bool stopped;           /* and so for a debugger */
+    bool pause;   /* vcpus stay out of the guest, for a reset or the end */
+    bool stopped; /* and so while state is not RUN_RUNNING */
+    bool frozen;  /* the clocks stand still as well, and clients know that it is stopped */
+    enum run_state state;
+    struct loop_timer freeze;
+    struct kvm_clock_data clock; /* as they were when they stopped */
+    struct kvm_pit_state2 pit;
     pthread_cond_t changed; /* pause, stopped, ended, or a vcpu's parked */
     bool reset_wanted, ended;
+    const char *reset_cause;
     int status;       /* of the program */
     struct error end; /* how the guest ended */
 };
@@ -66,11 +78,17 @@ bool machine_run(struct machine *m);
 
 /* With the lock held, from any thread. The first end counts; text is one line. */
 void machine_end(struct machine *m, int status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-void machine_request_reset(struct machine *m);
-void machine_request_power_off(struct machine *m);
+/* cause: QAPI's ShutdownCause, "guest-reset" or "host-qmp-system-reset", ... */
+void machine_request_reset(struct machine *m, const char *cause);
+void machine_request_power_off(struct machine *m, const char *cause);
+/* Ends it from outside; text: the last line. */
+void machine_quit(struct machine *m, const char *cause, const char *text);
 
-/* With the lock held: the vcpus leave the guest, soon; or go on. */
-void machine_stop(struct machine *m);
+/* With the lock held, from any thread: the vcpus leave the guest, soon, and then its clocks stop. */
+void machine_stop(struct machine *m, enum run_state state);
+/* The same on the main thread, and waits until it is so. */
+void machine_stop_now(struct machine *m, enum run_state state);
+/* On the main thread: they go on. */
 void machine_continue(struct machine *m);
 /* On the main thread: waits until they have left, the lock being free meanwhile. */
 void machine_wait_parked(struct machine *m);

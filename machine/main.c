@@ -132,6 +132,20 @@ static int start_dump(const struct vm_config *c, struct error *e)
                      c->dump_path ? c->dump_path : "standard error", strerror(errno));
 }
 
+static int write_pidfile(const struct vm_config *c, struct error *e)
+{
+    if (!c->pidfile)
+        return 0;
+    FILE *f = fopen(c->pidfile, "we");
+    bool good = f && fprintf(f, "%d\n", getpid()) > 0;
+    if (f)
+        good &= fclose(f) == 0;
+    return good ? 0
+                : error_set(e, EIO,
+                            "-pidfile: cannot write '%s': %s: name a file in a directory you may write to",
+                            c->pidfile, strerror(errno));
+}
+
 int main(int argc, char **argv)
 {
     struct vm_config config;
@@ -150,8 +164,14 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     watch_end_signals(&signals, &machine);
+    if (write_pidfile(&config, &e) < 0) {
+        report("%s", e.text);
+        return EXIT_FAILURE;
+    }
     bool stopped = machine_run(&machine);
     terminal_restore(&terminal);
+    if (config.pidfile)
+        unlink(config.pidfile);
     report("%s%s%s", config.name ? config.name : "", config.name ? ": " : "", machine.end.text);
     if (!stopped)
         _exit(machine.status);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "machine/machine.h"
 
@@ -67,8 +68,8 @@ static void exit_shutdown(struct vcpu *v)
 static void exit_system_event(struct vcpu *v)
 {
     switch (v->run->system_event.type) {
-    case KVM_SYSTEM_EVENT_SHUTDOWN: machine_request_power_off(v->machine); break;
-    case KVM_SYSTEM_EVENT_RESET: machine_request_reset(v->machine); break;
+    case KVM_SYSTEM_EVENT_SHUTDOWN: machine_request_power_off(v->machine, "guest-shutdown"); break;
+    case KVM_SYSTEM_EVENT_RESET: machine_request_reset(v->machine, "guest-reset"); break;
     default: died(v, "see the guest's last output", "it reported a crash (KVM_EXIT_SYSTEM_EVENT)"); break;
     }
 }
@@ -159,6 +160,7 @@ static bool may_run(struct vcpu *v)
 static void *vcpu_thread(void *arg)
 {
     struct vcpu *v = arg;
+    v->tid = gettid();
     while (may_run(v))
         while (run_once(v))
             ;

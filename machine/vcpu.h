@@ -18,6 +18,7 @@ struct vcpu {
     struct kvm_run *run;
     struct vcpu_state *power_on; /* what KVM made of it; a reset puts this back */
     pthread_t thread;
+    int tid;     /* of its thread, as the host counts; 0: not started */
     bool parked; /* its thread is waiting outside of KVM_RUN */
 };
 

@@ -7,6 +7,11 @@
 #include "base/config/options.h"
 #include "base/version.h"
 
+static bool is_listed(const struct option *o)
+{
+    return o->help && *o->help;
+}
+
 /* Help of several lines goes on below its first. */
 static void print_indented(const char *text)
 {
@@ -25,7 +30,7 @@ static void print_help(void)
     for (unsigned i = 0; i < option_count; i++) {
         const struct option *o = &options[i];
         char head[48];
-        if (!o->help)
+        if (!is_listed(o))
             continue;
         snprintf(head, sizeof(head), "-%s %s", o->name, o->argument ? o->argument : "");
         printf("  %-19s ", head);
@@ -68,7 +73,7 @@ static void print_man(void)
         "by its name.\n.SH OPTIONS");
     for (unsigned i = 0; i < option_count; i++) {
         const struct option *o = &options[i];
-        if (!o->help)
+        if (!is_listed(o))
             continue;
         printf(".TP\n.BI \"\\-%s\" \" %s\"\n", o->name, o->argument ? o->argument : "");
         print_roff(o->help);
@@ -89,7 +94,7 @@ static void print_completion(void)
          "    case $before in");
     for (unsigned i = 0; i < option_count; i++) {
         const struct property_row *row = options[i].rows;
-        if (!row || row->type != PROPERTY_CHOICE || !options[i].implied)
+        if (!row || !is_listed(&options[i]) || row->type != PROPERTY_CHOICE || !options[i].implied)
             continue;
         printf("    -%s) COMPREPLY=($(compgen -W '", options[i].name);
         for (unsigned k = 0; row->choices[k]; k++)
@@ -98,7 +103,7 @@ static void print_completion(void)
     }
     printf("    esac\n    case $word in\n    -*) COMPREPLY=($(compgen -W '");
     for (unsigned i = 0; i < option_count; i++)
-        if (options[i].help)
+        if (is_listed(&options[i]))
             printf("%s-%s", i ? " " : "", options[i].name);
     puts("' -- \"$word\")) ;;\n    *) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n    esac\n}\n"
          "complete -o filenames -F _lodge_vm lodge-vm");

@@ -84,7 +84,7 @@ static const struct property_row overcommit_rows[] = {
     {0}};
 
 static const struct property_row sandbox_rows[] = {
-    {"enable", PROPERTY_BOOL, FIELD(sandbox), "on", "refuse system calls that the program does not need"},
+    {"enable", PROPERTY_BOOL, FIELD(sandbox), "off", "refuse system calls that the program does not need"},
     FIXED("obsolete", only_deny, "of them: obsolete ones"),
     FIXED("elevateprivileges", only_deny, "those that elevate privileges"),
     FIXED("spawn", only_deny, "those that start programs"),
@@ -117,17 +117,15 @@ const struct option options[] = {
      .rows = smp_rows},
     {"m", "SIZE", "memory: MiB, or a number with K, M, G or T behind it", OPTION_TABLE, .implied = "size",
      .rows = m_rows},
-    {"overcommit", "mem-lock=on", "guest memory is never swapped", OPTION_TABLE, .rows = overcommit_rows},
+    {"overcommit", "mem-lock=on", "", OPTION_TABLE, .rows = overcommit_rows},
 
     {"kernel", "FILE", "a kernel: a Linux bzImage, or an ELF vmlinux with a PVH entry", OPTION_TEXT,
      FIELD(kernel)},
     {"initrd", "FILE", "its initial RAM disk", OPTION_TEXT, FIELD(initrd)},
     {"append", "TEXT", "its command line", OPTION_TEXT, FIELD(cmdline)},
-    {"bios", "FILE", "the firmware that boots where there is no kernel", OPTION_TEXT, FIELD(bios)},
-    {"boot", "ORDER", "what the firmware boots from: c, d, n; once=, menu=on, strict=on", OPTION_TABLE,
-     .implied = "order", .rows = boot_rows},
-    {"rtc", "base=WHEN", "the clock's time: utc, localtime or a date; clock=host|vm", OPTION_TABLE,
-     .rows = rtc_rows},
+    {"bios", "FILE", "", OPTION_TEXT, FIELD(bios)},
+    {"boot", "ORDER", "", OPTION_TABLE, .implied = "order", .rows = boot_rows},
+    {"rtc", "base=WHEN", "", OPTION_TABLE, .rows = rtc_rows},
     {"incoming", "WHERE",
      "a saved machine to go on with: fd:N, file:PATH, unix:PATH, tcp:HOST:PORT, or defer", OPTION_TEXT,
      FIELD(incoming)},
@@ -181,12 +179,10 @@ const struct option options[] = {
     {"d", "LETTERS", "print what the engine does; -d help lists the letters", OPTION_TEXT,
      FIELD(dump_letters)},
     {"D", "FILE", "where -d prints; default: standard error", OPTION_TEXT, FIELD(dump_path)},
-    {"sandbox", "on|off", "refuse system calls that the program does not need; default: on", OPTION_TABLE,
-     .implied = "enable", .rows = sandbox_rows},
-    {"daemonize", NULL, "go into the background once the guest is ready to run", OPTION_FLAG,
-     FIELD(daemonize)},
+    {"sandbox", "on|off", "", OPTION_TABLE, .implied = "enable", .rows = sandbox_rows},
+    {"daemonize", NULL, "", OPTION_FLAG, FIELD(daemonize)},
     {"pidfile", "FILE", "write the program's number there", OPTION_TEXT, FIELD(pidfile)},
-    {"msg", "timestamp=on", "messages say when", OPTION_TABLE, .rows = msg_rows},
+    {"msg", "timestamp=on", "", OPTION_TABLE, .rows = msg_rows},
 };
 const unsigned option_count = ARRAY_SIZE(options);
 

@@ -17,8 +17,8 @@ enum option_kind {
 
 /* expand: 0, 1 (printed something: done) or -errno with e. */
 struct option {
-    const char *name, *argument,
-        *help; /* argument NULL: takes none; help NULL: another name of the row before */
+    const char *name, *argument, *help; /* argument NULL: takes none; help NULL: another name of the row
+                                         * before; empty: QEMU's, which lodge-vm reads and refuses */
     enum option_kind kind;
     size_t offset;       /* in struct vm_config */
     const char *implied; /* the property whose name may be left out when it is the first */

@@ -14,7 +14,6 @@ enum { SPACE_MEMORY = 0, SPACE_IO = 1 };
 enum {
     FADT_WBINVD = 1 << 0,
     FADT_PROC_C1 = 1 << 2,
-    FADT_PWR_BUTTON_ABSENT = 1 << 4,
     FADT_SLP_BUTTON_ABSENT = 1 << 5,
     FADT_FIX_RTC_ABSENT = 1 << 6,
     FADT_RESET_REG_SUP = 1 << 10,
@@ -234,8 +233,8 @@ static size_t build_fadt(struct aml *a, u64 facs, u64 dsdt)
         .p_lvl3_lat = 0xfff,
         .century = PC_CMOS_CENTURY,
         .iapc_boot_arch = BOOT_LEGACY_DEVICES | BOOT_NO_VGA | BOOT_NO_ASPM, /* no keyboard to look for */
-        .flags = FADT_WBINVD | FADT_PROC_C1 | FADT_PWR_BUTTON_ABSENT | FADT_SLP_BUTTON_ABSENT |
-                 FADT_FIX_RTC_ABSENT | FADT_RESET_REG_SUP,
+        .flags =
+            FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON_ABSENT | FADT_FIX_RTC_ABSENT | FADT_RESET_REG_SUP,
         .reset_reg = io_register(PC_PORT_RESET, 1),
         .reset_value = PC_RESET_VALUE,
         .minor_version = 5,

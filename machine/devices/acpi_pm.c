@@ -7,6 +7,7 @@
 
 enum {
     TMR_STS = 1,
+    PWRBTN_STS = 0x100,
     TMR_EN = 1,
     PM1_EN_WRITABLE = 0x0721 /* also events that never come: global lock, buttons, RTC */
 };
@@ -113,6 +114,13 @@ static void pm_reset(struct device *d)
     update_timer(pm);
 }
 
+static void pm_power_button(struct device *d)
+{
+    struct pm *pm = container_of(d, struct pm, device);
+    pm->sts |= PWRBTN_STS;
+    update_sci(pm);
+}
+
 static struct device *pm_create(const struct device_place *p)
 {
     struct pm *pm = calloc(1, sizeof(*pm));
@@ -129,4 +137,4 @@ static struct device *pm_create(const struct device_place *p)
     return &pm->device;
 }
 
-const struct device_type acpi_pm = {"acpi-pm", pm_create, pm_reset};
+const struct device_type acpi_pm = {"acpi-pm", pm_create, pm_reset, pm_power_button};

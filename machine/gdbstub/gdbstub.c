@@ -20,8 +20,7 @@ struct vcpu *gdb_vcpu(struct gdbstub *g, unsigned thread)
 
 static void stop_guest(struct gdbstub *g)
 {
-    machine_stop(g->machine);
-    machine_wait_parked(g->machine);
+    machine_stop_now(g->machine, RUN_DEBUG);
 }
 
 /* On the main thread, soon after a vcpu has stopped. */
@@ -50,7 +49,7 @@ static void stopped_at(struct gdbstub *g, struct vcpu *v, const char *reason, u6
     g->stop = (struct gdb_stop){SIGNAL_TRAP, v->id + 1, reason, gva};
     g->thread = v->id + 1;
     g->stepping = 0;
-    machine_stop(g->machine);
+    machine_stop(g->machine, RUN_DEBUG);
     loop_arm(&g->machine->loop, &g->report, 0);
 }
 

@@ -47,14 +47,23 @@ static void on_break(void *opaque)
     breaks++;
 }
 
+static struct chardev *front; /* what the user has: c itself, or what shares it */
+
 static int open_chardev(const char *text)
 {
+    static struct properties p;
     struct chardev_config config;
     quits = connects = inputs = breaks = ready = 0;
-    int r = chardev_config_parse(&config, text, &e);
+    properties_free(&p);
+    int r = chardev_config_parse(&p, text, "-serial", &e);
     if (r == 0)
-        r = chardev_open(&c, &config, &loop, NULL, &e);
-    c.user = (struct chardev_user){NULL, on_input, on_ready, on_break};
+        r = chardev_config_read(&config, &p, "-serial", &e);
+    if (r < 0)
+        return r;
+    chardev_init(&c, &config, &loop, NULL);
+    r = chardev_open(&c, &e);
+    front = config.mux ? mux_front(mux_create(&c)) : &c;
+    front->user = (struct chardev_user){NULL, on_input, on_ready, on_break, NULL};
     c.host = (struct chardev_host){NULL, on_quit, on_connect};
     return r;
 }
@@ -86,7 +95,7 @@ static const char *heard(void)
 {
     static char text[64];
     size_t n = 0;
-    while (n < sizeof(text) - 1 && chardev_read(&c, (u8 *)text + n))
+    while (n < sizeof(text) - 1 && chardev_read(front, (u8 *)text + n))
         n++;
     text[n] = 0;
     return text;
@@ -107,7 +116,7 @@ static void test_null(void)
 {
     CHECK_EQ(open_chardev("null"), 0);
     unsigned written = 0;
-    while (written < 2 * CHARDEV_BACKLOG && chardev_write(&c, 'x'))
+    while (written < 2 * CHARDEV_BACKLOG && chardev_write(front, 'x'))
         written++;
     CHECK_EQ(written, 2 * CHARDEV_BACKLOG); /* never full */
     CHECK_STR(heard(), "");
@@ -119,7 +128,7 @@ static void test_file(void)
     snprintf(text, sizeof(text), "file:%s", path);
     CHECK_EQ(open_chardev(text), 0);
     for (const char *p = "hello"; *p; p++)
-        CHECK(chardev_write(&c, (u8)*p));
+        CHECK(chardev_write(front, (u8)*p));
     chardev_finish(&c, 100);
     int fd = open(path, O_RDONLY);
     memset(text, 0, sizeof(text));
@@ -161,19 +170,19 @@ static void test_socket(void)
     char text[16] = "";
     open_server("unix:%s,server=on,wait=on");
     CHECK(chardev_waiting(&c));
-    CHECK(chardev_write(&c, '?')); /* nobody there: lost */
+    CHECK(chardev_write(front, '?')); /* nobody there: lost */
     int fd = connect_client();
     CHECK(!chardev_waiting(&c));
     CHECK_EQ(connects, 1);
     say(fd, "abc\001x");
     CHECK(inputs > 0);
     CHECK_STR(heard(), "abc\001x"); /* without mon:, Ctrl-a is a byte */
-    chardev_write(&c, '!');
+    chardev_write(front, '!');
     CHECK_EQ(read(fd, text, sizeof(text)), 1);
     CHECK_STR(text, "!");
     close(fd);
     settle();
-    CHECK(chardev_write(&c, '?'));
+    CHECK(chardev_write(front, '?'));
     fd = connect_client(); /* again */
     CHECK_EQ(connects, 2);
     say(fd, "d");
@@ -220,12 +229,12 @@ static void test_backlogs(void)
         sent += (size_t)n;
     CHECK(sent > CHARDEV_BACKLOG);
     while (got < sent) {
-        for (; chardev_read(&c, &byte); got++)
+        for (; chardev_read(front, &byte); got++)
             ;
         settle();
     }
     CHECK_EQ(got, sent);
-    while (chardev_write(&c, 'x'))
+    while (chardev_write(front, 'x'))
         written++;
     CHECK(written >= CHARDEV_BACKLOG);
     CHECK_EQ(ready, 0);

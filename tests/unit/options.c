@@ -30,7 +30,7 @@ static void test_defaults(void)
 {
     CHECK_EQ(parse("-kernel k"), 0);
     CHECK_STR(c.kernel, "k");
-    CHECK(!c.initrd && !c.serials.count && !c.no_reboot && c.sandbox);
+    CHECK(!c.initrd && !c.serials.count && !c.no_reboot);
     CHECK_STR(c.cmdline, "");
     CHECK_EQ(c.memory, 128 * MIB);
     CHECK_EQ(c.smp.cpus, 1);
@@ -42,13 +42,13 @@ static void test_all(void)
     CHECK_EQ(
         parse("-kernel k -initrd i --append a=b -m 1.5G -smp cpus=1 -machine pc,accel=kvm,usb=off -nographic "
               "-no-reboot -name guest=vm1,debug-threads=on -uuid 12345678-9abc-def0-1234-56789abcdef0 -S -s "
-              "-rtc base=localtime,clock=vm -boot dc,menu=on -sandbox off"),
+              "-rtc base=localtime,clock=vm -boot dc,menu=on -sandbox on"),
         0);
     CHECK_STR(c.initrd, "i");
     CHECK_STR(c.cmdline, "a=b");
     CHECK_EQ(c.memory, 1536 * MIB);
     CHECK_EQ(c.accel, ACCEL_KVM);
-    CHECK(c.no_reboot && c.debug_threads && c.stopped && c.boot_menu && !c.sandbox);
+    CHECK(c.no_reboot && c.debug_threads && c.stopped && c.boot_menu && c.sandbox);
     CHECK_STR(c.name, "vm1");
     CHECK_STR(c.gdb, "tcp::1234");
     CHECK_STR(c.rtc_base, "localtime");
@@ -127,7 +127,7 @@ static void test_written(void)
     CHECK_EQ(
         parse(
             "-kernel k -m 1G -smp 4,sockets=2 -name n,debug-threads=on -drive file=a,,b,if=virtio -S -serial null "
-            "-serial stdio -netdev user,id=n0 -nic user -sandbox off -rtc base=localtime -boot c,strict=on"),
+            "-serial stdio -netdev user,id=n0 -nic user -sandbox on -rtc base=localtime -boot c,strict=on"),
         0);
     char **first = options_write(&c);
     char *argv[64] = {"lodge-vm"};
@@ -145,7 +145,7 @@ static void test_written(void)
     CHECK_EQ(again.memory, 1024 * MIB);
     CHECK_EQ(again.devices.count, 2);
     CHECK_EQ(again.serials.count, 2);
-    CHECK(again.stopped && !again.sandbox && again.boot_strict);
+    CHECK(again.stopped && again.sandbox && again.boot_strict);
 }
 
 enum { COLOUR_RED, COLOUR_BLUE };

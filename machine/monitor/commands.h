@@ -1,0 +1,48 @@
+/* commands.h - what the commands of QMP do: the functions of the table */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef MONITOR_COMMANDS_H
+#define MONITOR_COMMANDS_H
+
+#include "machine/monitor/monitor.h"
+
+#define COMMAND(name) json_t *name(struct qmp_call *call)
+
+/* query.c */
+COMMAND(qmp_capabilities_again);
+COMMAND(query_commands);
+COMMAND(query_version);
+COMMAND(query_status);
+COMMAND(query_kvm);
+COMMAND(query_name);
+COMMAND(query_uuid);
+COMMAND(query_cpus_fast);
+COMMAND(query_chardev);
+COMMAND(query_chardev_backends);
+COMMAND(query_machines);
+COMMAND(query_target);
+COMMAND(query_memory_size_summary);
+
+/* control.c */
+COMMAND(qmp_stop);
+COMMAND(qmp_cont);
+COMMAND(qmp_quit);
+COMMAND(qmp_system_reset);
+COMMAND(qmp_system_powerdown);
+COMMAND(qmp_inject_nmi);
+COMMAND(qmp_human_monitor_command);
+
+/* objects.c */
+COMMAND(qmp_device_add);
+COMMAND(qmp_device_del);
+COMMAND(qmp_netdev_add);
+COMMAND(qmp_netdev_del);
+COMMAND(qmp_blockdev_add);
+COMMAND(qmp_blockdev_del);
+COMMAND(qmp_object_add);
+COMMAND(qmp_object_del);
+COMMAND(qmp_getfd);
+COMMAND(qmp_closefd);
+
+#undef COMMAND
+
+#endif

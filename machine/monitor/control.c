@@ -1,0 +1,67 @@
+/* control.c - commands that stop, continue, reset and end the machine */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "machine/machine.h"
+#include "machine/monitor/commands.h"
+
+json_t *qmp_stop(struct qmp_call *call)
+{
+    machine_stop_now(call->machine, RUN_PAUSED);
+    return json_object();
+}
+
+json_t *qmp_cont(struct qmp_call *call)
+{
+    if (call->machine->state == RUN_SHUTDOWN)
+        return qmp_fail(call, "GenericError", "Resetting the Virtual Machine is required");
+    machine_continue(call->machine);
+    return json_object();
+}
+
+json_t *qmp_quit(struct qmp_call *call)
+{
+    machine_quit(call->machine, "host-qmp-quit", "ended by a monitor");
+    return json_object();
+}
+
+json_t *qmp_system_reset(struct qmp_call *call)
+{
+    machine_request_reset(call->machine, "host-qmp-system-reset");
+    return json_object();
+}
+
+json_t *qmp_system_powerdown(struct qmp_call *call)
+{
+    struct machine *m = call->machine;
+    for (unsigned i = 0; i < m->device_count; i++)
+        if (m->device[i]->type->power_button)
+            m->device[i]->type->power_button(m->device[i]);
+    monitor_event(m, "POWERDOWN", NULL);
+    return json_object();
+}
+
+json_t *qmp_inject_nmi(struct qmp_call *call)
+{
+    const struct machine *m = call->machine;
+    for (unsigned i = 0; i < m->vcpu_count; i++)
+        if (m->kvm->ioctl(m->vcpu[i].fd, KVM_NMI, 0) < 0)
+            return qmp_fail(call, "GenericError", "KVM_NMI failed: %s", strerror(errno));
+    return json_object();
+}
+
+json_t *qmp_human_monitor_command(struct qmp_call *call)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    if (!f)
+        return qmp_fail(call, "GenericError", "no memory");
+    human_run(call->machine, qmp_string(call, "command-line", ""), f);
+    fclose(f);
+    json_t *answer = json_string(text ? text : "");
+    free(text);
+    return answer ? answer : json_string("the answer is not text\r\n");
+}
