@@ -126,9 +126,7 @@ const struct option options[] = {
     {"bios", "FILE", "", OPTION_TEXT, FIELD(bios)},
     {"boot", "ORDER", "", OPTION_TABLE, .implied = "order", .rows = boot_rows},
     {"rtc", "base=WHEN", "", OPTION_TABLE, .rows = rtc_rows},
-    {"incoming", "WHERE",
-     "a saved machine to go on with: fd:N, file:PATH, unix:PATH, tcp:HOST:PORT, or defer", OPTION_TEXT,
-     FIELD(incoming)},
+    {"incoming", "WHERE", "", OPTION_TEXT, FIELD(incoming)},
 
     {"drive", "file=FILE", "a disk: format=, if=virtio|none, id=, readonly=on, cache=, aio=, ...",
      OPTION_SHORT, FIELD(drives), .expand = expand_drive},
