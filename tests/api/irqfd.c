@@ -118,7 +118,9 @@ static void drain(int fd)
 static void set_routes(void)
 {
     struct {
-        struct kvm_irq_routing head;
+        struct {
+            uint32_t nr, flags;
+        } head; /* of struct kvm_irq_routing */
         struct kvm_irq_routing_entry entry[2];
     } r = {.head.nr = 2,
            .entry = {{.gsi = MSI_GSI,

@@ -49,7 +49,9 @@ static void no_chips(void)
 }
 
 struct routes {
-    struct kvm_irq_routing head;
+    struct {
+        uint32_t nr, flags;
+    } head; /* of struct kvm_irq_routing */
     struct kvm_irq_routing_entry entry[2];
 };
 
