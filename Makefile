@@ -48,6 +48,7 @@ CONFIG_SRC  := $(wildcard base/config/*.c)
 IMAGE_SRC   := $(wildcard base/image/*.c)
 MACHINE_SRC := $(wildcard machine/*.c machine/*/*.c)
 CLI_SRC     := $(wildcard manager/cli/*.c)
+DAEMON_SRC  := $(wildcard $(patsubst %,manager/%/*.c,rpc daemon domains))
 UNIT_SRC    := $(wildcard tests/unit/*.c)
 API_SRC     := $(wildcard tests/api/*.c)
 GUEST_SRC   := $(wildcard tests/guests/*.[cS])
@@ -65,6 +66,7 @@ CONFIG_OBJ   := $(call objects,app,$(CONFIG_SRC))
 IMAGE_OBJ    := $(call objects,app,$(IMAGE_SRC))
 MACHINE_OBJ  := $(call objects,app,$(MACHINE_SRC))
 CLI_OBJ      := $(call objects,app,$(CLI_SRC))
+DAEMON_OBJ   := $(call objects,app,$(DAEMON_SRC)) $(O)/gen/codec.o $(O)/gen/procedures.o
 UNIT_LIB_OBJ := $(if $(SAN),$(call objects,unit,$(LIB_SRC)),$(LIB_OBJ))
 # Archives, so that a unit test links only what it names; and what a test defines itself, a fake, wins over the
 # library's function of that name even where something else from the same file is needed.
@@ -72,7 +74,7 @@ UNIT_ARCHIVES := $(O)/unit/hypervisor.a $(O)/unit/machine.a $(O)/unit/base.a
 
 LIBRARY  := $(if $(LIB_SRC),$(O)/liblodge-kvm.so)
 PRELOAD  := $(O)/liblodge-kvm-preload.so
-PROGRAMS := $(O)/lodge-kvm $(if $(MACHINE_SRC),$(O)/lodge-vm) $(if $(CLI_SRC),$(O)/lodge)
+PROGRAMS := $(O)/lodge-kvm $(if $(MACHINE_SRC),$(O)/lodge-vm) $(if $(CLI_SRC),$(O)/lodge) $(O)/lodged
 UNIT     := $(patsubst %.c,$(O)/%,$(UNIT_SRC))
 API      := $(patsubst %.c,$(O)/%,$(API_SRC))
 GUESTS   := $(patsubst %,$(O)/%.elf,$(basename $(GUEST_SRC)))
@@ -102,6 +104,19 @@ $(O)/lodge-vm: $(MACHINE_OBJ) $(CONFIG_OBJ) $(IMAGE_OBJ) $(BASE_OBJ) $(LIBRARY)
 
 $(O)/lodge: $(CLI_OBJ) $(BASE_OBJ)
 	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $^ -ljansson
+
+# The RPC's structs, tables and codec are made of one description.
+RPC_HEADER := $(O)/gen/manager/rpc/protocol.h
+$(RPC_HEADER) $(O)/gen/codec.c $(O)/gen/procedures.c: manager/rpc/protocol.def manager/rpc/generate.py
+	@mkdir -p $(dir $(RPC_HEADER))
+	$(call say,GEN)python3 manager/rpc/generate.py $< $(if $(filter %.h,$@),header,$(basename $(@F))) >$@.new && mv $@.new $@
+$(DAEMON_OBJ): $(RPC_HEADER)
+$(DAEMON_OBJ): STD += -I$(O)/gen -I/usr/include/libxml2
+$(O)/gen/%.o: $(O)/gen/%.c
+	$(call say,CC)$(CC) $(APP_FLAGS) -c -o $@ $<
+
+$(O)/lodged: $(DAEMON_OBJ) $(CONFIG_OBJ) $(BASE_OBJ)
+	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $^ -lxml2 -ljansson -lpthread
 
 # ---- tests ---------------------------------------------------------------------------------------------------
 $(O)/unit/hypervisor.a: $(UNIT_LIB_OBJ)
@@ -271,7 +286,7 @@ format-check: ## tell what clang-format would change
 
 install: all ## install into PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include/lodge
-	install $(O)/lodge $(O)/lodge-vm $(O)/lodge-kvm $(DESTDIR)$(PREFIX)/bin
+	install $(O)/lodge $(O)/lodge-vm $(O)/lodged $(O)/lodge-kvm $(DESTDIR)$(PREFIX)/bin
 	install $(O)/liblodge-kvm.so $(O)/liblodge-kvm-preload.so $(DESTDIR)$(LIBDIR)
 	install -m 644 include/lodge/kvm.h $(DESTDIR)$(PREFIX)/include/lodge
 	sed 's,@PREFIX@,$(PREFIX),; s,@LIBDIR@,$(LIBDIR),' tools/lodge-kvm.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/lodge-kvm.pc

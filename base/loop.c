@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,6 +16,14 @@ int loop_init(struct loop *l)
     *l = (struct loop){.lock = PTHREAD_MUTEX_INITIALIZER};
     l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     return l->wake_fd < 0 ? -errno : 0;
+}
+
+void loop_free(struct loop *l)
+{
+    close(l->wake_fd);
+    free(l->watch);
+    free(l->polled);
+    free(l->poll);
 }
 
 void loop_lock(struct loop *l)
@@ -49,9 +58,19 @@ static unsigned find_watch(const struct loop *l, const struct loop_watch *w)
     return i;
 }
 
+static void *resized(void *array, size_t size)
+{
+    array = realloc(array, size);
+    ASSERT(array); /* a few hundred bytes that the program cannot run without */
+    return array;
+}
+
 void loop_add(struct loop *l, struct loop_watch *w)
 {
-    ASSERT(l->watch_count < LOOP_MAX_WATCHES);
+    if (l->watch_count == l->watch_room) {
+        l->watch_room = max(2 * l->watch_room, 16u);
+        l->watch = resized(l->watch, l->watch_room * sizeof(*l->watch));
+    }
     l->watch[l->watch_count++] = w;
     loop_wake(l);
 }
@@ -121,9 +140,10 @@ static struct timespec *time_to_sleep(const struct loop *l, struct timespec *t)
 
 static void wait_and_dispatch(struct loop *l)
 {
-    struct pollfd p[LOOP_MAX_WATCHES + 1] = {{.fd = l->wake_fd, .events = POLLIN}};
-    struct loop_watch *polled[LOOP_MAX_WATCHES];
     unsigned n = l->watch_count;
+    struct pollfd *p = l->poll = resized(l->poll, (n + 1) * sizeof(*p));
+    struct loop_watch **polled = l->polled = resized(l->polled, (n + 1) * sizeof(*polled));
+    p[0] = (struct pollfd){.fd = l->wake_fd, .events = POLLIN};
     for (unsigned i = 0; i < n; i++) {
         polled[i] = l->watch[i];
         p[i + 1] = (struct pollfd){.fd = polled[i]->fd, .events = polled[i]->events};

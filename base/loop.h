@@ -11,9 +11,11 @@
  * The loop owns the program's one big lock. Handlers run with it held; other threads (vcpus) take it around
  * everything that touches what handlers touch. All functions below but loop_init and loop_run need it held.
  *
- * poll(2) and not epoll: a console may be a regular file, which epoll refuses, and there are few descriptors.
+ * poll(2) and not epoll: a console may be a regular file, which epoll refuses, and there are few descriptors
+ * (a machine) or quiet ones (the manager).
  */
-enum { LOOP_MAX_WATCHES = 64 };
+
+struct pollfd;
 
 struct loop_watch {
     int fd;
@@ -33,13 +35,15 @@ struct loop {
     int wake_fd;   /* an eventfd: ends a poll whose watches or timers have changed */
     bool sleeping; /* the main thread is in poll */
     bool stopped;
-    struct loop_watch *watch[LOOP_MAX_WATCHES];
-    unsigned watch_count;
+    struct loop_watch **watch, **polled; /* those there are; those that a poll began with */
+    struct pollfd *poll;
+    unsigned watch_count, watch_room;
     struct loop_timer *timers; /* by deadline */
 };
 
 /* 0 or -errno. */
 int loop_init(struct loop *l);
+void loop_free(struct loop *l);
 void loop_lock(struct loop *l);
 void loop_unlock(struct loop *l);
 

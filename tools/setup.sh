@@ -14,6 +14,8 @@ build  gcc              gcc
 build  libc6-dev        /usr/include/stdio.h
 build  make             make
 build  libzydis-dev     /usr/include/Zydis/Zydis.h
+build  libxml2-dev      /usr/include/libxml2/libxml/tree.h
+build  python3          python3
 build  libjansson-dev   /usr/include/jansson.h
 build  zlib1g-dev       /usr/include/zlib.h
 build  libzstd-dev      /usr/include/zstd.h
@@ -22,6 +24,8 @@ check  lz4              lz4
 check  python3          python3
 check  gdb              gdb
 check  qemu-system-x86  qemu-system-x86_64
+check  libvirt-clients  virsh
+check  python3-libvirt  /usr/lib/python3/dist-packages/libvirt.py
 check  clang-format     clang-format
 check  qemu-utils       qemu-img
 qemu   qemu-system-x86  qemu-system-x86_64

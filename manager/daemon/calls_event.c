@@ -1,0 +1,48 @@
+/* calls_event.c - procedures by which clients ask for events */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "manager/daemon/manager.h"
+#include "manager/rpc/event.h"
+
+enum { DOMAIN_EVENT_LAST = 27 };
+
+int handle_connect_domain_event_callback_register_any(
+    struct call *call, const struct remote_connect_domain_event_callback_register_any_args *args,
+    struct remote_connect_domain_event_callback_register_any_ret *ret)
+{
+    if (args->eventID < 0 || args->eventID >= DOMAIN_EVENT_LAST)
+        return vir_fail(&call->error, VIR_ERR_INTERNAL_ERROR, "unsupported event ID %d", args->eventID);
+    ret->callbackID =
+        registration_add(call->client, EVENT_DOMAIN, args->eventID, args->dom ? args->dom->uuid : NULL, NULL);
+    return 0;
+}
+
+static int deregister(struct call *call, enum event_class class, s32 callback)
+{
+    if (registration_remove(call->client, class, callback) == 0)
+        return 0;
+    return vir_fail(&call->error, VIR_ERR_INTERNAL_ERROR, "event callback ID %d not found", callback);
+}
+
+int handle_connect_domain_event_callback_deregister_any(
+    struct call *call, const struct remote_connect_domain_event_callback_deregister_any_args *args)
+{
+    return deregister(call, EVENT_DOMAIN, args->callbackID);
+}
+
+int handle_qemu_connect_domain_monitor_event_register(
+    struct call *call, const struct remote_qemu_connect_domain_monitor_event_register_args *args,
+    struct remote_qemu_connect_domain_monitor_event_register_ret *ret)
+{
+    if (args->flags)
+        return vir_fail(&call->error, VIR_ERR_ARGUMENT_UNSUPPORTED,
+                        "event names as patterns are not supported");
+    ret->callbackID =
+        registration_add(call->client, EVENT_MONITOR, 0, args->dom ? args->dom->uuid : NULL, args->event);
+    return 0;
+}
+
+int handle_qemu_connect_domain_monitor_event_deregister(
+    struct call *call, const struct remote_qemu_connect_domain_monitor_event_deregister_args *args)
+{
+    return deregister(call, EVENT_MONITOR, args->callbackID);
+}

@@ -1,0 +1,21 @@
+/* command.h - the command line of the program that runs a domain */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef DOMAINS_COMMAND_H
+#define DOMAINS_COMMAND_H
+
+#include "base/config/vm_config.h"
+#include "manager/daemon/xml.h"
+
+/* The one model of a machine, from the XML of a domain. monitor: the path of the QMP socket. 0, or -1 with e;
+ * vm_config_free in every case. */
+int config_from_xml(struct vm_config *c, xmlNode *domain, const char *monitor, struct vir_error *e);
+
+/* The program's words, the program first; ends with NULL. To be freed with command_free. NULL with e. */
+char **command_line(xmlNode *domain, const char *monitor, const char *incoming, struct vir_error *e);
+void command_free(char **argv);
+
+/* What hot-plug sends for a disk or an interface: the back end's properties (NULL: none) and the device's. */
+void command_disk(xmlNode *disk, struct properties *drive, struct properties *device);
+void command_interface(xmlNode *interface, struct properties *netdev, struct properties *device);
+
+#endif

@@ -1,0 +1,125 @@
+/* domain.c - one virtual machine as the manager knows it, and all of them */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "manager/daemon/manager.h"
+#include "manager/daemon/text.h"
+#include "manager/domains/domain.h"
+#include "manager/domains/store.h"
+
+struct domain *domain_new(struct manager *m, xmlNode *config)
+{
+    struct domains *ds = &m->domains;
+    if (ds->count == ds->room) {
+        ds->room = max(ds->room * 2, 16u);
+        ds->at = realloc(ds->at, ds->room * sizeof(*ds->at));
+        ASSERT(ds->at);
+    }
+    struct domain *d = calloc(1, sizeof(*d));
+    ASSERT(d);
+    *d = (struct domain){.manager = m,
+                         .references = 1,
+                         .name = text_copy(xml_get(config, "name")),
+                         .id = -1,
+                         .listed = true,
+                         .config = config,
+                         .state = DOMAIN_SHUTOFF,
+                         .machine = {.exit = {.fd = -1}}};
+    ASSERT(uuid_parse(xml_get(config, "uuid"), d->uuid));
+    d->job.waiters_end = &d->job.waiters;
+    ds->at[ds->count++] = d;
+    return d;
+}
+
+void domain_get(struct domain *d)
+{
+    d->references++;
+}
+
+void domain_put(struct domain *d)
+{
+    if (--d->references)
+        return;
+    xml_free(d->config);
+    xml_free(d->live);
+    free(d->name);
+    free(d);
+}
+
+void domain_unlist(struct domain *d)
+{
+    struct domains *ds = &d->manager->domains;
+    unsigned i = 0;
+    if (!d->listed)
+        return;
+    while (ds->at[i] != d)
+        i++;
+    memmove(&ds->at[i], &ds->at[i + 1], (--ds->count - i) * sizeof(*ds->at));
+    d->listed = false;
+    domain_put(d);
+}
+
+struct domain *domains_by_uuid(struct domains *ds, const u8 uuid[16])
+{
+    for (unsigned i = 0; i < ds->count; i++)
+        if (!memcmp(ds->at[i]->uuid, uuid, 16))
+            return ds->at[i];
+    return NULL;
+}
+
+struct domain *domains_by_name(struct domains *ds, const char *name)
+{
+    for (unsigned i = 0; i < ds->count; i++)
+        if (!strcmp(ds->at[i]->name, name))
+            return ds->at[i];
+    return NULL;
+}
+
+struct domain *domains_by_id(struct domains *ds, s32 id)
+{
+    for (unsigned i = 0; i < ds->count; i++)
+        if (ds->at[i]->id == id && id >= 0)
+            return ds->at[i];
+    return NULL;
+}
+
+struct domain *domain_find(struct call *call, const struct remote_domain *name)
+{
+    struct domain *d = domains_by_uuid(&call->manager->domains, name->uuid);
+    char text[UUID_TEXT];
+    if (!d)
+        vir_fail(&call->error, VIR_ERR_NO_DOMAIN, "no domain with matching uuid '%s' (%s)",
+                 uuid_format(name->uuid, text), name->name);
+    return d;
+}
+
+int domain_not_running(struct vir_error *e)
+{
+    return vir_fail(e, VIR_ERR_OPERATION_INVALID, "domain is not running");
+}
+
+struct domain *domain_find_active(struct call *call, const struct remote_domain *name)
+{
+    struct domain *d = domain_find(call, name);
+    if (!d || domain_active(d))
+        return d;
+    domain_not_running(&call->error);
+    return NULL;
+}
+
+struct remote_domain domain_remote(const struct domain *d)
+{
+    struct remote_domain r = {.name = d->name, .id = d->id};
+    memcpy(r.uuid, d->uuid, sizeof(r.uuid));
+    return r;
+}
+
+void domain_set_state(struct domain *d, enum domain_state state, int reason)
+{
+    d->state = state;
+    d->reason = reason;
+    d->state_since = loop_now();
+    if (domain_active(d))
+        store_state(d);
+}

@@ -1,0 +1,124 @@
+/* domain.h - one virtual machine as the manager knows it, and all of them */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef DOMAINS_DOMAIN_H
+#define DOMAINS_DOMAIN_H
+
+#include "manager/daemon/task.h"
+#include "manager/daemon/xml.h"
+#include "manager/rpc/procedure.h"
+
+struct qmp;
+
+/* virDomainState */
+enum domain_state {
+    DOMAIN_RUNNING = 1,
+    DOMAIN_PAUSED = 3,
+    DOMAIN_SHUTDOWN = 4,
+    DOMAIN_SHUTOFF = 5,
+    DOMAIN_CRASHED = 6,
+    DOMAIN_PMSUSPENDED = 7,
+};
+
+/* The reasons that the manager gives; the numbers are per state. */
+enum {
+    RUNNING_BOOTED = 1,
+    RUNNING_RESTORED = 3,
+    RUNNING_UNPAUSED = 5,
+    RUNNING_SAVE_CANCELED = 7,
+    RUNNING_WAKEUP = 8,
+    PAUSED_UNKNOWN = 0,
+    PAUSED_USER = 1,
+    PAUSED_SAVE = 3,
+    PAUSED_DUMP = 4,
+    PAUSED_IOERROR = 5,
+    PAUSED_WATCHDOG = 6,
+    PAUSED_CRASHED = 10,
+    PAUSED_STARTING_UP = 11,
+    SHUTOFF_UNKNOWN = 0,
+    SHUTOFF_SHUTDOWN = 1,
+    SHUTOFF_DESTROYED = 2,
+    SHUTOFF_CRASHED = 3,
+    SHUTOFF_SAVED = 5,
+    SHUTOFF_FAILED = 6,
+};
+
+/* What may run on a domain at one time: jobs exclude each other (job.c). virDomainJobOperation. */
+enum job_operation { JOB_NONE, JOB_START = 1, JOB_SAVE = 2, JOB_RESTORE = 3, JOB_DUMP = 8, JOB_MODIFY = 100 };
+
+struct job {
+    enum job_operation operation;
+    u64 since; /* loop_now() */
+    struct job_waiter *waiters, **waiters_end;
+};
+
+/* The process that runs the domain. */
+struct machine {
+    pid_t pid;      /* 0: none */
+    u64 start_time; /* of the process, in the kernel's ticks: tells it from a later one of the same number */
+    struct loop_watch exit; /* on a pidfd; fd -1: none */
+    struct qmp *qmp;        /* NULL: not connected (yet) */
+    bool stopping;          /* to be reported as `stop_reason` once the process has gone */
+    int stop_reason, stop_detail;
+    bool shutdown_seen; /* the guest powered itself off */
+    struct wait *gone;  /* woken when the process has ended */
+};
+
+struct domain {
+    struct manager *manager;
+    unsigned references;
+    char *name;
+    u8 uuid[16];
+    s32 id; /* -1: not running */
+    bool persistent, autostart, listed, updated;
+    xmlNode *config; /* the definition; of a transient domain NULL */
+    xmlNode *live;   /* what runs; NULL: nothing */
+    enum domain_state state;
+    int reason;
+    u64 state_since;
+    struct job job;
+    struct machine machine;
+    struct console *consoles;
+};
+
+struct domains {
+    struct domain **at;
+    unsigned count, room;
+    s32 next_id;
+};
+
+/* A new domain, in the list, with one reference: the list's. Takes config over (a definition that was
+ * checked). */
+struct domain *domain_new(struct manager *m, xmlNode *config);
+void domain_get(struct domain *d);
+void domain_put(struct domain *d);
+/* Out of the list. */
+void domain_unlist(struct domain *d);
+
+static inline bool domain_active(const struct domain *d)
+{
+    return d->id != -1;
+}
+
+/* The document that describes it now. */
+static inline xmlNode *domain_xml(const struct domain *d)
+{
+    return d->live ? d->live : d->config;
+}
+
+struct domain *domains_by_uuid(struct domains *ds, const u8 uuid[16]);
+struct domain *domains_by_name(struct domains *ds, const char *name);
+struct domain *domains_by_id(struct domains *ds, s32 id);
+
+/* The domain that a client names, by its uuid alone; or NULL with "Domain not found". */
+struct domain *domain_find(struct call *call, const struct remote_domain *name);
+/* The same, but it must be running. */
+struct domain *domain_find_active(struct call *call, const struct remote_domain *name);
+int domain_not_running(struct vir_error *e);
+
+/* How it goes over the wire; the name is the domain's own string. */
+struct remote_domain domain_remote(const struct domain *d);
+
+/* Sets state and reason and writes the state file. */
+void domain_set_state(struct domain *d, enum domain_state state, int reason);
+
+#endif

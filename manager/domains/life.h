@@ -1,0 +1,31 @@
+/* life.h - a domain's life: start, stop, what the machine reports, and finding it again */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef DOMAINS_LIFE_H
+#define DOMAINS_LIFE_H
+
+#include <jansson.h>
+
+#include "manager/domains/domain.h"
+
+/* All of these: in a task, inside a job of the domain; 0, or -1 with e. */
+
+/* Starts it: the document is a copy of the definition, or `live` (then taken over). image: the descriptor of
+ * a saved machine at its contents, or -1. */
+int life_start(struct domain *d, xmlNode *live, int image, bool paused, struct vir_error *e);
+int life_suspend(struct domain *d, int reason, struct vir_error *e);
+int life_resume(struct domain *d, int reason, struct vir_error *e);
+
+/* Needs no job: ends the process, with the reasons for state and event. Returns when it has gone. */
+int life_destroy(struct domain *d, bool graceful, int reason, int detail, struct vir_error *e);
+
+/* At the daemon's start: the process of the state that was read is found, or has died. */
+void life_reconnect(struct domain *d);
+
+/* Starts those that are to start with the daemon, each in a task. */
+void life_autostart(struct manager *m);
+
+/* A monitor command, with the setting's time limit. arguments is used up. */
+int life_command(struct domain *d, const char *command, json_t *arguments, json_t **result,
+                 struct vir_error *e);
+
+#endif
