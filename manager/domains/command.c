@@ -369,7 +369,8 @@ int config_from_xml(struct vm_config *c, xmlNode *domain, const char *monitor, s
     c->name = xml_get(domain, "name");
     c->uuid = xml_get(domain, "uuid");
     set_cpu(c, domain);
-    c->accel = xml_is(domain, "@type", "kvm") ? ACCEL_KVM : ACCEL_LODGE;
+    if (lodge) /* QEMU has its own names: add_qemu_words */
+        c->accel = xml_is(domain, "@type", "kvm") ? ACCEL_KVM : ACCEL_LODGE;
     set_topology(c, domain);
     c->memory = definition_memory(domain) << 10;
     c->kernel = xml_get(domain, "os/kernel");
