@@ -354,4 +354,6 @@ void chardev_close(struct chardev *c)
     if (c->listen_watch.fd > STDERR_FILENO && c->listen_watch.fd != c->read_watch.fd)
         close(c->listen_watch.fd);
     close_fds(c);
+    if (c->mux && c->config.backend != CHARDEV_FRONT)
+        mux_destroy(c->mux);
 }

@@ -101,6 +101,8 @@ void chardev_describe(const struct chardev *c, char *text, size_t size);
 struct mux *mux_create(struct chardev *below);
 /* One more that shares it, or NULL: no memory, or there are too many. */
 struct chardev *mux_front(struct mux *x);
+/* With its fronts, whose users are gone. */
+void mux_destroy(struct mux *x);
 /* For chardev.c: a front has written, has read, wants to know. */
 bool mux_write(struct chardev *front, u8 byte);
 void mux_refill(struct chardev *front);

@@ -155,3 +155,11 @@ struct chardev *mux_front(struct mux *x)
     x->front[x->count++] = f;
     return f;
 }
+
+void mux_destroy(struct mux *x)
+{
+    for (unsigned i = 0; i < x->count; i++)
+        free(x->front[i]);
+    x->below->mux = NULL;
+    free(x);
+}

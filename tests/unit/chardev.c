@@ -159,6 +159,8 @@ static void close_server(void)
     loop_remove(&loop, &c.write_watch);
     loop_unlock(&loop);
     chardev_finish(&c, 0);
+    if (c.mux)
+        mux_destroy(c.mux);
     close(c.listen_watch.fd);
     if (c.read_watch.fd >= 0)
         close(c.read_watch.fd);

@@ -121,6 +121,13 @@ static void test_short(void)
     CHECK_STR(property(&c.netdevs, 0, "hostfwd"), "y");
 }
 
+static void free_words(char **words)
+{
+    for (char **w = words; *w; w++)
+        free(*w);
+    free(words);
+}
+
 /* What is written reads as what it was written from. */
 static void test_written(void)
 {
@@ -146,6 +153,9 @@ static void test_written(void)
     CHECK_EQ(again.devices.count, 2);
     CHECK_EQ(again.serials.count, 2);
     CHECK(again.stopped && again.sandbox && again.boot_strict);
+    vm_config_free(&again);
+    free_words(second);
+    free_words(first);
 }
 
 enum { COLOUR_RED, COLOUR_BLUE };
