@@ -17,7 +17,7 @@ struct node_options {
 enum { DRIVER_RAW, DRIVER_FILE, DRIVER_HOST_DEVICE };
 static const char *const drivers[] = {"raw", "file", "host_device", NULL};
 static const char *const file_drivers[] = {"file", "host_device", NULL};
-static const char *const aio_names[] = {"threads", "io_uring", NULL};
+static const char *const aio_names[] = {"threads", NULL};
 static const char *const discard_names[] = {"ignore", "unmap", "off", "on", NULL};
 static const char *const media_names[] = {"disk", "cdrom", NULL};
 static const char *const only_off[] = {"off", NULL};
