@@ -7,6 +7,7 @@
 
 #include "hypervisor/api/api.h"
 #include "hypervisor/api/user.h"
+#include "hypervisor/translate/dump.h"
 #include "hypervisor/translate/engine.h"
 #include "lodge/kvm_abi.h"
 
@@ -202,6 +203,7 @@ static int region_delete(struct vm *vm, struct memslot *old)
 {
     u64 *dirty = old->dirty;
 
+    DUMP(NULL, DUMP_MEMORY, "slot %u deleted: gpa %09llx\n", old->id, (unsigned long long)old->base);
     change_begin(vm);
     slot_remove(&vm->memory, old);
     change_end(vm);
@@ -234,6 +236,8 @@ static int region_replace(struct vm *vm, struct memslot *old, struct memslot s)
             return -ENOMEM;
         unused = NULL;
     }
+    DUMP(NULL, DUMP_MEMORY, "slot %u %s: gpa %09llx, %llu pages, flags %x\n", s.id, old ? "changed" : "added",
+         (unsigned long long)s.base, (unsigned long long)s.pages, s.flags);
     change_begin(vm);
     if (old)
         slot_remove(&vm->memory, old);
