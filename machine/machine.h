@@ -20,7 +20,7 @@
 #include "machine/ram.h"
 #include "machine/vcpu.h"
 
-enum { MACHINE_MAX_VCPUS = 64, MACHINE_MAX_DEVICES = 16 };
+enum { MACHINE_MAX_VCPUS = VM_MAX_VCPUS, MACHINE_MAX_DEVICES = 16 };
 
 /* The chips that KVM runs for us, as they were after creation. */
 struct chips {

@@ -152,6 +152,8 @@ static bool may_run(struct vcpu *v)
     }
     v->parked = false;
     v->run->immediate_exit = 0; /* a kick after this sets it again */
+    if (v->nmi && m->kvm->ioctl(v->fd, KVM_NMI, 0) == 0)
+        v->nmi = false;
     bool run = !m->ended;
     loop_unlock(&m->loop);
     return run;
@@ -185,6 +187,13 @@ void vcpu_kick(struct vcpu *v)
 {
     v->run->immediate_exit = 1;
     pthread_kill(v->thread, KICK_SIGNAL);
+}
+
+/* KVM takes it from the processor's own thread: for all others it is busy while the guest runs. */
+void vcpu_inject_nmi(struct vcpu *v)
+{
+    v->nmi = true;
+    vcpu_kick(v);
 }
 
 bool vcpu_join(struct vcpu *v)

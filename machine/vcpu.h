@@ -20,6 +20,7 @@ struct vcpu {
     pthread_t thread;
     int tid;     /* of its thread, as the host counts; 0: not started */
     bool parked; /* its thread is waiting outside of KVM_RUN */
+    bool nmi;    /* to be injected before it runs on */
 };
 
 /* 0 or -errno with e. */
@@ -33,6 +34,9 @@ int vcpu_start(struct vcpu *v, struct error *e);
 
 /* Makes the thread leave the guest soon. */
 void vcpu_kick(struct vcpu *v);
+
+/* From outside, with the machine's lock. */
+void vcpu_inject_nmi(struct vcpu *v);
 
 /* Waits for the thread's end, at most a second. */
 bool vcpu_join(struct vcpu *v);

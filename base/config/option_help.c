@@ -109,6 +109,20 @@ static void print_completion(void)
          "complete -o filenames -F _lodge_vm lodge-vm");
 }
 
+/* As QEMU prints machines: a heading, and a line for each, of which one is the default. */
+void option_print_values(const struct option *o)
+{
+    const struct property_row *row = o->rows;
+    printf("-%s can have:\n", o->name);
+    if (row->type != PROPERTY_CHOICE || !o->implied) {
+        properties_help(row);
+        return;
+    }
+    for (unsigned i = 0; row->choices[i]; i++)
+        printf("%-20s %s\n", row->choices[i],
+               row->fallback && !strcmp(row->fallback, row->choices[i]) ? "(default)" : "");
+}
+
 void options_print(enum options_form form)
 {
     static void (*const print[])(void) = {

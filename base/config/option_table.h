@@ -33,6 +33,9 @@ extern const unsigned option_count;
  * not here. */
 extern const char options_not_supported[];
 
+/* option_help.c: what -NAME help prints; of an option with a table. */
+void option_print_values(const struct option *o);
+
 /* option_short.c */
 int expand_s(struct vm_config *c, const char *arg, struct error *e);
 int expand_enable_kvm(struct vm_config *c, const char *arg, struct error *e);

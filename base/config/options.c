@@ -30,6 +30,10 @@ static struct properties *parse_object(struct objects *list, const struct option
 static int apply_table(struct vm_config *c, const struct option *o, const char *arg, struct error *e)
 {
     char what[40];
+    if (!strcmp(arg, "help")) {
+        option_print_values(o);
+        return 1;
+    }
     snprintf(what, sizeof(what), "-%s", o->name);
     const struct properties *p = parse_object(&c->kept, o, arg, e);
     return p ? properties_apply(p, o->rows, c, what, e) : -EINVAL;

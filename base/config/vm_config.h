@@ -23,6 +23,8 @@ struct texts {
     unsigned count;
 };
 
+enum { VM_MAX_VCPUS = 64 };
+
 enum vm_accel { ACCEL_AUTO, ACCEL_LODGE, ACCEL_KVM };
 enum vm_rtc_clock { RTC_CLOCK_HOST, RTC_CLOCK_RT, RTC_CLOCK_VM };
 

@@ -45,10 +45,9 @@ json_t *qmp_system_powerdown(struct qmp_call *call)
 
 json_t *qmp_inject_nmi(struct qmp_call *call)
 {
-    const struct machine *m = call->machine;
+    struct machine *m = call->machine;
     for (unsigned i = 0; i < m->vcpu_count; i++)
-        if (m->kvm->ioctl(m->vcpu[i].fd, KVM_NMI, 0) < 0)
-            return qmp_fail(call, "GenericError", "KVM_NMI failed: %s", strerror(errno));
+        vcpu_inject_nmi(&m->vcpu[i]);
     return json_object();
 }
 

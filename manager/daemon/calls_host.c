@@ -162,14 +162,13 @@ static void add_guest(xmlNode *caps, const struct emulator *em)
     xml_set(arch, "emulator", em->path);
     for (unsigned i = 0; i < em->machine_count; i++) {
         xmlNode *machine = xml_add(arch, "machine");
-        xml_set(machine, "@maxCpus", "255");
+        xml_setf(machine, "@maxCpus", "%u", em->cpu_max);
         if (em->machines[i].canonical)
             xml_set(machine, "@canonical", em->machines[i].canonical);
         xml_set(machine, "", em->machines[i].name);
     }
     xml_set(arch, "domain/@type", "qemu");
-    if (access("/dev/kvm", R_OK | W_OK) == 0)
-        xml_set(xml_add(arch, "domain"), "@type", "kvm");
+    xml_set(xml_add(arch, "domain"), "@type", "kvm"); /* the kernel's, or Lodge's own */
     xml_set(guest, "features/acpi/@default", "on");
     xml_set(guest, "features/acpi/@toggle", "yes");
     xml_set(guest, "features/apic/@default", "on");
@@ -197,52 +196,89 @@ static xmlNode *new_document(const char *root)
 
 int handle_connect_get_capabilities(struct call *call, struct remote_connect_get_capabilities_ret *ret)
 {
-    const struct emulator *em = emulator_find(call->manager, call->manager->settings.emulator, &call->error);
+    static const char qemu[] = "/usr/bin/qemu-system-x86_64";
+    const char *path = call->manager->settings.emulator;
+    const struct emulator *em = emulator_find(call->manager, path, &call->error), *other = NULL;
+    struct vir_error none;
     if (!em)
         return -1;
+    if (strcmp(path, qemu))
+        other = emulator_find(call->manager, qemu, &none);
     xmlNode *caps = new_document("capabilities");
     add_host(caps);
     add_guest(caps, em);
+    if (other)
+        add_guest(caps, other);
     ret->capabilities = answer(call, caps);
     return 0;
 }
 
-/* `values` are words with spaces in between. */
-static void add_enum(xmlNode *parent, const char *name, const char *values)
+/* The words of the row for which the program has the device; a value without a device is always there. */
+struct device_value {
+    const char *value, *driver;
+};
+
+static const struct device_capability {
+    const char *device, *name;
+    struct device_value values[10];
+} device_capabilities[] = {
+    {"disk", "diskDevice", {{"disk", NULL}, {"cdrom", "ide-cd"}, {"floppy", "floppy"}}},
+    {"disk",
+     "bus",
+     {{"virtio", "virtio-blk-pci"},
+      {"ide", "ide-hd"},
+      {"sata", "ich9-ahci"},
+      {"scsi", "virtio-scsi-pci"},
+      {"fdc", "floppy"},
+      {"usb", "usb-storage"}}},
+    {"graphics", "type", {{"vnc", "VGA"}}},
+    {"video",
+     "modelType",
+     {{"vga", "VGA"},
+      {"cirrus", "cirrus-vga"},
+      {"vmvga", "vmware-svga"},
+      {"qxl", "qxl-vga"},
+      {"virtio", "virtio-vga"},
+      {"bochs", "bochs-display"},
+      {"none", NULL}}},
+    {"rng", "model", {{"virtio", "virtio-rng-pci"}}},
+    {"rng", "backendModel", {{"random", "virtio-rng-pci"}, {"builtin", "rng-builtin"}}},
+    {"channel", "type", {{"pty", "virtserialport"}, {"unix", "virtserialport"}}},
+};
+
+static void add_value(xmlNode *list, const char *value)
+{
+    xml_set(xml_add(list, "value"), "", value);
+}
+
+static xmlNode *add_enum(xmlNode *parent, const char *name)
 {
     xmlNode *list = xml_add(parent, "enum");
     xml_set(list, "@name", name);
-    while (*values) {
-        char word[64];
-        size_t n = strcspn(values, " ");
-        snprintf(word, sizeof(word), "%.*s", (int)n, values);
-        xml_set(xml_add(list, "value"), "", word);
-        values += n + (values[n] == ' ');
-    }
+    return list;
 }
 
-static const struct {
-    const char *device, *name, *values;
-} device_capabilities[] = {
-    {"disk", "diskDevice", "disk cdrom floppy"},
-    {"disk", "bus", "ide fdc scsi virtio usb sata"},
-    {"graphics", "type", "vnc"},
-    {"video", "modelType", "vga cirrus vmvga qxl virtio none bochs"},
-    {"rng", "model", "virtio"},
-    {"rng", "backendModel", "random builtin"},
-    {"channel", "type", "pty unix"},
-};
+static bool has(const struct emulator *em, const struct device_value *v)
+{
+    return !v->driver || emulator_has_device(em, v->driver) || emulator_has_object(em, v->driver);
+}
 
-static void add_devices(xmlNode *caps)
+static void add_devices(xmlNode *caps, const struct emulator *em)
 {
     xmlNode *devices = xml_add(caps, "devices");
     for (size_t i = 0; i < ARRAY_SIZE(device_capabilities); i++) {
-        xmlNode *device = xml_node(devices, device_capabilities[i].device);
+        const struct device_capability *c = &device_capabilities[i];
+        xmlNode *device = xml_node(devices, c->device);
         if (!device) {
-            device = xml_add(devices, device_capabilities[i].device);
-            xml_set(device, "@supported", "yes");
+            device = xml_add(devices, c->device);
+            xml_set(device, "@supported", has(em, &c->values[0]) ? "yes" : "no");
         }
-        add_enum(device, device_capabilities[i].name, device_capabilities[i].values);
+        if (xml_is(device, "@supported", "no"))
+            continue;
+        xmlNode *list = add_enum(device, c->name);
+        for (const struct device_value *v = c->values; v->value; v++)
+            if (has(em, v))
+                add_value(list, v->value);
     }
     static const char *const absent[] = {"hostdev", "filesystem", "tpm"};
     for (size_t i = 0; i < ARRAY_SIZE(absent); i++)
@@ -261,8 +297,7 @@ int handle_connect_get_domain_capabilities(struct call *call,
     struct manager *m = call->manager;
     const char *path = given(args->emulatorbin) ? args->emulatorbin : m->settings.emulator;
     const char *arch = given(args->arch) ? args->arch : "x86_64";
-    bool kvm = access("/dev/kvm", R_OK | W_OK) == 0;
-    const char *type = given(args->virttype) ? args->virttype : kvm ? "kvm" : "qemu";
+    const char *type = given(args->virttype) ? args->virttype : "kvm";
     if (vir_check_flags(&call->error, args->flags, 0, "virConnectGetDomainCapabilities") < 0)
         return -1;
     if (strcmp(arch, "x86_64"))
@@ -282,16 +317,16 @@ int handle_connect_get_domain_capabilities(struct call *call,
     xml_set(caps, "domain", type);
     xml_set(caps, "machine", machine);
     xml_set(caps, "arch", arch);
-    xml_set(caps, "vcpu/@max", "255");
+    xml_setf(caps, "vcpu/@max", "%u", em->cpu_max);
     xml_set(caps, "os/@supported", "yes");
-    add_enum(xml_node(caps, "os"), "firmware", "");
+    add_enum(xml_node(caps, "os"), "firmware");
     xmlNode *mode = xml_add(xml_add(caps, "cpu"), "mode");
     xml_set(mode, "@name", "host-passthrough");
-    xml_set(mode, "@supported", strcmp(type, "kvm") ? "no" : "yes");
+    xml_set(mode, "@supported", strcmp(type, "kvm") && !em->lodge ? "no" : "yes");
     mode = xml_add(xml_node(caps, "cpu"), "mode");
     xml_set(mode, "@name", "maximum");
     xml_set(mode, "@supported", "yes");
-    add_devices(caps);
+    add_devices(caps, em);
     xml_add(caps, "features");
     ret->capabilities = answer(call, caps);
     return 0;
@@ -302,6 +337,9 @@ int handle_connect_get_max_vcpus(struct call *call, const struct remote_connect_
 {
     if (args->type && strcasecmp(args->type, "qemu") && strcasecmp(args->type, "kvm"))
         return vir_fail(&call->error, VIR_ERR_INVALID_ARG, "unknown type '%s'", args->type);
-    ret->max_vcpus = 255;
+    const struct emulator *em = emulator_find(call->manager, call->manager->settings.emulator, &call->error);
+    if (!em)
+        return -1;
+    ret->max_vcpus = (s32)em->cpu_max;
     return 0;
 }

@@ -171,6 +171,11 @@ static int serve(struct manager *m, struct error *e)
     task_start(&m->tasks, begin, &b);
     loop_run(&m->loop);
     server_free(&m->server);
+    life_release_all(m);
+    emulators_free(m);
+    tasks_free(&m->tasks);
+    loop_free(&m->loop);
+    close(signals.watch.fd);
     if (b.result < 0)
         *e = b.error;
     return b.result;
@@ -189,5 +194,7 @@ int main(int argc, char **argv)
         r = serve(&manager, &e);
     if (r < 0)
         report("%s", e.text);
+    settings_free(&manager.settings);
+    free(a.root);
     return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -15,6 +15,7 @@ struct manager {
     struct settings settings;
     struct domains domains;
     struct emulator *emulators;
+    bool kvm_known, kvm_hardware; /* emulator_host_has_kvm */
 };
 
 #endif

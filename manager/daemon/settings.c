@@ -20,6 +20,7 @@ static const struct setting {
 } settings[] = {
 #define AT(field) offsetof(struct settings, field)
     {"emulator", SETTING_TEXT, AT(emulator), 0, 0, "program that runs a domain whose XML names none"},
+    {"kvm", SETTING_TEXT, AT(kvm), 0, 0, "lodge-kvm: runs a QEMU that wants KVM where the kernel has none"},
     {"max_clients", SETTING_NUMBER, AT(client_max), 1, 100000,
      "connections at the same time; more have to wait"},
     {"socket_mode", SETTING_OCTAL, AT(socket_mode), 0, 0777,
@@ -33,10 +34,25 @@ static const struct setting {
 #undef AT
 };
 
+/* Lodge's programs lie beside each other. */
+static void programs_folder(char *folder, size_t size)
+{
+    ssize_t n = readlink("/proc/self/exe", folder, size - 1);
+    folder[n < 0 ? 0 : n] = 0;
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        *slash = 0;
+    else
+        snprintf(folder, size, "/usr/local/bin");
+}
+
 void settings_init(struct settings *s, const char *root)
 {
+    char folder[4096];
+    programs_folder(folder, sizeof(folder));
     *s = (struct settings){
-        .emulator = text_copy("/usr/bin/qemu-system-x86_64"),
+        .emulator = text_printf("%s/lodge-vm", folder),
+        .kvm = text_printf("%s/lodge-kvm", folder),
         .client_max = 1000,
         .socket_mode = 0700,
         .read_only_socket_mode = 0777,
@@ -51,6 +67,7 @@ void settings_init(struct settings *s, const char *root)
 void settings_free(struct settings *s)
 {
     free(s->emulator);
+    free(s->kvm);
     free(s->config_dir);
     free(s->run_dir);
     free(s->log_dir);

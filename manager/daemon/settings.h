@@ -8,6 +8,7 @@
 
 struct settings {
     char *emulator; /* for domains that name none */
+    char *kvm;      /* lodge-kvm: KVM for a program, where the kernel has none */
     u64 client_max;
     u64 socket_mode, read_only_socket_mode; /* permissions, as octal digits */
     u64 monitor_timeout;                    /* seconds until a machine that does not answer counts as hung */

@@ -145,6 +145,10 @@ static int set_memory(struct call *call, const struct remote_domain *name, u64 k
         return -1;
     if (kib > definition_memory(d->live))
         return vir_fail(&call->error, VIR_ERR_INVALID_ARG, "cannot set memory higher than max memory");
+    if (xml_is(d->live, "devices/memballoon/@model", "none"))
+        return vir_fail(&call->error, VIR_ERR_OPERATION_INVALID,
+                        "Unable to change memory of active domain without the balloon device and guest OS "
+                        "balloon driver");
     return send_command(call, name, "balloon", json_pack("{s:I}", "value", (json_int_t)(kib << 10)));
 }
 

@@ -157,11 +157,13 @@ static void add_chardev(struct vm_config *c, xmlNode *device)
     set_if(p, "logfile", xml_get(device, "log/@file"));
 }
 
+/* isa-serial has a name in QEMU alone. */
 static void add_serial(struct vm_config *c, xmlNode *serial, bool lodge)
 {
     add_chardev(c, serial);
     if (lodge) {
-        ASSERT(texts_add(&c->serials, "chardev:charserial0") == 0);
+        set(add(&c->kept), "serial", "chardev:char%s", alias(serial));
+        ASSERT(texts_add(&c->serials, properties_get(&c->kept.at[c->kept.count - 1], "serial")) == 0);
         return;
     }
     struct properties *p = add_device(c, "isa-serial", alias(serial));
@@ -245,26 +247,33 @@ static void add_balloon(struct vm_config *c, xmlNode *balloon)
     set_address(add_device(c, "virtio-balloon-pci", alias(balloon)), balloon);
 }
 
-static void add_rng(struct vm_config *c, xmlNode *rng)
+/* Where a program has no sources to choose from, its own is /dev/urandom. */
+static void add_rng(struct vm_config *c, xmlNode *rng, const struct emulator *em)
 {
-    struct properties *o = add(&c->objects), *p;
     bool builtin = xml_is(rng, "backend/@model", "builtin");
-    set(o, "qom-type", "%s", builtin ? "rng-builtin" : "rng-random");
-    set(o, "id", "obj%s", alias(rng));
-    if (!builtin)
-        set(o, "filename", "%s", *xml_get(rng, "backend") ? xml_get(rng, "backend") : "/dev/urandom");
-    p = add_device(c, "virtio-rng-pci", alias(rng));
-    set(p, "rng", "obj%s", alias(rng));
+    const char *type = builtin ? "rng-builtin" : "rng-random";
+    const char *file =
+        xml_get(rng, "backend") && *xml_get(rng, "backend") ? xml_get(rng, "backend") : "/dev/urandom";
+    struct properties *p = add_device(c, "virtio-rng-pci", alias(rng));
+    if (emulator_has_object(em, type) || (!builtin && strcmp(file, "/dev/urandom"))) {
+        set(p, "rng", "obj%s", alias(rng));
+        struct properties *o = add(&c->objects);
+        set(o, "qom-type", "%s", type);
+        set(o, "id", "obj%s", alias(rng));
+        if (!builtin)
+            set(o, "filename", "%s", file);
+    }
     set_if(p, "max-bytes", xml_get(rng, "rate/@bytes"));
     set_if(p, "period", xml_get(rng, "rate/@period"));
     set_address(p, rng);
 }
 
-static void add_devices(struct vm_config *c, xmlNode *domain)
+static void add_devices(struct vm_config *c, xmlNode *domain, const struct emulator *em)
 {
-    bool lodge = definition_is_lodge(domain);
     xmlNode *devices = xml_node(domain, "devices");
-    xml_each(controller, devices, "controller") add_controller(c, controller);
+    /* Empty slots for hot-plug: a board without them has its slots on the bus itself. */
+    if (emulator_has_device(em, "pcie-root-port"))
+        xml_each(controller, devices, "controller") add_controller(c, controller);
     xml_each(device, devices, NULL)
     {
         const char *kind = xml_name(device);
@@ -273,19 +282,19 @@ static void add_devices(struct vm_config *c, xmlNode *domain)
         else if (!strcmp(kind, "interface"))
             add_interface(c, device);
         else if (!strcmp(kind, "serial"))
-            add_serial(c, device, lodge);
+            add_serial(c, device, em->lodge);
         else if (!strcmp(kind, "console") && xml_is(device, "target/@type", "virtio"))
             add_port(c, device, "virtconsole");
         else if (!strcmp(kind, "channel"))
             add_port(c, device, "virtserialport");
-        else if (!strcmp(kind, "input") && !lodge)
+        else if (!strcmp(kind, "input"))
             add_input(c, device);
-        else if (!strcmp(kind, "video") && !lodge)
+        else if (!strcmp(kind, "video"))
             add_video(c, device);
         else if (!strcmp(kind, "memballoon"))
             add_balloon(c, device);
         else if (!strcmp(kind, "rng"))
-            add_rng(c, device);
+            add_rng(c, device, em);
         else if (!strcmp(kind, "panic"))
             add_device(c, "pvpanic", alias(device));
         else if (!strcmp(kind, "watchdog") && !xml_is(device, "@model", "itco"))
@@ -345,32 +354,47 @@ static void set_cpu(struct vm_config *c, xmlNode *domain)
     c->cpu = properties_get(kept, "cpu");
 }
 
-/* What only the QEMU back end knows, or lodge-vm does not have, must not be lost on the way. */
-static int check_lodge(xmlNode *domain, struct vir_error *e)
+/* What the program does not have must not be lost on the way. */
+static int check_program(const struct vm_config *c, xmlNode *domain, const struct emulator *em,
+                         struct vir_error *e)
 {
-    static const char *const absent[] = {"graphics", "watchdog", "panic"};
-    for (size_t i = 0; i < ARRAY_SIZE(absent); i++)
-        if (xml_node(xml_node(domain, "devices"), absent[i]))
-            return vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED,
-                            "lodge-vm has no <%s>: remove it, or name QEMU as the <emulator>", absent[i]);
+    const char *advice = em->lodge ? ": remove it, or name QEMU as the <emulator>" : "";
+    for (unsigned i = 0; i < c->devices.count; i++) {
+        const char *driver = properties_get(&c->devices.at[i], "driver");
+        if (!emulator_has_device(em, driver))
+            return vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED, "%s has no device '%s'%s", em->path, driver,
+                            advice);
+    }
+    if (em->lodge && xml_node(domain, "devices/graphics"))
+        return vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED, "lodge-vm has no <graphics>%s", advice);
+    if (definition_max_vcpus(domain) > em->cpu_max)
+        return vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED,
+                        "Maximum CPUs greater than specified machine type limit %u", em->cpu_max);
     return 0;
 }
 
-int config_from_xml(struct vm_config *c, xmlNode *domain, const char *monitor, struct vir_error *e)
+static unsigned machine_index(const char *name)
+{
+    unsigned i = 0;
+    while (machine_names[i] && strcmp(machine_names[i], name))
+        i++;
+    return machine_names[i] ? i : 0;
+}
+
+int config_from_xml(struct vm_config *c, xmlNode *domain, const struct launch *l, struct vir_error *e)
 {
     *c = (struct vm_config){0};
-    bool lodge = definition_is_lodge(domain);
     char *nothing[] = {(char *)"lodge-vm", NULL};
     struct error why;
-    if (lodge && check_lodge(domain, e) < 0)
-        return -1;
     if (options_parse(c, 1, nothing, &why) < 0) /* the defaults */
         return vir_fail(e, VIR_ERR_INTERNAL_ERROR, "%s", why.text);
     c->name = xml_get(domain, "name");
     c->uuid = xml_get(domain, "uuid");
     set_cpu(c, domain);
-    if (lodge) /* QEMU has its own names: add_qemu_words */
-        c->accel = xml_is(domain, "@type", "kvm") ? ACCEL_KVM : ACCEL_LODGE;
+    if (l->emulator->lodge) { /* QEMU has its own names: add_qemu_words */
+        c->accel = xml_is(domain, "@type", "kvm") ? ACCEL_AUTO : ACCEL_LODGE;
+        c->machine = machine_index(xml_get(domain, "os/type/@machine"));
+    }
     set_topology(c, domain);
     c->memory = definition_memory(domain) << 10;
     c->kernel = xml_get(domain, "os/kernel");
@@ -382,18 +406,18 @@ int config_from_xml(struct vm_config *c, xmlNode *domain, const char *monitor, s
     c->boot_menu = xml_is(domain, "os/bootmenu/@enable", "yes");
     c->nodefaults = c->no_shutdown = c->stopped = true;
     c->no_reboot = xml_is(domain, "on_reboot", "destroy");
-    add_devices(c, domain);
+    add_devices(c, domain, l->emulator);
     struct properties *p = add(&c->chardevs);
     set(p, "backend", "socket");
     set(p, "id", "charmonitor");
-    set(p, "path", "%s", monitor);
+    set(p, "path", "%s", l->monitor);
     set(p, "server", "on");
     set(p, "wait", "off");
     p = add(&c->mons);
     set(p, "chardev", "charmonitor");
     set(p, "id", "monitor");
     set(p, "mode", "control");
-    return 0;
+    return check_program(c, domain, l->emulator, e);
 }
 
 /* ---- words ---- */
@@ -435,24 +459,26 @@ static void add_qemu_words(struct words *w, xmlNode *domain)
     word(w, port >= 5900 ? "%s:%lu" : "%s:0,to=99", xml_get(graphics, "@listen"), port - 5900);
 }
 
-char **command_line(xmlNode *domain, const char *monitor, const char *incoming, struct vir_error *e)
+char **command_line(xmlNode *domain, const struct launch *l, struct vir_error *e)
 {
     struct vm_config c;
     char order[8], **options = NULL;
-    int r = config_from_xml(&c, domain, monitor, e);
+    int r = config_from_xml(&c, domain, l, e);
     c.boot_order = boot_order(domain, order);
-    c.incoming = incoming;
+    c.incoming = l->incoming;
     if (r == 0 && !(options = options_write(&c)))
         vir_fail(e, VIR_ERR_INTERNAL_ERROR, "cannot write the machine's command line");
     vm_config_free(&c);
     if (!options)
         return NULL;
     struct words w = {0};
-    word(&w, "%s", definition_emulator(domain));
+    if (l->kvm)
+        word(&w, "%s", l->kvm);
+    word(&w, "%s", l->emulator->path);
     for (char **o = options; *o; o++)
         word(&w, "%s", *o);
     command_free(options);
-    if (!definition_is_lodge(domain))
+    if (!l->emulator->lodge)
         add_qemu_words(&w, domain);
     return w.at;
 }

@@ -5,13 +5,21 @@
 
 #include "base/config/vm_config.h"
 #include "manager/daemon/xml.h"
+#include "manager/domains/emulator.h"
 
-/* The one model of a machine, from the XML of a domain. monitor: the path of the QMP socket. 0, or -1 with e;
- * vm_config_free in every case. */
-int config_from_xml(struct vm_config *c, xmlNode *domain, const char *monitor, struct vir_error *e);
+/* What the domain's XML does not say. */
+struct launch {
+    const struct emulator *emulator;
+    const char *kvm;      /* lodge-kvm, to be put under a program that wants KVM; NULL: the kernel has it */
+    const char *monitor;  /* the path of the QMP socket */
+    const char *incoming; /* where a saved machine comes from; NULL: none */
+};
+
+/* The one model of a machine, from the XML of a domain. 0, or -1 with e; vm_config_free in every case. */
+int config_from_xml(struct vm_config *c, xmlNode *domain, const struct launch *l, struct vir_error *e);
 
 /* The program's words, the program first; ends with NULL. To be freed with command_free. NULL with e. */
-char **command_line(xmlNode *domain, const char *monitor, const char *incoming, struct vir_error *e);
+char **command_line(xmlNode *domain, const struct launch *l, struct vir_error *e);
 void command_free(char **argv);
 
 /* What hot-plug sends for a disk or an interface: the back end's properties (NULL: none) and the device's. */

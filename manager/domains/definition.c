@@ -195,7 +195,15 @@ static int set_choice(xmlNode *domain, const char *path, const char *choices, co
     return vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED, "%s '%s': it can be one of: %s", path, value, choices);
 }
 
-static int set_os(struct manager *m, xmlNode *domain, struct vir_error *e)
+static const struct emulator *set_emulator(struct manager *m, xmlNode *domain, struct vir_error *e)
+{
+    const char *given = xml_get(domain, "devices/emulator");
+    if (!given || !*given)
+        xml_set(domain, "devices/emulator", m->settings.emulator);
+    return emulator_find(m, definition_emulator(domain), e);
+}
+
+static int set_os(xmlNode *domain, const struct emulator *program, struct vir_error *e)
 {
     const char *type = xml_get(domain, "os/type");
     if (!type)
@@ -203,12 +211,6 @@ static int set_os(struct manager *m, xmlNode *domain, struct vir_error *e)
     if (strcmp(type, "hvm"))
         return vir_fail(e, VIR_ERR_OS_TYPE, "%s", type);
     if (set_choice(domain, "os/type/@arch", "x86_64", "x86_64", e) < 0)
-        return -1;
-    const char *emulator = xml_get(domain, "devices/emulator");
-    if (!emulator || !*emulator)
-        xml_set(domain, "devices/emulator", m->settings.emulator);
-    const struct emulator *program = emulator_find(m, definition_emulator(domain), e);
-    if (!program)
         return -1;
     const char *machine = emulator_machine(program, xml_get(domain, "os/type/@machine"));
     if (!machine)
@@ -289,11 +291,13 @@ static void sort(xmlNode *domain)
 xmlNode *definition_parse(struct manager *m, const char *text, struct vir_error *e)
 {
     xmlNode *domain = xml_parse(text, "domain", e);
+    const struct emulator *em = NULL;
     if (!domain)
         return NULL;
     if (rules_check(domain_rules, domain, e) < 0 || set_identity(domain, e) < 0 ||
-        set_memory(domain, e) < 0 || set_vcpus(domain, e) < 0 || set_os(m, domain, e) < 0 ||
-        set_cpu(domain, e) < 0 || set_behaviour(domain, e) < 0 || device_set_all(domain, e) < 0) {
+        set_memory(domain, e) < 0 || set_vcpus(domain, e) < 0 || !(em = set_emulator(m, domain, e)) ||
+        set_os(domain, em, e) < 0 || set_cpu(domain, e) < 0 || set_behaviour(domain, e) < 0 ||
+        device_set_all(domain, em, e) < 0) {
         xml_free(domain);
         return NULL;
     }
@@ -363,6 +367,5 @@ const char *definition_emulator(xmlNode *domain)
 
 bool definition_is_lodge(xmlNode *domain)
 {
-    const char *path = definition_emulator(domain), *slash = strrchr(path, '/');
-    return !strcmp(slash ? slash + 1 : path, "lodge-vm");
+    return emulator_is_lodge(definition_emulator(domain));
 }

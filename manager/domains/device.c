@@ -324,13 +324,14 @@ int device_set(xmlNode *domain, xmlNode *device, struct vir_error *e)
                         xml_name(device));
 }
 
-int device_set_all(xmlNode *domain, struct vir_error *e)
+int device_set_all(xmlNode *domain, const struct emulator *em, struct vir_error *e)
 {
     xmlNode *devices = xml_node(domain, "devices");
     pair_console(devices);
     xml_each(device, devices, NULL) if (device_set(domain, device, e) < 0) return -1;
     if (!xml_node(devices, "memballoon"))
-        xml_set(devices, "memballoon/@model", "virtio");
+        xml_set(devices, "memballoon/@model",
+                emulator_has_device(em, "virtio-balloon-pci") ? "virtio" : "none");
     return 0;
 }
 

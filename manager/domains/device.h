@@ -4,9 +4,10 @@
 #define DOMAINS_DEVICE_H
 
 #include "manager/daemon/xml.h"
+#include "manager/domains/emulator.h"
 
 /* Checks all devices of a definition and fills in what they leave out. 0, or -1 with e. */
-int device_set_all(xmlNode *domain, struct vir_error *e);
+int device_set_all(xmlNode *domain, const struct emulator *em, struct vir_error *e);
 /* The same of one that is to be added to the domain. */
 int device_set(xmlNode *domain, xmlNode *device, struct vir_error *e);
 

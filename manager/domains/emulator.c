@@ -1,17 +1,21 @@
 /* emulator.c - what the programs that run machines can do, by asking them */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/config/vm_config.h"
+#include "base/kvm_probe.h"
 #include "manager/daemon/manager.h"
 #include "manager/daemon/process.h"
 #include "manager/daemon/text.h"
+#include "manager/daemon/work.h"
 #include "manager/domains/emulator.h"
 
-enum { ASK_SECONDS = 20 };
+enum { ASK_SECONDS = 20, QEMU_CPU_MAX = 255 };
 
 static void emulator_free(struct emulator *em)
 {
@@ -20,6 +24,8 @@ static void emulator_free(struct emulator *em)
         free(em->machines[i].canonical);
     }
     free(em->machines);
+    free(em->devices);
+    free(em->objects);
     free(em->path);
     free(em);
 }
@@ -42,11 +48,18 @@ static void add_machine(struct emulator *em, const char *line)
     }
 }
 
+/* What "-OPTION help" prints, to be freed; or NULL with e. */
+static char *ask_help(struct manager *m, struct emulator *em, const char *option, struct vir_error *e)
+{
+    const char *argv[] = {em->path, option, "help", NULL};
+    char *text;
+    return process_run(&m->tasks, argv, ASK_SECONDS, &text, e) < 0 ? NULL : text;
+}
+
 static int ask_machines(struct manager *m, struct emulator *em, struct vir_error *e)
 {
-    const char *argv[] = {em->path, "-machine", "help", NULL};
-    char *text;
-    if (process_run(&m->tasks, argv, ASK_SECONDS, &text, e) < 0)
+    char *text = ask_help(m, em, "-machine", e);
+    if (!text)
         return -1;
     char *rest = text, *line = strsep(&rest, "\n"); /* the first line is a heading */
     while ((line = strsep(&rest, "\n")))
@@ -77,7 +90,10 @@ static struct emulator *ask(struct manager *m, const char *path, const struct st
     ASSERT(em);
     em->path = text_copy(path);
     em->changed = st->st_mtim;
-    if (ask_version(m, em, e) == 0 && ask_machines(m, em, e) == 0)
+    em->lodge = emulator_is_lodge(path);
+    em->cpu_max = em->lodge ? VM_MAX_VCPUS : QEMU_CPU_MAX;
+    if (ask_version(m, em, e) == 0 && ask_machines(m, em, e) == 0 &&
+        (em->devices = ask_help(m, em, "-device", e)) && (em->objects = ask_help(m, em, "-object", e)))
         return em;
     emulator_free(em);
     return NULL;
@@ -116,6 +132,54 @@ const char *emulator_machine(const struct emulator *em, const char *name)
             return m->canonical ? m->canonical : m->name;
     }
     return name || !em->machine_count ? NULL : em->machines[0].name;
+}
+
+static bool is_name_byte(char c)
+{
+    return isalnum((unsigned char)c) || c == '-' || c == '_' || c == '.';
+}
+
+/* Is the name in the text, as a word of its own? */
+static bool has_word(const char *text, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *at = text; (at = strstr(at, name)); at += n)
+        if ((at == text || !is_name_byte(at[-1])) && !is_name_byte(at[n]))
+            return true;
+    return false;
+}
+
+bool emulator_has_device(const struct emulator *em, const char *driver)
+{
+    return has_word(em->devices, driver);
+}
+
+bool emulator_has_object(const struct emulator *em, const char *type)
+{
+    return has_word(em->objects, type);
+}
+
+bool emulator_is_lodge(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return !strcmp(slash ? slash + 1 : path, "lodge-vm");
+}
+
+static int probe(void *arg)
+{
+    kvm_probe(arg);
+    return 0;
+}
+
+bool emulator_host_has_kvm(struct manager *m)
+{
+    if (!m->kvm_known) {
+        struct kvm_probe p = {0};
+        work_run(&m->tasks, probe, &p);
+        m->kvm_hardware = p.hardware;
+        m->kvm_known = true;
+    }
+    return m->kvm_hardware;
 }
 
 void emulators_free(struct manager *m)

@@ -185,29 +185,51 @@ static void remember_process(void *opaque, pid_t pid)
     domain_set_state(d, DOMAIN_PAUSED, PAUSED_STARTING_UP);
 }
 
-static int spawn(struct domain *d, int image, struct vir_error *e)
+/* What the command line is made of beside the XML. l->monitor is to be freed. */
+static int prepare_launch(struct domain *d, struct launch *l, struct vir_error *e)
 {
-    char incoming[32], *monitor = store_path(d, "monitor");
-    unlink(monitor);
-    /* The program gets the descriptor under its own number. */
-    int inherited = image >= 0 ? fcntl(image, F_DUPFD, 3) : -1;
-    snprintf(incoming, sizeof(incoming), "fd:%d", inherited);
-    char **argv = command_line(d->live, monitor, inherited >= 0 ? incoming : NULL, e);
-    int log = argv ? open_log(d, e) : -1, null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    int r = -1;
+    struct manager *m = d->manager;
+    *l = (struct launch){.monitor = store_path(d, "monitor"),
+                         .emulator = emulator_find(m, definition_emulator(d->live), e)};
+    if (!l->emulator)
+        return -1;
+    if (!l->emulator->lodge && xml_is(d->live, "@type", "kvm") && !emulator_host_has_kvm(m))
+        l->kvm = m->settings.kvm;
+    unlink(l->monitor);
+    return 0;
+}
+
+static int execute(struct domain *d, char **argv, struct vir_error *e)
+{
+    int log = open_log(d, e), null = open("/dev/null", O_RDONLY | O_CLOEXEC), r = -1;
     if (log >= 0 && null >= 0) {
         log_command(log, argv);
         pid_t pid = process_spawn((const char *const *)argv, null, log, log, remember_process, d);
         r = pid > 0 ? 0 : vir_fail_errno(e, -pid, "cannot execute '%s'", argv[0]);
     }
-    if (inherited >= 0)
-        close(inherited);
     if (log >= 0)
         close(log);
     if (null >= 0)
         close(null);
+    return r;
+}
+
+static int spawn(struct domain *d, int image, struct vir_error *e)
+{
+    char incoming[32];
+    struct launch l;
+    int r = prepare_launch(d, &l, e);
+    /* The program gets the descriptor under its own number. */
+    int inherited = r == 0 && image >= 0 ? fcntl(image, F_DUPFD, 3) : -1;
+    snprintf(incoming, sizeof(incoming), "fd:%d", inherited);
+    if (inherited >= 0)
+        l.incoming = incoming;
+    char **argv = r == 0 ? command_line(d->live, &l, e) : NULL;
+    r = argv ? execute(d, argv, e) : -1;
+    if (inherited >= 0)
+        close(inherited);
     command_free(argv);
-    free(monitor);
+    free((char *)l.monitor);
     return r;
 }
 
@@ -295,7 +317,7 @@ static void set_balloon(struct domain *d)
 {
     u64 most = definition_memory(d->live), now = definition_current_memory(d->live);
     struct vir_error e;
-    if (now < most &&
+    if (now < most && !xml_is(d->live, "devices/memballoon/@model", "none") &&
         life_command(d, "balloon", json_pack("{s:I}", "value", (json_int_t)(now << 10)), NULL, &e) < 0)
         report("domain '%s': %s", d->name, e.text);
 }
@@ -469,6 +491,25 @@ static void autostart_task(void *arg)
         job_end(d);
     }
     domain_put(d);
+}
+
+void life_release_all(struct manager *m)
+{
+    struct domains *ds = &m->domains;
+    while (ds->count) {
+        struct domain *d = ds->at[0];
+        consoles_close(d);
+        if (d->machine.exit.fd >= 0) {
+            loop_remove(&m->loop, &d->machine.exit);
+            close(d->machine.exit.fd);
+        }
+        if (d->machine.qmp)
+            qmp_close(d->machine.qmp);
+        d->machine = (struct machine){.exit = {.fd = -1}};
+        domain_unlist(d);
+    }
+    free(ds->at);
+    *ds = (struct domains){0};
 }
 
 void life_autostart(struct manager *m)

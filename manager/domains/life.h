@@ -24,6 +24,9 @@ void life_reconnect(struct domain *d);
 /* Starts those that are to start with the daemon, each in a task. */
 void life_autostart(struct manager *m);
 
+/* At the daemon's end: the machines run on, nothing is known of them any more. */
+void life_release_all(struct manager *m);
+
 /* A monitor command, with the setting's time limit. arguments is used up. */
 int life_command(struct domain *d, const char *command, json_t *arguments, json_t **result,
                  struct vir_error *e);

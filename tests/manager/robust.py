@@ -1,0 +1,159 @@
+# robust.py - lodged with clients that mean harm, and killed while its guests run
+# SPDX-License-Identifier: GPL-2.0-or-later
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+
+from harness.lodge import TOP, output_of, require
+from manager.daemon import Daemon, wait_for
+from manager.virsh import prepare
+
+
+def survival(build, rounds=6):
+    """kill -9 of the daemon: its guests run on, and the next daemon has them as they are."""
+    def run():
+        with Daemon(build) as daemon:
+            for name in ("runs", "waits", "dies"):
+                daemon.define(name)
+                daemon.virsh("start", name)
+            daemon.virsh("suspend", "waits")
+            pid, ids = daemon.pid("runs"), daemon.virsh("list")
+            for i in range(rounds):
+                # Each second time in the middle of a call.
+                call = subprocess.Popen(["virsh", "-c", daemon.uri(), "suspend" if i % 4 == 1 else "resume", "runs"],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) if i % 2 else None
+                daemon.kill()
+                if call:
+                    call.wait(60)
+                daemon.start()
+                wait_for(lambda: "status: running" in output_of(
+                    ["virsh", "-c", daemon.uri(), "qemu-monitor-command", "runs", "--hmp", "info status"], 60)[1] or
+                    daemon.state("runs").startswith("paused"), "the guest answers")
+                if daemon.state("runs").startswith("paused"):
+                    daemon.virsh("resume", "runs")
+                require(daemon.pid("runs") == pid, "the guest is another process")
+                require(daemon.virsh("list") == ids, "the list differs:\n%s\n%s" % (ids, daemon.virsh("list")))
+            dead = daemon.pid("dies")
+            daemon.kill()
+            os.kill(dead, signal.SIGKILL)
+            daemon.start()
+            require(daemon.state("dies") == "shut off (crashed)", "a guest that died is " + daemon.state("dies"))
+            daemon.virsh("resume", "waits")
+            require(daemon.state("waits").startswith("running"), "the paused guest does not go on")
+    return run
+
+
+def parse_definition():
+    """The calls of protocol.def: number, access, name, arguments."""
+    with open(os.path.join(TOP, "manager/rpc/protocol.def")) as f:
+        text = f.read()
+    return re.findall(r"^call (\d+) (\w+) (\w+) \((.*?)\)(?: ->.*)?$", text, re.M)
+
+
+def zeros(arguments, uuid):
+    """The arguments, as empty as they can be, but for the domain."""
+    out = b""
+    for field in filter(None, arguments.split(", ")):
+        kind = field.split()[0]
+        if kind == "domain":
+            out += struct.pack(">I", 1) + b"a\0\0\0" + uuid + struct.pack(">i", -1)
+        elif kind == "uuid":
+            out += uuid
+        else:
+            out += b"\0" * (8 if kind in ("u64", "i64") else 4)
+    return out
+
+
+class Wire:
+    def __init__(self, path):
+        self.s = socket.socket(socket.AF_UNIX)
+        self.s.settimeout(60)
+        self.s.connect(path)
+        self.serial = 0
+
+    def read(self, n):
+        data = b""
+        while len(data) < n:
+            more = self.s.recv(n - len(data))
+            require(more, "lodged closed the connection")
+            data += more
+        return data
+
+    def call(self, program, number, payload=b""):
+        """0, or the error's code."""
+        self.serial += 1
+        self.s.sendall(struct.pack(">7I", 28 + len(payload), program, 1, number, 0, self.serial, 0) + payload)
+        while True:
+            head = struct.unpack(">7I", self.read(28))
+            body = self.read(head[0] - 28)
+            if head[4] == 1 and head[5] == self.serial:
+                return struct.unpack(">I", body[:4])[0] if head[6] else 0
+
+
+def read_only(build):
+    """Every procedure there is, tried on the read-only socket: those that change something are refused."""
+    def run():
+        with Daemon(build) as daemon:
+            prepare(daemon)
+            uuid = bytes.fromhex(daemon.virsh("domuuid", "a").strip().replace("-", ""))
+            before = daemon.virsh("dumpxml", "a")
+            calls = parse_definition()
+            require(len(calls) > 50, "protocol.def has no calls")
+            wire = Wire(daemon.socket + "-ro")
+            remote, qemu = 0x20008086, 0x20008087
+            require(wire.call(remote, 1, struct.pack(">II", 0, 0)) == 0, "cannot open a read-only connection")
+            known = {(qemu if name.startswith("qemu_") else remote, int(n)): (access, name, args)
+                     for n, access, name, args in calls}
+            for program, last in ((remote, 460), (qemu, 10)):
+                for number in range(last):
+                    access, name, args = known.get((program, number), ("none", "", ""))
+                    if name in ("connect_close", "connect_open"):
+                        continue
+                    code = wire.call(program, number, zeros(args, uuid))
+                    if access == "none":
+                        require(code == 39, "unknown procedure %d gives %d" % (number, code))
+                    if access == "write":
+                        require(code == 29, "%s on a read-only connection gives %d, not 29" % (name, code))
+            require(daemon.virsh("dumpxml", "a") == before and "shut off" in daemon.state("a"), "something has changed")
+            out = daemon.virsh("-r", "start", "a", good=False)
+            require("read only" in out or "forbidden" in out, out)
+    return run
+
+
+def hostile(build):
+    """Messages that no client sends; others are served meanwhile."""
+    def run():
+        with Daemon(build) as daemon:
+            prepare(daemon)
+            raw = [b"\0\0\0\0", b"\xff" * 64, struct.pack(">I", 28), struct.pack(">I", 33554437), b"\0\0\0\x1b" + b"\0" * 40,
+                   struct.pack(">7I", 28, 0x20008086, 1, 66, 1, 0, 0), struct.pack(">7I", 28, 1, 1, 66, 0, 0, 0),
+                   struct.pack(">7I", 28, 0x20008086, 1, 0xffffffff, 0, 0, 0),
+                   struct.pack(">9I", 36, 0x20008086, 1, 1, 0, 0, 0, 1, 0xffffffff),
+                   struct.pack(">7I", 28, 0x20008086, 1, 201, 3, 5, 2), struct.pack(">7I", 28, 0x20008086, 1, 201, 6, 5, 2)]
+            kept = []
+            for data in raw:
+                s = socket.socket(socket.AF_UNIX)
+                s.connect(daemon.socket)
+                s.sendall(data)
+                kept.append(s)
+            for i in range(200):
+                s = socket.socket(socket.AF_UNIX)
+                s.connect(daemon.socket)
+                s.sendall(struct.pack(">7I", 28, 0x20008086, 1, 66, 0, 0, 0)[:i % 28])
+                kept.append(s)
+            require(daemon.virsh("list", "--all", "--name") == "a\n\n", "virsh is not served")
+            deep = "<domain>" + "<a>" * 100000
+            with open(daemon.root + "/bad-deep", "w") as f:
+                f.write(deep)
+            daemon.virsh("define", daemon.root + "/bad-deep", good=False)
+            for s in kept:
+                s.close()
+            require(daemon.virsh("list", "--all", "--name") == "a\n\n", "virsh is not served")
+    return run
+
+
+def tests(build):
+    return [("survival", survival(build)), ("read-only", read_only(build)), ("hostile", hostile(build))]
