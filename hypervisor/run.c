@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "hypervisor/cpu/msr_exit.h"
 #include "hypervisor/irq/irq.h"
 #include "hypervisor/translate/access.h"
 #include "hypervisor/translate/dump.h"
@@ -285,12 +286,15 @@ static int vcpu_loop(struct vcpu *v)
     }
 }
 
-/* Completing a string input may fault: that unwinds to here, and the loop delivers it. */
+/* Completing a string input may fault, and an MSR be refused: that unwinds to here, and the loop delivers it.
+ */
 static void complete_io(struct vcpu *v)
 {
     mmio_complete(v);
-    if (v->pio.active && __builtin_setjmp(v->unwind) == 0)
+    if ((v->pio.active || v->msr_pending.active) && __builtin_setjmp(v->unwind) == 0) {
         pio_complete(v);
+        msr_complete(v);
+    }
 }
 
 int vcpu_run(struct vcpu *v)

@@ -23,6 +23,7 @@ struct memory {
     unsigned count;
 };
 
+struct msr_filter; /* cpu/msr_exit.h */
 struct irqchip; /* PIC, IOAPIC, PIT and GSI routing: irq/irq.h */
 struct timers;
 struct io_bus; /* api/io_bus.h */
@@ -43,7 +44,11 @@ struct vm {
     u32 boot_cpu_id;
     u32 manual_dirty_log;           /* KVM_DIRTY_LOG_*: KVM_GET_DIRTY_LOG does not clear */
     u32 max_vcpu_ids;               /* of KVM_ENABLE_CAP; 0: not told */
+    u32 user_space_msr;             /* KVM_MSR_EXIT_REASON_*: why RDMSR and WRMSR leave KVM_RUN */
+    struct msr_filter *msr_filter;  /* NULL: all are allowed; changed as memory is */
     bool no_hlt_exits;              /* KVM_X86_DISABLE_EXITS_HLT */
+    bool exception_payload;         /* KVM_CAP_EXCEPTION_PAYLOAD: CR2 and DR6 travel with the exception */
+    bool triple_fault_event;        /* KVM_CAP_X86_TRIPLE_FAULT_EVENT */
     bool x2apic_ids_32bit;          /* KVM_X2APIC_API_USE_32BIT_IDS */
     bool x2apic_no_broadcast_quirk; /* KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK */
     s64 clock_offset;       /* kvmclock = host_now_ns() + clock_offset */

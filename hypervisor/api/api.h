@@ -37,6 +37,9 @@ enum {
 /* memory.c: what the slots own, at the VM's end. */
 void memory_destroy(struct vm *vm);
 
+/* msr_filter.c: f may be NULL. */
+void msr_filter_destroy(struct msr_filter *f);
+
 /* The loop of KVM_GET_MSRS and KVM_SET_MSRS over the client's struct kvm_msrs at user: step is called for
  * each entry until it returns false. Returns how many succeeded, or -errno. */
 typedef bool msr_step(struct vcpu *v, struct kvm_msr_entry *e);

@@ -65,6 +65,29 @@ static int enable_max_vcpu_id(struct vm *vm, const struct kvm_enable_cap *c)
     return 0;
 }
 
+#define USER_SPACE_MSR_VALID \
+    (KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_FILTER)
+
+static int enable_user_space_msr(struct vm *vm, const struct kvm_enable_cap *c)
+{
+    if (c->args[0] & ~(u64)USER_SPACE_MSR_VALID)
+        return -EINVAL;
+    vm->user_space_msr = (u32)c->args[0];
+    return 0;
+}
+
+static int enable_exception_payload(struct vm *vm, const struct kvm_enable_cap *c)
+{
+    vm->exception_payload = c->args[0];
+    return 0;
+}
+
+static int enable_triple_fault_event(struct vm *vm, const struct kvm_enable_cap *c)
+{
+    vm->triple_fault_event = c->args[0];
+    return 0;
+}
+
 static const struct enabler {
     u32 capability;
     int (*enable)(struct vm *vm, const struct kvm_enable_cap *c);
@@ -74,6 +97,9 @@ static const struct enabler {
     {KVM_CAP_X86_DISABLE_EXITS, enable_disable_exits},
     {KVM_CAP_MAX_VCPU_ID, enable_max_vcpu_id},
     {KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, enable_manual_dirty_log},
+    {KVM_CAP_X86_USER_SPACE_MSR, enable_user_space_msr},
+    {KVM_CAP_EXCEPTION_PAYLOAD, enable_exception_payload},
+    {KVM_CAP_X86_TRIPLE_FAULT_EVENT, enable_triple_fault_event},
 };
 
 int vm_enable_cap(struct vm *vm, union ioctl_arg arg)
@@ -165,6 +191,14 @@ static const struct {
     {KVM_CAP_VCPU_ATTRIBUTES, 1, NULL},
     {KVM_CAP_USER_MEMORY2, 1, NULL},
     {KVM_CAP_REINJECT_CONTROL, 1, NULL},
+    {KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1, NULL},
+    {KVM_CAP_DEVICE_CTRL, 1, NULL},
+    {KVM_CAP_SYNC_REGS, KVM_SYNC_X86_VALID_FIELDS, NULL},
+    {KVM_CAP_X86_USER_SPACE_MSR, 1, NULL},
+    {KVM_CAP_X86_MSR_FILTER, 1, NULL},
+    {KVM_CAP_EXCEPTION_PAYLOAD, 1, NULL},
+    {KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1, NULL},
+    {KVM_CAP_VM_TYPES, 1, NULL}, /* a set: the default type, which is 0 */
 };
 
 static int capability_value(u64 capability)

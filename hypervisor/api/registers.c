@@ -33,7 +33,7 @@ static void forget_io(struct vcpu *v)
 {
     v->mmio_reads = v->mmio_reads_used = 0;
     v->mmio_writes = v->mmio_writes_done = 0;
-    v->mmio_read_pending = v->pio.active = false;
+    v->mmio_read_pending = v->pio.active = v->msr_pending.active = false;
 }
 
 /* Also forgets an exception on its way into the guest: it was of the old registers. Interrupts stay. */

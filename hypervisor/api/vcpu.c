@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "hypervisor/api/api.h"
+#include "hypervisor/api/sync_regs.h"
 #include "hypervisor/api/user.h"
 #include "hypervisor/irq/irq.h"
 #include "hypervisor/signals.h"
@@ -27,19 +28,34 @@ static void run_report(struct vcpu *v)
 int vcpu_ioctl_run(struct vcpu *v, union ioctl_arg arg)
 {
     (void)arg;
-    if (v->run->kvm_valid_regs || v->run->kvm_dirty_regs) /* KVM_CAP_SYNC_REGS is 0 */
-        return -EINVAL;
-    if (!v->lapic && v->run->cr8 > 15)
+    if (!sync_regs_are_known(v->run))
         return -EINVAL;
     if (!v->has_run)
         signals_watch();
     v->has_run = true;
-    int r = vcpu_run(v);
+    int r = sync_regs_load(v);
+    if (!r)
+        r = !v->lapic && v->run->cr8 > 15 ? -EINVAL : vcpu_run(v);
+    sync_regs_store(v);
     run_report(v);
     return r;
 }
 
 /* ---- events ---- */
+
+/* An exception whose CR2 or DR6 is not written yet travels with it, if user space knows of that. */
+static void event_get_exception(struct vcpu *v, struct kvm_vcpu_events *e)
+{
+    if (!v->vm->exception_payload)
+        event_deliver_payload(v);
+    e->exception.injected = !v->event.has_payload;
+    e->exception.pending = v->event.has_payload;
+    e->exception.nr = v->event.vector;
+    e->exception.has_error_code = v->event.has_error_code;
+    e->exception.error_code = v->event.error_code;
+    e->exception_has_payload = v->event.has_payload;
+    e->exception_payload = v->event.has_payload ? v->event.payload : 0;
+}
 
 /* KVM keeps an exception, an interrupt and an NMI on their way apart; a processor has one at a time. */
 int vcpu_get_events(struct vcpu *v, union ioctl_arg arg)
@@ -48,10 +64,7 @@ int vcpu_get_events(struct vcpu *v, union ioctl_arg arg)
     bool on_its_way = v->event.pending && !v->event.soft; /* a soft one happens anew: rip is still on it */
 
     if (on_its_way && !v->event.external) {
-        e->exception.injected = 1;
-        e->exception.nr = v->event.vector;
-        e->exception.has_error_code = v->event.has_error_code;
-        e->exception.error_code = v->event.error_code;
+        event_get_exception(v, e);
     } else if (on_its_way && v->event.vector == EXC_NMI) {
         e->nmi.injected = 1;
     } else if (on_its_way) {
@@ -63,23 +76,32 @@ int vcpu_get_events(struct vcpu *v, union ioctl_arg arg)
     e->nmi.masked = v->nmi_blocked;
     e->smi.pending = v->smi_pending;
     e->smi.latched_init = v->init_pending;
-    e->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM;
+    e->triple_fault.pending = v->vm->triple_fault_event && v->triple_fault;
+    e->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM |
+               (v->vm->exception_payload ? KVM_VCPUEVENT_VALID_PAYLOAD : 0) |
+               (v->vm->triple_fault_event ? KVM_VCPUEVENT_VALID_TRIPLE_FAULT : 0);
     return 0;
+}
+
+static bool exception_is_pending(const struct kvm_vcpu_events *e)
+{
+    return (e->flags & KVM_VCPUEVENT_VALID_PAYLOAD) && e->exception.pending;
 }
 
 static int events_check(const struct vcpu *v, const struct kvm_vcpu_events *e)
 {
     const u32 known = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
-                      KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM;
+                      KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM |
+                      (v->vm->exception_payload ? KVM_VCPUEVENT_VALID_PAYLOAD : 0) |
+                      (v->vm->triple_fault_event ? KVM_VCPUEVENT_VALID_TRIPLE_FAULT : 0);
+    bool exception = e->exception.injected || exception_is_pending(e);
 
-    /* PAYLOAD and TRIPLE_FAULT come with capabilities that are 0, and so does system management mode. */
     if (e->flags & ~known)
         return -EINVAL;
-    if (e->exception.injected && (e->exception.nr > 31 || e->exception.nr == EXC_NMI))
+    if (exception && (e->exception.nr > 31 || e->exception.nr == EXC_NMI))
         return -EINVAL;
     if ((e->flags & KVM_VCPUEVENT_VALID_SMM) && (e->smi.smm || e->smi.pending || e->smi.smm_inside_nmi))
-        return -EINVAL;
-    (void)v;
+        return -EINVAL; /* there is no system management mode */
     return 0;
 }
 
@@ -92,6 +114,8 @@ static void event_set_exception(struct vcpu *v, const struct kvm_vcpu_events *e)
     v->event.has_error_code = e->exception.has_error_code;
     v->event.error_code = e->exception.error_code;
     v->event.fault = nr != EXC_DB && nr != EXC_BP && nr != EXC_OF;
+    v->event.has_payload = exception_is_pending(e) && e->exception_has_payload;
+    v->event.payload = e->exception_payload;
 }
 
 int vcpu_set_events(struct vcpu *v, union ioctl_arg arg)
@@ -103,7 +127,7 @@ int vcpu_set_events(struct vcpu *v, union ioctl_arg arg)
         return r;
     memset(&v->event, 0, sizeof(v->event));
     v->debug.trap = 0;
-    if (e->exception.injected)
+    if (e->exception.injected || exception_is_pending(e))
         event_set_exception(v, e);
     else if (e->nmi.injected)
         event_queue_nmi(v);
@@ -114,6 +138,8 @@ int vcpu_set_events(struct vcpu *v, union ioctl_arg arg)
         v->interrupt_shadow = e->interrupt.shadow;
     if (e->flags & KVM_VCPUEVENT_VALID_NMI_PENDING)
         v->nmi_pending = e->nmi.pending;
+    if (e->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT)
+        v->triple_fault = e->triple_fault.pending;
     if ((e->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) && v->lapic)
         v->sipi_vector = (u8)e->sipi_vector;
     if ((e->flags & KVM_VCPUEVENT_VALID_SMM) && v->lapic)

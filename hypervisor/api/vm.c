@@ -34,6 +34,7 @@ static void vm_destroy(void *target)
     if (vm->io_bus)
         io_bus_destroy(vm->io_bus);
     memory_destroy(vm);
+    msr_filter_destroy(vm->msr_filter);
     gate_destroy(&vm->gate);
     pthread_rwlock_destroy(&vm->slots_lock);
     pthread_mutex_destroy(&vm->lock);
@@ -165,6 +166,22 @@ int vm_set_boot_cpu_id(struct vm *vm, union ioctl_arg arg)
         return -EBUSY;
     vm->boot_cpu_id = (u32)arg.value;
     return 0;
+}
+
+/* There are no shadow page tables whose number it could limit. */
+int vm_set_nr_mmu_pages(struct vm *vm, union ioctl_arg arg)
+{
+    enum { LEAST = 64 }; /* KVM_MIN_ALLOC_MMU_PAGES */
+
+    (void)vm;
+    return (u32)arg.value < LEAST ? -EINVAL : 0;
+}
+
+/* api.rst 4.79. The devices of x86 are VFIO's, and there are none. */
+int vm_create_device(struct vm *vm, union ioctl_arg arg)
+{
+    (void)vm, (void)arg;
+    return -ENODEV;
 }
 
 /* ---- interrupt chips ---- */

@@ -360,24 +360,30 @@ static void deliver_real(struct vcpu *v)
 
 /* Registers that tell the handler about the exception: 17.2.3, 4.7. They are written before anything of the
  * delivery can fault: the handler of a resulting #DF finds them. */
-static void deliver_payload(struct vcpu *v)
+void event_deliver_payload(struct vcpu *v)
 {
-    const struct event *e = &v->event;
+    struct event *e = &v->event;
     if (e->soft || e->external)
         return;
     if (e->vector == EXC_PF && e->has_payload)
         v->cr2 = e->payload;
-    if (e->vector != EXC_DB)
-        return;
-    if (e->has_payload)
+    if (e->vector == EXC_DB && e->has_payload)
         v->dr[6] = (v->dr[6] & ~DR6_B) | DR6_FIXED | e->payload;
-    debug_set_dr7(v, v->dr[7] & ~DR7_GD);
+    e->has_payload = false;
+}
+
+/* The handler of #DB may use the debug registers (17.2.4). */
+static void end_general_detect(struct vcpu *v)
+{
+    if (!v->event.soft && !v->event.external && v->event.vector == EXC_DB)
+        debug_set_dr7(v, v->dr[7] & ~DR7_GD);
 }
 
 void event_deliver(struct vcpu *v)
 {
     v->delivering = true;
-    deliver_payload(v);
+    event_deliver_payload(v);
+    end_general_detect(v);
     if (!(v->cr0 & CR0_PE))
         deliver_real(v);
     else if (in_long_mode(v))

@@ -7,6 +7,7 @@
 #include <linux/kvm_para.h>
 
 #include "hypervisor/cpu/msr.h"
+#include "hypervisor/cpu/msr_exit.h"
 #include "hypervisor/cpu/vcpu.h"
 #include "hypervisor/irq/irq.h"
 #include "hypervisor/vm.h"
@@ -525,6 +526,11 @@ static const struct msr *msr_find(u32 index)
             high = middle;
     }
     return low < ARRAY_SIZE(msrs) && index >= msrs[low].first ? &msrs[low] : NULL;
+}
+
+bool msr_exists(u32 index)
+{
+    return msr_find(index);
 }
 
 static struct access access_to(const struct msr *m, u32 index, bool host)

@@ -200,22 +200,3 @@ void insn_rdpmc(struct vcpu *v, const struct insn *in)
     (void)in;
     raise_gp(v);
 }
-
-void insn_rdmsr(struct vcpu *v, const struct insn *in)
-{
-    u64 value;
-    (void)in;
-    require_cpl0(v);
-    if (!msr_read(v, (u32)v->gpr[GPR_RCX], &value, false))
-        raise_gp(v);
-    write_edx_eax(v, value);
-}
-
-void insn_wrmsr(struct vcpu *v, const struct insn *in)
-{
-    (void)in;
-    require_cpl0(v);
-    u64 value = v->gpr[GPR_RDX] << 32 | (u32)v->gpr[GPR_RAX];
-    if (!msr_write(v, (u32)v->gpr[GPR_RCX], value, false))
-        raise_gp(v);
-}

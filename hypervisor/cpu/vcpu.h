@@ -165,6 +165,11 @@ struct pio_pending { /* a KVM_EXIT_IO that the next KVM_RUN completes */
     u64 rip, next_rip; /* of the instruction, and of the following one */
 };
 
+struct msr_pending { /* a KVM_EXIT_X86_RDMSR or WRMSR that the next KVM_RUN completes */
+    bool active, write;
+    u64 rip, next_rip; /* of the instruction, and of the following one */
+};
+
 /* One TLB (see translate/tlb.h): parallel arrays. A struct of its own so that translated code can
  * address each table at a fixed distance from the vcpu. */
 enum { TLB_ENTRIES = 65536 };
@@ -263,6 +268,7 @@ struct vcpu {
     struct mmio_fragment mmio_read[MMIO_FRAGMENTS], mmio_write[MMIO_FRAGMENTS];
     u32 mmio_reads, mmio_reads_used, mmio_writes, mmio_writes_done;
     struct pio_pending pio;
+    struct msr_pending msr_pending;
 
     /* -- the rest of KVM's vcpu -- */
     struct vm *vm;
@@ -321,6 +327,8 @@ _Noreturn void raise_debug(struct vcpu *v, u64 dr6);
 /* Delivers v->event through the IDT (SDM 3A 6.12, 6.14); faults on the way become #DF and shutdown by table
  * 6-5. Called by the run loop only; may unwind with a new v->event. */
 void event_deliver(struct vcpu *v);
+/* The part of it that writes CR2 or DR6; once only. */
+void event_deliver_payload(struct vcpu *v);
 /* Queues an interrupt or NMI as v->event; the run loop delivers it before the next instruction. The NMI is
  * taken from nmi_pending, and blocks further ones. */
 void event_queue_interrupt(struct vcpu *v, u8 vector);

@@ -37,6 +37,20 @@ static void integer_arguments(int kvm, int vm, int vcpu)
     CHECK_EQ(kvm_ioctl(kvm, 0xffffffff00000000ul | KVM_GET_API_VERSION, 0), 12);
 }
 
+static void devices(int vm)
+{
+    struct kvm_create_device d = {.type = 99};
+
+    CHECK_FAILS(vm, KVM_CREATE_DEVICE, &d, ENODEV);
+    CHECK_FAILS(vm, KVM_CREATE_DEVICE, 8, EFAULT);
+}
+
+static void shadow_pages(int vm)
+{
+    CHECK_OK(vm, KVM_SET_NR_MMU_PAGES, 64);
+    CHECK_FAILS(vm, KVM_SET_NR_MMU_PAGES, 63, EINVAL);
+}
+
 static void bad_pointers(int kvm, int vm, int vcpu)
 {
     static const unsigned long system[] = {KVM_GET_SUPPORTED_CPUID, KVM_GET_MSR_INDEX_LIST, KVM_GET_MSRS,
@@ -118,6 +132,8 @@ int main(int argc, char **argv)
     wrong_object(kvm, m.vm, m.vcpu);
     integer_arguments(kvm, m.vm, m.vcpu);
     bad_pointers(kvm, m.vm, m.vcpu);
+    devices(m.vm);
+    shadow_pages(m.vm);
     no_irqchip(m.vm, m.vcpu);
     capabilities(kvm, m.vm);
     if (!api_is_kernel)
