@@ -421,8 +421,10 @@ static void time_stamp(void)
 
 static void msrs(void)
 {
+    static struct vm vm;
     struct insn in;
     start(LONG, 0);
+    v->vm = &vm;
     in = instruction(0, 0, 4);
     v->gpr[GPR_RCX] = 0xffffffff00000001;
     CHECK_EQ(run_handler(insn_rdmsr, &in), COMPLETED);
