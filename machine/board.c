@@ -28,6 +28,14 @@ static void set_power(void *opaque, unsigned number, bool level)
         machine_request_power_off(opaque, "guest-shutdown");
 }
 
+static void set_shadow(void *opaque, const u8 *pam)
+{
+    struct machine *m = opaque;
+    slots_set_pam(&m->slots, pam);
+    if (*m->slots.error.text)
+        machine_end(m, 1, "guest died: %s", m->slots.error.text);
+}
+
 static int plug_with(struct machine *m, const struct device_type *type, u16 port, unsigned irq,
                      struct chardev *c, struct error *e)
 {
@@ -41,6 +49,10 @@ static int plug_with(struct machine *m, const struct device_type *type, u16 port
         .loop = &m->loop,
         .chardev = c,
         .pci = &m->pci,
+        .fw_cfg = &m->fw_cfg,
+        .shadow = {set_shadow, m},
+        .isa = m->isa,
+        .firmware = m->boot.firmware.host,
     };
     struct device *d = type->create(&place);
     if (!d)
@@ -58,21 +70,12 @@ static int plug(struct machine *m, const struct device_type *type, u16 port, uns
 /* As many as the configuration has, where a PC has them. */
 static int plug_serial_ports(struct machine *m, struct error *e)
 {
-    static const struct {
-        u16 port;
-        unsigned irq;
-    } places[SERIAL_MAX] = {{PC_PORT_COM1, PC_IRQ_COM1}, {0x2f8, 3}, {0x3e8, 4}, {0x2e8, 3}};
+    _Static_assert(SERIAL_MAX <= ARRAY_SIZE(pc_serial_ports), "places for all");
     int r = 0;
     for (unsigned i = 0; i < m->chardevs.serial_count && r == 0; i++)
-        r = plug_with(m, &serial_16550, places[i].port, places[i].irq, m->chardevs.serial[i], e);
+        r = plug_with(m, &serial_16550, pc_serial_ports[i].port, pc_serial_ports[i].irq,
+                      m->chardevs.serial[i], e);
     return r;
-}
-
-static int map_memory(struct machine *m, u32 slot, u64 gpa, u64 size, u8 *host, struct error *e)
-{
-    struct kvm_userspace_memory_region region = {
-        .slot = slot, .guest_phys_addr = gpa, .memory_size = size, .userspace_addr = (uintptr_t)host};
-    return size ? kvm_call(m->kvm, m->vm_fd, KVM_SET_USER_MEMORY_REGION, &region, e) : 0;
 }
 
 /* The chips that KVM runs: two 8259A, the IOAPIC, the 8254 with port 0x61; the processors bring their local
@@ -91,6 +94,13 @@ static int create_chips(struct machine *m, struct error *e)
         r = kvm_call(m->kvm, m->vm_fd, KVM_GET_IRQCHIP, &m->chips.irqchip[i], e);
     }
     return r < 0 ? r : kvm_call(m->kvm, m->vm_fd, KVM_GET_PIT2, &m->chips.pit, e);
+}
+
+static int plug_rtc(struct machine *m, struct error *e)
+{
+    int r = plug(m, &rtc_mc146818, PC_PORT_RTC, PC_IRQ_RTC, e);
+    m->rtc = r == 0 ? m->device[m->device_count - 1] : NULL;
+    return r;
 }
 
 static int create_vcpus(struct machine *m, struct error *e)
@@ -112,6 +122,8 @@ static void create_pci(struct machine *m)
 {
     const struct irq_line first = {.set = set_gsi, .opaque = m, .number = PC_IRQ_PCI};
     pci_bus_init(&m->pci, first, (struct msi_sink){send_msi, m});
+    for (unsigned i = 0; i < ARRAY_SIZE(m->isa); i++)
+        m->isa[i] = (struct irq_line){.set = set_gsi, .opaque = m, .number = i};
 }
 
 struct pci_place board_pci_place(struct machine *m)
@@ -122,21 +134,21 @@ struct pci_place board_pci_place(struct machine *m)
 
 int board_create(struct machine *m, struct error *e)
 {
-    const struct ram *ram = &m->ram;
+    struct slots *slots = &m->slots;
     int r;
     create_pci(m);
     if ((r = m->sys_fd = kvm_open(m->kvm, e)) < 0 ||
         (r = m->vm_fd = kvm_call(m->kvm, m->sys_fd, KVM_CREATE_VM, 0, e)) < 0 ||
 
-        (r = map_memory(m, 0, 0, ram->low, ram->host, e)) < 0 ||
-        (r = map_memory(m, 1, PC_HIGH_RAM, ram->high, ram->host + ram->low, e)) < 0 ||
+        (r = slots_create(slots, m->kvm, m->vm_fd, &m->ram, m->boot.firmware, e)) < 0 ||
 
         (r = create_chips(m, e)) < 0 || (r = create_vcpus(m, e)) < 0 ||
 
-        (r = plug_serial_ports(m, e)) < 0 || (r = plug(m, &rtc_mc146818, PC_PORT_RTC, PC_IRQ_RTC, e)) < 0 ||
+        (r = plug_serial_ports(m, e)) < 0 || (r = plug_rtc(m, e)) < 0 ||
         (r = plug(m, &i8042, PC_PORT_I8042, 0, e)) < 0 ||
         (r = plug(m, &acpi_pm, PC_PORT_PM, PC_IRQ_SCI, e)) < 0 ||
-        (r = plug(m, &pci_host, PC_PORT_PCI, 0, e)) < 0)
+        (r = plug(m, &pci_host, PC_PORT_PCI, 0, e)) < 0 || (r = plug(m, &lpc_ich9, 0, PC_IRQ_PCI, e)) < 0 ||
+        (r = plug(m, &fw_cfg_device, PC_PORT_FW_CFG, 0, e)) < 0)
         return r;
     return 0;
 }

@@ -8,6 +8,7 @@
 #include "machine/bus.h"
 
 struct chardev;
+struct fw_cfg;
 struct pci_bus;
 
 /* One wire, as a value: an interrupt input, the reset line, the power switch. */
@@ -26,6 +27,12 @@ static inline void irq_line_set(struct irq_line *l, bool level)
     l->set(l->opaque, l->number, level);
 }
 
+/* The chipset's choice of what is in the last part of the first mebibyte, as a value. */
+struct shadow {
+    void (*set)(void *opaque, const u8 *pam); /* the registers PAM0 to PAM6 */
+    void *opaque;
+};
+
 /* Where the board puts a device; each takes what it needs. */
 struct device_place {
     struct bus *ports, *mmio;
@@ -35,7 +42,11 @@ struct device_place {
     struct irq_line power; /* raised: the machine goes off */
     struct loop *loop;     /* timers; its lock is held in every call to a device */
     struct chardev *chardev;
-    struct pci_bus *pci; /* the one bus that the host bridge leads to */
+    struct pci_bus *pci;   /* the one bus that the host bridge leads to */
+    struct fw_cfg *fw_cfg; /* what firmware may ask for */
+    struct shadow shadow;
+    struct irq_line *isa; /* the sixteen inputs of the PICs */
+    bool firmware; /* a reset leaves the chipset as it is, for firmware to set up; else as firmware would */
 };
 
 /* A device is one file and one of these. Its own struct begins with a struct device. */
@@ -55,5 +66,13 @@ extern const struct device_type rtc_mc146818;
 extern const struct device_type i8042;
 extern const struct device_type acpi_pm;
 extern const struct device_type pci_host;
+extern const struct device_type lpc_ich9;
+extern const struct device_type fw_cfg_device;
+
+/* acpi_pm.c: a general-purpose event has happened. */
+void acpi_pm_event(struct device *pm, unsigned gpe);
+
+/* rtc.c: a byte of CMOS memory, as the firmware finds it. */
+void rtc_set_cmos(struct device *rtc, u8 index, u8 value);
 
 #endif

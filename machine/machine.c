@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "machine/acpi/tables.h"
+#include "machine/boot/smbios.h"
 #include "machine/machine.h"
 #include "machine/plug.h"
 
@@ -151,21 +153,60 @@ void machine_request_power_off(struct machine *m, const char *cause)
         machine_end(m, 0, "guest powered off");
 }
 
-/* Memory as the kernel finds it. */
+/* What a system finds where there is no firmware to put it there. */
+static int place_tables(struct machine *m, struct error *e)
+{
+    struct acpi_tables *t = calloc(1, sizeof(*t));
+    struct smbios *s = calloc(1, sizeof(*s));
+    const struct acpi_board board = {m->config->smp.cpus, m->chardevs.serial_count};
+    int r = t && s ? smbios_build(s, m->config, false, e) : error_set(e, ENOMEM, "no memory");
+    if (r == 0) {
+        acpi_build(t, &board);
+        acpi_place(t, ram_at(&m->ram, PC_ACPI_TABLES, PC_ACPI_SIZE), PC_ACPI_TABLES);
+        smbios_place(s, ram_at(&m->ram, PC_SMBIOS, PC_SMBIOS_SIZE), PC_SMBIOS);
+    }
+    free(t);
+    free(s);
+    return r;
+}
+
+/* Memory as the kernel finds it, and how it is entered; or as the firmware does, where the processors begin.
+ */
 static int load_memory(struct machine *m, struct boot_entry *entry, struct error *e)
 {
+    *entry = (struct boot_entry){0};
     ram_clear(&m->ram);
-    u8 *tables = ram_at(&m->ram, PC_ACPI_TABLES, PC_ACPI_SIZE);
-    ASSERT(acpi_build(tables, PC_ACPI_SIZE, PC_ACPI_TABLES, m->config->smp.cpus));
-    return boot_load(&m->boot, &m->ram, PC_ACPI_TABLES, entry, e);
+    if (m->boot.firmware.host)
+        return 0;
+    int r = place_tables(m, e);
+    return r < 0 ? r : boot_load(&m->boot, &m->ram, PC_ACPI_TABLES, entry, e);
+}
+
+/* What the firmware is told, of the devices that there are now. */
+static int tell_firmware(struct machine *m, struct error *e)
+{
+    const struct vm_config *c = m->config;
+    const struct firmware_board b = {c, &m->ram, &m->pci, m->chardevs.serial_count};
+    const char *order = c->boot_once && !m->booted ? c->boot_once : c->boot_order ? c->boot_order : "cad";
+    u8 reg3d, reg38;
+    firmware_boot_order(order, &reg3d, &reg38);
+    rtc_set_cmos(m->rtc, 0x3d, reg3d);
+    rtc_set_cmos(m->rtc, 0x38, reg38);
+    rtc_set_cmos(m->rtc, 0x5f, (u8)(m->vcpu_count - 1)); /* processors besides the first */
+    m->fw_cfg.ram = &m->ram;
+    m->booted = true;
+    fw_cfg_clear(&m->fw_cfg);
+    return firmware_describe(&m->fw_cfg, &b, e);
 }
 
 /* Everything else as after power-on. The vcpus are parked or not yet running. */
 static int reset_hardware(struct machine *m, const struct boot_entry *entry, struct error *e)
 {
-    int r = board_reset(m, e);
+    int r = tell_firmware(m, e);
+    if (r == 0)
+        r = board_reset(m, e);
     for (unsigned i = 0; i < m->vcpu_count && r == 0; i++)
-        r = vcpu_reset(&m->vcpu[i], i == 0 ? entry : NULL, e);
+        r = vcpu_reset(&m->vcpu[i], i == 0 && !m->boot.firmware.host ? entry : NULL, e);
     return r;
 }
 
@@ -203,8 +244,6 @@ static const char *not_here(const struct vm_config *c)
         const char *name;
         bool given;
     } rows[] = {
-        {"bios", c->bios},
-        {"boot", c->boot_order || c->boot_once || c->boot_menu},
         {"rtc", strcmp(c->rtc_base, "utc") || c->rtc_clock != RTC_CLOCK_HOST},
         {"incoming", c->incoming},
         {"sandbox", c->sandbox},
@@ -246,8 +285,8 @@ int machine_create(struct machine *m, const struct vm_config *c, struct terminal
     if (r < 0)
         return error_set(e, -r, "cannot create the event loop: %s", strerror(-r));
     if ((r = check_config(c, &gdb, e)) < 0 || (r = boot_read(&m->boot, c, e)) < 0 ||
-        (r = ram_create(&m->ram, c->memory, e)) < 0 || (r = load_memory(m, &entry, e)) < 0 ||
-        (r = chardevs_create(&m->chardevs, c, e)) < 0)
+        (r = ram_create(&m->ram, c->memory, e)) < 0 || (r = chardevs_create(&m->chardevs, c, e)) < 0 ||
+        (r = load_memory(m, &entry, e)) < 0)
         return r;
     monitors_create(m, &m->chardevs);
     if ((r = gdbstub_create(&m->gdb, m, &gdb, e)) == 0)

@@ -12,12 +12,13 @@
 #include "machine/bus.h"
 #include "machine/chardevs.h"
 #include "machine/device.h"
+#include "machine/fw_cfg.h"
 #include "machine/gdbstub/gdbstub.h"
 #include "machine/kvm.h"
 #include "machine/monitor/monitor.h"
 #include "machine/net/net.h"
 #include "machine/pci/pci.h"
-#include "machine/ram.h"
+#include "machine/slots.h"
 #include "machine/vcpu.h"
 
 enum { MACHINE_MAX_VCPUS = VM_MAX_VCPUS, MACHINE_MAX_DEVICES = 16 };
@@ -40,13 +41,16 @@ struct machine {
     struct loop loop;
     struct ram ram;
     struct boot_files boot;
+    struct slots slots;
+    struct fw_cfg fw_cfg;
     struct bus ports, mmio;
     struct pci_bus pci;
+    struct irq_line isa[16];
     struct block_set blocks;
     struct net_set nets;
     struct chardevs chardevs;
     struct monitors monitors;
-    struct device *device[MACHINE_MAX_DEVICES];
+    struct device *device[MACHINE_MAX_DEVICES], *rtc;
     unsigned device_count;
     struct vcpu vcpu[MACHINE_MAX_VCPUS];
     unsigned vcpu_count, running; /* running: those with a thread */
@@ -61,8 +65,8 @@ struct machine {
     struct loop_timer freeze;
     struct kvm_clock_data clock; /* as they were when they stopped */
     struct kvm_pit_state2 pit;
-    pthread_cond_t changed; /* pause, stopped, ended, or a vcpu's parked */
-    bool reset_wanted, ended;
+    pthread_cond_t changed;           /* pause, stopped, ended, or a vcpu's parked */
+    bool reset_wanted, ended, booted; /* booted: not for the first time */
     const char *reset_cause;
     int status;       /* of the program */
     struct error end; /* how the guest ended */

@@ -20,6 +20,8 @@ build  libjansson-dev   /usr/include/jansson.h
 build  zlib1g-dev       /usr/include/zlib.h
 build  libzstd-dev      /usr/include/zstd.h
 build  libslirp-dev     /usr/include/slirp/libslirp.h
+run    seabios          /usr/share/seabios/bios-256k.bin
+check  seabios          /usr/share/seabios/bios-256k.bin
 check  lz4              lz4
 check  python3          python3
 check  gdb              gdb
@@ -62,7 +64,7 @@ missing=
 for purpose; do
     case $purpose in
     build) purposes='build' ;;
-    run) purposes='build' ;;
+    run) purposes='build run' ;;
     check) purposes='build check' ;;
     qemu) purposes='build qemu' ;;
     ci) purposes='build check ci' ;;

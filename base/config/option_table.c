@@ -68,6 +68,8 @@ static const struct property_row boot_rows[] = {
     {"once", PROPERTY_TEXT, FIELD(boot_once), .help = "the same, until the first reset"},
     {"menu", PROPERTY_BOOL, FIELD(boot_menu), "off", "the firmware asks"},
     {"splash-time", PROPERTY_U32, FIELD(boot_menu_ms), "0", "how long, in milliseconds"},
+    {"reboot-timeout", PROPERTY_U32, FIELD(boot_fail_ms), "4294967295",
+     "milliseconds until it tries again where nothing boots; default: never"},
     {"strict", PROPERTY_BOOL, FIELD(boot_strict), "off", "from nothing but what has a boot index"},
     {0}};
 
@@ -123,8 +125,13 @@ const struct option options[] = {
      FIELD(kernel)},
     {"initrd", "FILE", "its initial RAM disk", OPTION_TEXT, FIELD(initrd)},
     {"append", "TEXT", "its command line", OPTION_TEXT, FIELD(cmdline)},
-    {"bios", "FILE", "", OPTION_TEXT, FIELD(bios)},
-    {"boot", "ORDER", "", OPTION_TABLE, .implied = "order", .rows = boot_rows},
+    {"bios", "FILE",
+     "the firmware, which is started if there is no -kernel; default: bios-256k.bin (SeaBIOS)", OPTION_TEXT,
+     FIELD(bios)},
+    {"boot", "ORDER", "what the firmware boots from: order=c, once=, menu=on, strict=on", OPTION_TABLE,
+     .implied = "order", .rows = boot_rows},
+    {"smbios", "type=N,...", "what the machine says of itself: types 0, 1, 2, 3, 4, 11, 17", OPTION_OBJECT,
+     FIELD(smbios)},
     {"rtc", "base=WHEN", "", OPTION_TABLE, .rows = rtc_rows},
     {"incoming", "WHERE", "", OPTION_TEXT, FIELD(incoming)},
 
@@ -186,7 +193,7 @@ const unsigned option_count = ARRAY_SIZE(options);
 
 const char options_not_supported[] =
     " fda fdb global set net parallel debugcon spice usb usbdevice vnc audio audiodev audio-help soundhw icount watchdog "
-    "watchdog-action loadvm runas chroot no-acpi no-fd-bootchk numa mem-path mem-prealloc fw_cfg acpitable smbios dtb "
+    "watchdog-action loadvm runas chroot no-acpi no-fd-bootchk numa mem-path mem-prealloc fw_cfg acpitable dtb "
     "tpmdev virtfs fsdev full-screen action readconfig writeconfig k trace semihosting semihosting-config cpuset compat "
     "iscsi msg-timestamp plugin seed tb-size add-fd curses sdl nographics L rotate portrait g alt-grab ctrl-grab "
     "win2k-hack set-parameter echr show-cursor async-teardown dump-vmstate enable-sync-profile hda-geometry mtdblock sd "

@@ -48,11 +48,11 @@ struct vm_config {
     const char *bios;
     const char *boot_order, *boot_once;
     bool boot_menu, boot_strict;
-    u32 boot_menu_ms;
+    u32 boot_menu_ms, boot_fail_ms;
     const char *rtc_base;
     unsigned rtc_clock;
 
-    struct objects drives, blockdevs, devices, netdevs, chardevs, objects, mons;
+    struct objects smbios, drives, blockdevs, devices, netdevs, chardevs, objects, mons;
     struct texts serials, monitors, qmps, qmps_pretty; /* where each is connected */
 
     bool nodefaults;      /* no serial port and no monitor but those that are named */

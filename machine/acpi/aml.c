@@ -14,6 +14,9 @@ enum {
     STRING_PREFIX,
     QWORD_PREFIX
 };
+enum { METHOD_OP = 0x14, IF_OP = 0xa0, MUTEX_OP = 0x01, REGION_OP = 0x80, FIELD_OP = 0x81 };
+enum { ROOT_CHAR = '\\', DUAL_PREFIX = 0x2e, MULTI_PREFIX = 0x2f, SEGMENT = 4 };
+enum { METHOD_SERIALIZED = 8, REGION_IO = 1, FIELD_WRITE_ZEROS = 0x40 };
 enum { SCOPE_OP = 0x10, BUFFER_OP = 0x11, PACKAGE_OP = 0x12, EXT_OP = 0x5b, DEVICE_OP = 0x82 };
 
 /* Resource descriptor tags; small ones hold their length. */
@@ -82,7 +85,7 @@ size_t aml_begin_scope(struct aml *a, const char *path)
 {
     aml_u8(a, SCOPE_OP);
     size_t begin = a->len;
-    aml_bytes(a, path, strlen(path));
+    aml_path(a, path);
     return begin;
 }
 
@@ -101,6 +104,80 @@ size_t aml_begin_package(struct aml *a, u8 elements)
     size_t begin = a->len;
     aml_u8(a, elements);
     return begin;
+}
+
+size_t aml_begin_method(struct aml *a, const char *name, unsigned arguments, bool serialized)
+{
+    aml_u8(a, METHOD_OP);
+    size_t begin = a->len;
+    aml_path(a, name);
+    aml_u8(a, (u8)(arguments | (serialized ? METHOD_SERIALIZED : 0)));
+    return begin;
+}
+
+size_t aml_begin_if(struct aml *a)
+{
+    aml_u8(a, IF_OP);
+    return a->len;
+}
+
+size_t aml_begin_field(struct aml *a, const char *region, u8 access)
+{
+    aml_u8(a, EXT_OP);
+    aml_u8(a, FIELD_OP);
+    size_t begin = a->len;
+    aml_path(a, region);
+    aml_u8(a, access | FIELD_WRITE_ZEROS);
+    return begin;
+}
+
+/* Fields of less than 64 bits: their length is one byte of PkgLength. */
+void aml_field(struct aml *a, const char *name, u8 bits)
+{
+    ASSERT(bits < 64);
+    aml_path(a, name);
+    aml_u8(a, bits);
+}
+
+void aml_region_io(struct aml *a, const char *name, u16 port, u8 len)
+{
+    aml_u8(a, EXT_OP);
+    aml_u8(a, REGION_OP);
+    aml_path(a, name);
+    aml_u8(a, REGION_IO);
+    aml_integer(a, port);
+    aml_integer(a, len);
+}
+
+void aml_mutex(struct aml *a, const char *name)
+{
+    aml_u8(a, EXT_OP);
+    aml_u8(a, MUTEX_OP);
+    aml_path(a, name);
+    aml_u8(a, 0); /* level */
+}
+
+void aml_op(struct aml *a, enum aml_operator op)
+{
+    if (op > 0xff)
+        aml_u8(a, (u8)(op >> 8));
+    aml_u8(a, (u8)op);
+}
+
+/* Section 20.2.2: segments of four characters, their number before them where there are several. */
+void aml_path(struct aml *a, const char *path)
+{
+    if (*path == ROOT_CHAR)
+        aml_u8(a, (u8)*path++);
+    size_t segments = (strlen(path) + 1) / (SEGMENT + 1);
+    if (segments == 2) {
+        aml_u8(a, DUAL_PREFIX);
+    } else if (segments > 2) {
+        aml_u8(a, MULTI_PREFIX);
+        aml_u8(a, (u8)segments);
+    }
+    for (size_t i = 0; i < segments; i++)
+        aml_bytes(a, path + i * (SEGMENT + 1), SEGMENT);
 }
 
 /* A ResourceTemplate is a buffer; its size is not known before its end, so a word is kept free for it. */

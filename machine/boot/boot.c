@@ -61,9 +61,15 @@ static int blob_read(struct blob *b, const char *option, const char *path, u64 m
 
 int boot_read(struct boot_files *f, const struct vm_config *c, struct error *e)
 {
-    if (!c->kernel)
-        return error_set(e, EINVAL, "no kernel to boot: use -kernel FILE (lodge-vm -help lists the options)");
     *f = (struct boot_files){.cmdline = c->cmdline};
+    if (c->kernel && c->bios)
+        return error_set(
+            e, ENOTSUP,
+            "-bios with -kernel is not supported: a kernel is entered without firmware; leave one out");
+    if (!c->kernel && (c->initrd || *c->cmdline))
+        return error_set(e, EINVAL, "no kernel for %s: use -kernel FILE", c->initrd ? "-initrd" : "-append");
+    if (!c->kernel)
+        return firmware_read(&f->firmware, c->bios, e);
     int r = blob_read(&f->kernel, "-kernel", c->kernel, c->memory, e);
     if (r == 0 && c->initrd)
         r = blob_read(&f->initrd, "-initrd", c->initrd, c->memory, e);

@@ -5,7 +5,7 @@
 
 #include "base/config/vm_config.h"
 #include "base/error.h"
-#include "machine/ram.h"
+#include "machine/slots.h"
 
 /* A file in memory. */
 struct blob {
@@ -14,10 +14,11 @@ struct blob {
     size_t size;
 };
 
-/* What is to boot; read once, loaded again at each reset. */
+/* What is to boot; read once, loaded again at each reset: a kernel, or the firmware that looks for one. */
 struct boot_files {
     struct blob kernel, initrd; /* initrd.data NULL: none */
     const char *cmdline;
+    struct rom firmware; /* host NULL: the kernel is entered directly */
 };
 
 /* The state in which the kernel's boot protocol wants the processor, as far as the protocols differ. In all
@@ -48,6 +49,22 @@ void boot_free(struct boot_files *f);
 /* Loads into cleared memory. rsdp: the guest address of ACPI's. 0, or -errno with e. */
 int boot_load(const struct boot_files *f, const struct ram *ram, u64 rsdp, struct boot_entry *entry,
               struct error *e);
+
+/* firmware.c: the image that `path` names, NULL being the usual one; and all that it may ask for, into an
+ * empty fw_cfg. devices: PCI devices, for the order in which to boot from them. */
+int firmware_read(struct rom *rom, const char *path, struct error *e);
+struct fw_cfg;
+struct pci_bus;
+struct firmware_board {
+    const struct vm_config *config;
+    const struct ram *ram;
+    struct pci_bus *pci;
+    unsigned serial_ports;
+};
+int firmware_describe(struct fw_cfg *f, const struct firmware_board *b, struct error *e);
+
+/* The letters of -boot as CMOS memory has them: registers 0x3d and 0x38. */
+void firmware_boot_order(const char *letters, u8 *reg3d, u8 *reg38);
 
 /* A kind of kernel: load is called only if matches says so. */
 struct boot_format {

@@ -77,7 +77,9 @@ int elf_open(struct elf_image *im, const struct blob *file, struct error *e)
 /* The machine's own data, which is there before the kernel. */
 static const struct {
     u64 base, size;
-} taken[] = {{PC_BOOT_DATA, BOOT_DATA_END - PC_BOOT_DATA}, {PC_ACPI_TABLES, PC_ACPI_SIZE}};
+} taken[] = {{PC_BOOT_DATA, BOOT_DATA_END - PC_BOOT_DATA},
+             {PC_ACPI_TABLES, PC_ACPI_SIZE},
+             {PC_SMBIOS, PC_SMBIOS_SIZE}};
 
 static int check_free(const struct elf_image *im, const struct elf_segment *s, struct error *e)
 {

@@ -1,6 +1,8 @@
-/* acpi_pm.c - the ACPI fixed hardware: PM1 event and control blocks, PM timer (ACPI 6.5 section 4.8) */
+/* acpi_pm.c - the ACPI fixed hardware: PM1 event and control blocks, PM timer, general-purpose events
+ * (ACPI 6.5 section 4.8) */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <stdlib.h>
+#include <string.h>
 
 #include "machine/device.h"
 #include "machine/pc.h"
@@ -14,6 +16,10 @@ enum {
 enum { SCI_EN = 1, SLP_TYP_SHIFT = 10, SLP_TYP_MASK = 7, SLP_EN = 0x2000 };
 enum { PM1_CNT_WRITABLE = 0x1c03 & ~SCI_EN }; /* SLP_TYP, BM_RLD; SLP_EN reads as 0 */
 
+/* That SMIs are set up already tells firmware not to: there is no system management mode. */
+enum { SMI_EN_APMC = 0x20 };
+enum { GPE_BYTES = PC_GPE0_SIZE / 2 }; /* of status, and of enables */
+
 enum { TIMER_BITS = 24 };
 static const u64 timer_hz = 3579545, ns_per_s = 1000000000;
 
@@ -22,7 +28,8 @@ struct pm {
     struct irq_line sci, power;
     struct loop *loop;
     u16 sts, en, cnt;
-    u64 overflow; /* the tick at which bit 23 changes next, and TMR_STS is set */
+    u8 gpe[2 * GPE_BYTES]; /* status, then enables */
+    u64 overflow;          /* the tick at which bit 23 changes next, and TMR_STS is set */
     struct loop_timer timer;
 };
 
@@ -33,7 +40,10 @@ static u64 ticks(void)
 
 static void update_sci(struct pm *pm)
 {
-    irq_line_set(&pm->sci, pm->sts & pm->en);
+    bool event = pm->sts & pm->en;
+    for (unsigned i = 0; i < GPE_BYTES; i++)
+        event |= pm->gpe[i] & pm->gpe[GPE_BYTES + i];
+    irq_line_set(&pm->sci, event);
 }
 
 /* TMR_STS is set each time the timer's highest bit changes. The host's timer runs only if that interrupts. */
@@ -101,6 +111,37 @@ static void timer_write(void *opaque, u64 offset, unsigned size, u64 value)
     (void)opaque, (void)offset, (void)size, (void)value; /* read only */
 }
 
+static u64 gpe_read(void *opaque, u64 offset, unsigned size)
+{
+    const struct pm *pm = opaque;
+    (void)size;
+    return pm->gpe[offset];
+}
+
+static void gpe_write(void *opaque, u64 offset, unsigned size, u64 value)
+{
+    struct pm *pm = opaque;
+    (void)size;
+    if (offset < GPE_BYTES)
+        pm->gpe[offset] &= (u8)~value;
+    else
+        pm->gpe[offset] = (u8)value;
+    update_sci(pm);
+}
+
+static u64 smi_read(void *opaque, u64 offset, unsigned size)
+{
+    (void)opaque, (void)size;
+    return SMI_EN_APMC >> (8 * offset);
+}
+
+static void smi_write(void *opaque, u64 offset, unsigned size, u64 value)
+{
+    (void)opaque, (void)offset, (void)size, (void)value;
+}
+
+static const struct bus_ops gpe_ops = {gpe_read, gpe_write, 1};
+static const struct bus_ops smi_ops = {smi_read, smi_write, 4};
 static const struct bus_ops event_ops = {event_read, event_write, 4};
 static const struct bus_ops control_ops = {control_read, control_write, 2};
 static const struct bus_ops timer_ops = {timer_read, timer_write, 4};
@@ -109,6 +150,7 @@ static void pm_reset(struct device *d)
 {
     struct pm *pm = container_of(d, struct pm, device);
     pm->sts = pm->en = pm->cnt = 0;
+    memset(pm->gpe, 0, sizeof(pm->gpe));
     pm->overflow = ALIGN_DOWN(ticks(), BIT(TIMER_BITS - 1)) + BIT(TIMER_BITS - 1);
     irq_line_set(&pm->power, false);
     update_timer(pm);
@@ -118,6 +160,13 @@ static void pm_power_button(struct device *d)
 {
     struct pm *pm = container_of(d, struct pm, device);
     pm->sts |= PWRBTN_STS;
+    update_sci(pm);
+}
+
+void acpi_pm_event(struct device *d, unsigned gpe)
+{
+    struct pm *pm = container_of(d, struct pm, device);
+    pm->gpe[gpe / 8] |= (u8)(1 << gpe % 8);
     update_sci(pm);
 }
 
@@ -134,6 +183,8 @@ static struct device *pm_create(const struct device_place *p)
     bus_add(p->ports, p->port + PC_PM1_EVT, PC_PM1_EVT_SIZE, &event_ops, pm);
     bus_add(p->ports, p->port + PC_PM1_CNT, PC_PM1_CNT_SIZE, &control_ops, pm);
     bus_add(p->ports, p->port + PC_PM_TMR, PC_PM_TMR_SIZE, &timer_ops, pm);
+    bus_add(p->ports, p->port + PC_GPE0, PC_GPE0_SIZE, &gpe_ops, pm);
+    bus_add(p->ports, p->port + PC_SMI_EN, PC_SMI_EN_SIZE, &smi_ops, pm);
     return &pm->device;
 }
 

@@ -27,6 +27,8 @@ struct pci_host {
     struct irq_line reset;
     struct pci_bus *bus;
     struct pci_device bridge;
+    struct shadow shadow;
+    u8 pam;           /* of each register, after a reset */
     u32 address;      /* CONFIG_ADDRESS */
     u8 reset_control; /* port 0xcf9 */
 };
@@ -101,6 +103,17 @@ static const struct bus_ops data_ops = {data_read, data_write, 4};
 static const struct bus_ops ecam_ops = {ecam_read, ecam_write, 4};
 static const struct bus_ops window_ops = {window_read, window_write, 8};
 
+static void set_shadow(struct pci_host *h)
+{
+    h->shadow.set(h->shadow.opaque, h->bridge.config + Q35_PAM0);
+}
+
+static void bridge_written(struct pci_device *d, unsigned offset, unsigned size)
+{
+    if (offset < Q35_PAM0 + Q35_PAM_COUNT && offset + size > Q35_PAM0)
+        set_shadow(container_of(d, struct pci_host, bridge));
+}
+
 static const struct pci_type q35_type = {.name = "q35-mch", .reset = pci_device_reset};
 
 /* Where memory and ECAM are is fixed; the registers that say so can be read. */
@@ -111,8 +124,9 @@ static void create_bridge(struct pci_host *h)
     pci_device_init(d, &q35_type, &q35);
     pci_put32(d->config + PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
     pci_put32(d->config + Q35_PCIEXBAR, (u32)PC_ECAM | 1);
-    memset(d->config + Q35_PAM0, PAM_WRITABLE, Q35_PAM_COUNT);
+    memset(d->config + Q35_PAM0, h->pam, Q35_PAM_COUNT);
     memset(d->writable + Q35_PAM0, PAM_WRITABLE, Q35_PAM_COUNT);
+    d->config_written = bridge_written;
     int r = pci_plug(h->bus, d, 0, &e);
     ASSERT(r == 0);
 }
@@ -123,6 +137,7 @@ static void pci_host_reset(struct device *d)
     h->address = 0;
     h->reset_control = 0;
     pci_bus_reset(h->bus);
+    set_shadow(h);
     irq_line_set(&h->reset, false);
 }
 
@@ -134,6 +149,8 @@ static struct device *pci_host_create(const struct device_place *p)
     h->device.type = &pci_host;
     h->reset = p->reset;
     h->bus = p->pci;
+    h->shadow = p->shadow;
+    h->pam = p->firmware ? 0 : PAM_WRITABLE;
     create_bridge(h);
     bus_add(p->ports, p->port, 4, &address_ops, h);
     bus_add(p->ports, p->port + 4, 4, &data_ops, h);

@@ -291,6 +291,11 @@ static void rtc_reset(struct device *d)
     update_timers(r);
 }
 
+void rtc_set_cmos(struct device *d, u8 index, u8 value)
+{
+    container_of(d, struct rtc, device)->cmos[index] = value;
+}
+
 static struct device *rtc_create(const struct device_place *p)
 {
     struct rtc *r = calloc(1, sizeof(*r));

@@ -26,12 +26,15 @@ const struct pci_type *pci_type_find(const char *name)
 /* What all devices on the bus have. */
 struct common {
     const char *driver, *id, *bus, *addr;
+    u32 boot_index;
 };
 static const struct property_row common_rows[] = {
     {"driver", PROPERTY_TEXT, offsetof(struct common, driver), .help = "the kind of device"},
     {"id", PROPERTY_TEXT, offsetof(struct common, id), .help = "its name, for device_del"},
     {"bus", PROPERTY_TEXT, offsetof(struct common, bus), "pcie.0", "the bus: pcie.0"},
     {"addr", PROPERTY_TEXT, offsetof(struct common, addr), .help = "its slot on the bus"},
+    {"bootindex", PROPERTY_U32, offsetof(struct common, boot_index),
+     .help = "its place in the order of boot"},
     {0}};
 
 void pci_device_help(const char *name)
@@ -105,7 +108,7 @@ static struct pci_device *create(const struct pci_place *place, const struct com
 struct pci_device *pci_device_add(const struct pci_place *place, const struct properties *p, struct error *e)
 {
     struct properties rest;
-    struct common c = {0};
+    struct common c = {.boot_index = UINT32_MAX};
     struct pci_device *d = NULL;
     if (properties_copy(&rest, p) < 0) {
         error_set(e, ENOMEM, "-device: no memory");
@@ -115,6 +118,7 @@ struct pci_device *pci_device_add(const struct pci_place *place, const struct pr
         d = create(place, &c, &rest, e);
     if (d) {
         d->id = (char *)c.id;
+        d->boot_index = c.boot_index;
         c.id = NULL;
     }
     free((char *)c.driver);

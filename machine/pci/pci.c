@@ -8,13 +8,18 @@
 
 enum { BAR_ADDRESS = 0xfffffff0 };
 
-void pci_bus_init(struct pci_bus *b, struct irq_line first_intx, struct msi_sink msi)
+void pci_bus_set_intx(struct pci_bus *b, struct irq_line first_intx)
 {
-    *b = (struct pci_bus){.msi = msi};
     for (unsigned i = 0; i < PCI_INTX_LINES; i++) {
         b->intx[i] = first_intx;
         b->intx[i].number += i;
     }
+}
+
+void pci_bus_init(struct pci_bus *b, struct irq_line first_intx, struct msi_sink msi)
+{
+    *b = (struct pci_bus){.msi = msi};
+    pci_bus_set_intx(b, first_intx);
 }
 
 /* The BARs that are decoded now. Of two that overlap, and of one on what is not the bus's, the guest sees the
@@ -39,7 +44,7 @@ static void update_intx(struct pci_device *d, bool was)
 {
     struct pci_bus *b = d->bus;
     bool now = d->intx && !(pci_get16(d->config + PCI_COMMAND) & PCI_COMMAND_INTX_OFF) && !msix_enabled(d);
-    unsigned line = d->slot % PCI_INTX_LINES;
+    unsigned line = pc_pci_pirq(d->slot);
     d->config[PCI_STATUS] =
         (u8)((d->config[PCI_STATUS] & ~PCI_STATUS_INTX) | (d->intx ? PCI_STATUS_INTX : 0));
     d->intx_driven = now;
@@ -103,6 +108,7 @@ void pci_device_init(struct pci_device *d, const struct pci_type *type, const st
 {
     u8 *c = d->config;
     d->type = type;
+    d->boot_index = UINT32_MAX;
     d->config_end = PCI_CAPABILITIES_START;
     pci_put16(c + PCI_VENDOR_ID, identity->vendor);
     pci_put16(c + PCI_DEVICE_ID, identity->device);

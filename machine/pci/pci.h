@@ -8,7 +8,13 @@
 #include "machine/device.h"
 #include "machine/ram.h"
 
-enum { PCI_CONFIG_SIZE = 256, PCI_SLOTS = 32, PCI_BARS = 6, PCI_INTX_LINES = 8, PCI_MSIX_VECTORS = 64 };
+enum {
+    PCI_CONFIG_SIZE = 256,
+    PCI_SLOTS = PC_PCI_SLOTS,
+    PCI_BARS = 6,
+    PCI_INTX_LINES = PC_PIRQS,
+    PCI_MSIX_VECTORS = 64
+};
 
 /* Registers of configuration space (PCI 3.0 section 6.1). */
 enum {
@@ -47,7 +53,7 @@ struct msi_sink {
 struct pci_bus {
     struct bus memory; /* the BARs that are decoded now; rebuilt at each change */
     struct pci_device *slot[PCI_SLOTS];
-    struct irq_line intx[PCI_INTX_LINES]; /* pin A of slot n is on line n % PCI_INTX_LINES */
+    struct irq_line intx[PCI_INTX_LINES]; /* pin A of slot n is on line pc_pci_pirq(n) */
     unsigned intx_raised[PCI_INTX_LINES];
     struct msi_sink msi;
 };
@@ -96,7 +102,8 @@ struct msix {
 
 struct pci_device {
     const struct pci_type *type;
-    char *id; /* as -device gave it; NULL: none */
+    char *id;       /* as -device gave it; NULL: none */
+    u32 boot_index; /* its place in the order of boot; UINT32_MAX: none */
     struct pci_bus *bus;
     unsigned slot;
     u8 config[PCI_CONFIG_SIZE], writable[PCI_CONFIG_SIZE], power_on[PCI_CONFIG_SIZE];
@@ -114,6 +121,8 @@ struct pci_device {
 
 /* gsi_line: the first of PCI_INTX_LINES inputs that are wired to the bus. */
 void pci_bus_init(struct pci_bus *b, struct irq_line first_intx, struct msi_sink msi);
+/* The lines go somewhere else. */
+void pci_bus_set_intx(struct pci_bus *b, struct irq_line first_intx);
 void pci_bus_reset(struct pci_bus *b);
 
 /* Guest accesses to configuration space: function is bus << 8 | devfn. What is not there reads as all ones.

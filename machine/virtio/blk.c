@@ -51,7 +51,7 @@ struct segment { /* of a discard, or of zeros to write */
 struct virtio_blk {
     struct virtio_device v;
     const char *drive, *serial;
-    u32 logical, physical, boot_index;
+    u32 logical, physical;
     char id[ID_BYTES];
     struct block_set *blocks;
     struct block_node *node;
@@ -289,8 +289,6 @@ static const struct property_row blk_rows[] = {
     {"serial", PROPERTY_TEXT, offsetof(struct virtio_blk, serial), .help = "the disk's serial number"},
     {"logical_block_size", PROPERTY_U32, offsetof(struct virtio_blk, logical), "512", "bytes", 512, 4096},
     {"physical_block_size", PROPERTY_U32, offsetof(struct virtio_blk, physical), "512", "bytes", 512, 65536},
-    {"bootindex", PROPERTY_U32, offsetof(struct virtio_blk, boot_index), "0",
-     "place in the order of boot; 0: none"},
     {0}};
 
 const struct virtio_type virtio_blk = {

@@ -54,7 +54,18 @@ E_PHOFF, E_ENTRY = 32, 24
 
 # name, lodge-vm's arguments (a function gets the Files), what the line must say
 MACHINE = [
-    ("no-kernel", [], "no kernel"),
+    ("no-kernel", ["-append", "quiet"], "no kernel"),
+    ("missing-bios", ["-bios", "/nonexistent/bios"], "-bios '/nonexistent/bios'.*No such file"),
+    ("bios-is-a-folder", ["-bios", "/"], "-bios '/'"),
+    ("bios-of-odd-size", lambda f: ["-bios", f.make("odd", b"x" * 1000)], "1000 bytes"),
+    ("bios-of-nothing", lambda f: ["-bios", f.make("nobios")], "0 bytes"),
+    ("bios-too-large", lambda f: ["-bios", f.make("hugebios", size=17 * MIB)], "at most 16 MiB"),
+    ("bios-and-kernel", lambda f: ["-bios", "b", "-kernel", f.guest()], "-bios with -kernel"),
+    ("boot-letters", ["-boot", "x"], "-boot 'x'"),
+    ("smbios-type", lambda f: ["-kernel", f.guest(), "-smbios", "type=9"], "type '9'"),
+    ("smbios-file", lambda f: ["-kernel", f.guest(), "-smbios", "file=x"], "-smbios"),
+    ("smbios-property", lambda f: ["-kernel", f.guest(), "-smbios", "type=1,colour=red"], "colour"),
+    ("smbios-much", lambda f: ["-kernel", f.guest(), "-smbios", "type=1,serial=" + "x" * 2000], "-smbios"),
     ("missing-kernel", ["-kernel", "/nonexistent/kernel"], "/nonexistent/kernel.*No such file"),
     ("kernel-is-a-folder", ["-kernel", "/"], "-kernel '/'"),
     ("unreadable-kernel", lambda f: ["-kernel", f.unreadable()], "Permission denied"),

@@ -8,6 +8,7 @@
 
 #include "machine/chardev.h"
 #include "machine/device.h"
+#include "machine/fw_cfg.h"
 #include "machine/pci/pci.h"
 
 struct wire {
@@ -19,7 +20,10 @@ struct fake_board {
     struct bus ports, mmio;
     struct loop loop;
     struct pci_bus pci;
-    struct wire irq, reset, power;
+    struct wire irq, reset, power, isa_wire[16];
+    struct irq_line isa[16];
+    struct fw_cfg fw_cfg;
+    u8 pam[7];
     struct chardev chardev;
     struct device *device;
 };
@@ -32,6 +36,11 @@ static void wire_set(void *opaque, unsigned number, bool level)
     w->level = level;
 }
 
+static void shadow_set(void *opaque, const u8 *pam)
+{
+    memcpy(((struct fake_board *)opaque)->pam, pam, 7);
+}
+
 /* The device is created and reset. Its console is not connected to anything: tests look into its rings. */
 static inline struct fake_board *fake_board(const struct device_type *type, u16 port)
 {
@@ -41,6 +50,8 @@ static inline struct fake_board *fake_board(const struct device_type *type, u16 
         abort();
     pci_bus_init(&b->pci, (struct irq_line){.set = wire_set, .opaque = &b->irq}, (struct msi_sink){0});
     chardev_init(&b->chardev, &null, &b->loop, NULL);
+    for (unsigned i = 0; i < 16; i++)
+        b->isa[i] = (struct irq_line){.set = wire_set, .opaque = &b->isa_wire[i], .number = i};
     const struct device_place place = {
         .ports = &b->ports,
         .mmio = &b->mmio,
@@ -51,6 +62,9 @@ static inline struct fake_board *fake_board(const struct device_type *type, u16 
         .loop = &b->loop,
         .chardev = &b->chardev,
         .pci = &b->pci,
+        .fw_cfg = &b->fw_cfg,
+        .shadow = {shadow_set, b},
+        .isa = b->isa,
     };
     b->device = type->create(&place);
     type->reset(b->device);
