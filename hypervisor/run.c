@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "hypervisor/api/dirty_ring.h"
 #include "hypervisor/cpu/msr_exit.h"
 #include "hypervisor/irq/irq.h"
 #include "hypervisor/translate/access.h"
@@ -243,6 +244,10 @@ static int vcpu_step(struct vcpu *v)
     if (v->triple_fault) {
         v->triple_fault = false;
         v->run->exit_reason = KVM_EXIT_SHUTDOWN;
+        return 0;
+    }
+    if (dirty_ring_is_full(v)) {
+        v->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
         return 0;
     }
     if (exit_for_eoi(v))

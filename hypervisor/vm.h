@@ -43,6 +43,7 @@ struct vm {
     u64 tss_addr, identity_map_addr;
     u32 boot_cpu_id;
     u32 manual_dirty_log;           /* KVM_DIRTY_LOG_*: KVM_GET_DIRTY_LOG does not clear */
+    u32 dirty_ring_bytes;           /* of each vcpu; 0: written pages are only in the bitmaps */
     u32 max_vcpu_ids;               /* of KVM_ENABLE_CAP; 0: not told */
     u32 user_space_msr;             /* KVM_MSR_EXIT_REASON_*: why RDMSR and WRMSR leave KVM_RUN */
     struct msr_filter *msr_filter;  /* NULL: all are allowed; changed as memory is */
@@ -62,7 +63,10 @@ struct vm {
 
 /* memory.c (api/): the slot that holds gpa, or NULL. */
 struct memslot *memory_find(struct vm *vm, gpa a);
-/* The guest writes to the page of a, in slot s: noted when the slot logs dirty pages. Any thread. */
-void memory_mark_dirty(struct memslot *s, gpa a);
+/* The guest, on vcpu v, writes to the page of a, in slot s: noted when the slot logs dirty pages. Any thread. */
+void memory_mark_dirty(struct vcpu *v, struct memslot *s, gpa a);
+/* With vm->lock: between the two, no vcpu runs and no ioctl of one reaches guest memory; then all TLBs are empty. */
+void memory_change_begin(struct vm *vm);
+void memory_change_end(struct vm *vm);
 
 #endif

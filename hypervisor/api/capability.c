@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "hypervisor/api/api.h"
+#include "hypervisor/api/dirty_ring.h"
 #include "hypervisor/irq/irq.h"
 #include "lodge/kvm_abi.h"
 
@@ -76,6 +77,11 @@ static int enable_user_space_msr(struct vm *vm, const struct kvm_enable_cap *c)
     return 0;
 }
 
+static int enable_dirty_ring(struct vm *vm, const struct kvm_enable_cap *c)
+{
+    return dirty_ring_enable(vm, c->args[0]);
+}
+
 static int enable_exception_payload(struct vm *vm, const struct kvm_enable_cap *c)
 {
     vm->exception_payload = c->args[0];
@@ -97,6 +103,8 @@ static const struct enabler {
     {KVM_CAP_X86_DISABLE_EXITS, enable_disable_exits},
     {KVM_CAP_MAX_VCPU_ID, enable_max_vcpu_id},
     {KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, enable_manual_dirty_log},
+    {KVM_CAP_DIRTY_LOG_RING, enable_dirty_ring},
+    {KVM_CAP_DIRTY_LOG_RING_ACQ_REL, enable_dirty_ring},
     {KVM_CAP_X86_USER_SPACE_MSR, enable_user_space_msr},
     {KVM_CAP_EXCEPTION_PAYLOAD, enable_exception_payload},
     {KVM_CAP_X86_TRIPLE_FAULT_EVENT, enable_triple_fault_event},
@@ -193,6 +201,8 @@ static const struct {
     {KVM_CAP_REINJECT_CONTROL, 1, NULL},
     {KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1, NULL},
     {KVM_CAP_DEVICE_CTRL, 1, NULL},
+    {KVM_CAP_DIRTY_LOG_RING, DIRTY_RING_MAX, NULL},
+    {KVM_CAP_DIRTY_LOG_RING_ACQ_REL, DIRTY_RING_MAX, NULL},
     {KVM_CAP_SYNC_REGS, KVM_SYNC_X86_VALID_FIELDS, NULL},
     {KVM_CAP_X86_USER_SPACE_MSR, 1, NULL},
     {KVM_CAP_X86_MSR_FILTER, 1, NULL},

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "hypervisor/api/api.h"
+#include "hypervisor/api/dirty_ring.h"
 #include "hypervisor/api/user.h"
 #include "hypervisor/translate/dump.h"
 #include "hypervisor/translate/engine.h"
@@ -86,10 +87,11 @@ bool phys_read(struct vm *vm, gpa a, void *buf, size_t n)
     return true;
 }
 
-static void mark_dirty_range(struct memslot *s, gpa a, size_t n)
+/* Written on behalf of the VM: it stands in the first vcpu's ring. */
+static void mark_dirty_range(struct vm *vm, struct memslot *s, gpa a, size_t n)
 {
     for (gpa page = ALIGN_DOWN(a, PAGE_SIZE); page < a + n; page += PAGE_SIZE)
-        memory_mark_dirty(s, page);
+        memory_mark_dirty(vm->vcpu[0], s, page);
 }
 
 bool phys_write(struct vm *vm, gpa a, const void *buf, size_t n)
@@ -102,7 +104,7 @@ bool phys_write(struct vm *vm, gpa a, const void *buf, size_t n)
         struct memslot *s = memory_find(vm, a);
         size_t part = bytes_in_slot(s, a, n);
         memcpy(s->host + (a - s->base), from, part);
-        mark_dirty_range(s, a, part);
+        mark_dirty_range(vm, s, a, part);
         a += part;
         from += part;
         n -= part;
@@ -121,23 +123,23 @@ u8 *phys_page(struct vm *vm, gpa a, bool *writable)
     return s->host + (ALIGN_DOWN(a, PAGE_SIZE) - s->base);
 }
 
-void memory_mark_dirty(struct memslot *s, gpa a)
+void memory_mark_dirty(struct vcpu *v, struct memslot *s, gpa a)
 {
-    u64 page = (a - s->base) >> PAGE_SHIFT;
+    u64 page = (a - s->base) >> PAGE_SHIFT, bit = BIT(page % 64);
 
-    if (s->dirty)
-        __atomic_fetch_or(&s->dirty[page / 64], BIT(page % 64), __ATOMIC_RELAXED);
+    if (s->dirty && !(__atomic_fetch_or(&s->dirty[page / 64], bit, __ATOMIC_RELAXED) & bit) && v->ring.gfn)
+        dirty_ring_push(v, s, page);
 }
 
 /* ---- changes: with vm->lock, and nobody else looking ---- */
 
-static void change_begin(struct vm *vm)
+void memory_change_begin(struct vm *vm)
 {
     pthread_rwlock_wrlock(&vm->slots_lock);
     vm_stop_vcpus(vm);
 }
 
-static void change_end(struct vm *vm)
+void memory_change_end(struct vm *vm)
 {
     engine_slots_changed(vm);
     vm_resume_vcpus(vm);
@@ -204,9 +206,9 @@ static int region_delete(struct vm *vm, struct memslot *old)
     u64 *dirty = old->dirty;
 
     DUMP(NULL, DUMP_MEMORY, "slot %u deleted: gpa %09llx\n", old->id, (unsigned long long)old->base);
-    change_begin(vm);
+    memory_change_begin(vm);
     slot_remove(&vm->memory, old);
-    change_end(vm);
+    memory_change_end(vm);
     free(dirty);
     return 0;
 }
@@ -217,7 +219,7 @@ static u64 *dirty_create(const struct vm *vm, u64 pages)
     size_t words = dirty_words(pages);
     u64 *dirty = calloc(words, sizeof(u64));
 
-    if (dirty && (vm->manual_dirty_log & KVM_DIRTY_LOG_INITIALLY_SET)) {
+    if (dirty && (vm->manual_dirty_log & KVM_DIRTY_LOG_INITIALLY_SET) && !vm->dirty_ring_bytes) {
         memset(dirty, 0xff, words * sizeof(u64));
         if (pages % 64)
             dirty[words - 1] = BIT(pages % 64) - 1;
@@ -238,11 +240,11 @@ static int region_replace(struct vm *vm, struct memslot *old, struct memslot s)
     }
     DUMP(NULL, DUMP_MEMORY, "slot %u %s: gpa %09llx, %llu pages, flags %x\n", s.id, old ? "changed" : "added",
          (unsigned long long)s.base, (unsigned long long)s.pages, s.flags);
-    change_begin(vm);
+    memory_change_begin(vm);
     if (old)
         slot_remove(&vm->memory, old);
     slot_insert(&vm->memory, s);
-    change_end(vm);
+    memory_change_end(vm);
     free(unused);
     return 0;
 }
@@ -294,6 +296,10 @@ static struct memslot *logged_slot(struct vm *vm, u32 id, int *r)
 {
     struct memslot *s = id < VM_MAX_SLOTS ? slot_by_id(vm, id) : NULL;
 
+    if (vm->dirty_ring_bytes) {
+        *r = -ENXIO;
+        return NULL;
+    }
     *r = id >= VM_MAX_SLOTS ? -EINVAL : !s || !s->dirty ? -ENOENT : 0;
     return s;
 }
@@ -308,10 +314,10 @@ static void dirty_take(struct vm *vm, struct memslot *s, u64 *bitmap)
         memcpy(bitmap, s->dirty, bytes);
         return;
     }
-    change_begin(vm);
+    memory_change_begin(vm);
     memcpy(bitmap, s->dirty, bytes);
     memset(s->dirty, 0, bytes);
-    change_end(vm);
+    memory_change_end(vm);
 }
 
 int vm_get_dirty_log(struct vm *vm, union ioctl_arg arg)
@@ -334,10 +340,10 @@ int vm_get_dirty_log(struct vm *vm, union ioctl_arg arg)
 
 static void dirty_clear(struct vm *vm, struct memslot *s, u64 first_page, const u64 *bitmap, size_t words)
 {
-    change_begin(vm);
+    memory_change_begin(vm);
     for (size_t i = 0; i < words; i++)
         s->dirty[first_page / 64 + i] &= ~bitmap[i];
-    change_end(vm);
+    memory_change_end(vm);
 }
 
 /* Whole words of the bitmap, but for the slot's last pages. */

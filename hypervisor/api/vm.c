@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "hypervisor/api/api.h"
+#include "hypervisor/api/dirty_ring.h"
 #include "hypervisor/api/io_bus.h"
 #include "hypervisor/api/object.h"
 #include "hypervisor/api/user.h"
@@ -27,8 +28,10 @@ static void vm_destroy(void *target)
         irqchip_destroy(vm);
     if (vm->timers)
         timers_destroy(vm->timers);
-    for (unsigned i = 0; i < vm->vcpu_count; i++)
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        dirty_ring_destroy(vm->vcpu[i]);
         engine_destroy_vcpu(vm->vcpu[i]);
+    }
     if (vm->engine)
         engine_destroy(vm);
     if (vm->io_bus)
@@ -105,14 +108,22 @@ static struct vcpu *vcpu_create(struct vm *vm, u32 id, int fd)
         return NULL;
     pthread_mutex_init(&v->lock, NULL);
     v->mcg_cap = MAX_MCE_BANKS;
-    int r = vm->irqchip ? lapic_create(v) : 0;
+    int r = dirty_ring_create(v);
+    if (!r && vm->irqchip)
+        r = lapic_create(v);
     if (r) {
+        dirty_ring_destroy(v);
         engine_destroy_vcpu(v);
         errno = -r;
         return NULL;
     }
     vcpu_reset(v, false);
     return v;
+}
+
+static off_t vcpu_file_size(const struct vm *vm)
+{
+    return vm->dirty_ring_bytes ? DIRTY_RING_OFFSET + (off_t)vm->dirty_ring_bytes : VCPU_MMAP_SIZE;
 }
 
 int vm_create_vcpu(struct vm *vm, union ioctl_arg arg)
@@ -123,7 +134,7 @@ int vm_create_vcpu(struct vm *vm, union ioctl_arg arg)
         return -EINVAL;
     if (vcpu_id_taken(vm, (u32)arg.value))
         return -EEXIST;
-    struct object *o = object_create(OBJECT_VCPU, VCPU_MMAP_SIZE, &fd);
+    struct object *o = object_create(OBJECT_VCPU, vcpu_file_size(vm), &fd);
     if (!o)
         return -errno;
     struct vcpu *v = vcpu_create(vm, (u32)arg.value, o->fd);

@@ -186,7 +186,7 @@ static bool set_accessed_dirty(struct vcpu *v, struct walk *w, bool write)
         if (!entry_replace(e, w->wide, value))
             return false;
         e->value = value;
-        memory_mark_dirty(memory_find(v->vm, e->gpa), e->gpa); /* the walker's own writes count too */
+        memory_mark_dirty(v, memory_find(v->vm, e->gpa), e->gpa); /* the walker's own writes count too */
     }
     return true;
 }

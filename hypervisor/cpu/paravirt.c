@@ -51,7 +51,7 @@ static struct kvm_steal_time *steal_page(struct vcpu *v)
 static void mark_dirty(struct vcpu *v)
 {
     gpa a = v->steal_msr & ~(u64)STEAL_ENABLED;
-    memory_mark_dirty(memory_find(v->vm, a), a);
+    memory_mark_dirty(v, memory_find(v->vm, a), a);
 }
 
 static u64 thread_ns(void)

@@ -170,6 +170,13 @@ struct msr_pending { /* a KVM_EXIT_X86_RDMSR or WRMSR that the next KVM_RUN comp
     u64 rip, next_rip; /* of the instruction, and of the following one */
 };
 
+struct dirty_ring { /* api/dirty_ring.h */
+    struct kvm_dirty_gfn *gfn; /* shared with user space; NULL: there is none */
+    u32 entries;
+    _Atomic u32 pushed, reset; /* how many ever were */
+    pthread_mutex_t lock;
+};
+
 /* One TLB (see translate/tlb.h): parallel arrays. A struct of its own so that translated code can
  * address each table at a fixed distance from the vcpu. */
 enum { TLB_ENTRIES = 65536 };
@@ -273,6 +280,7 @@ struct vcpu {
     /* -- the rest of KVM's vcpu -- */
     struct vm *vm;
     struct lapic *lapic; /* NULL without an in-library irqchip */
+    struct dirty_ring ring;
     struct kvm_run *run; /* the library's own mapping, at VCPU_RUN_OFFSET before this struct */
     u32 id;
     int fd;

@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "hypervisor/api/dirty_ring.h"
 #include "hypervisor/cpu/debug.h"
 #include "hypervisor/translate/cache.h"
 #include "hypervisor/translate/dump.h"
@@ -103,8 +104,10 @@ static bool slot_allows_writes(struct vcpu *v, gpa a, bool write)
         return false;
     if (!s->dirty)
         return true;
+    if (write && dirty_ring_is_at_end(v))
+        vcpu_exit(v, KVM_EXIT_DIRTY_RING_FULL);
     if (write)
-        memory_mark_dirty(s, a);
+        memory_mark_dirty(v, s, a);
     return write;
 }
 

@@ -83,15 +83,18 @@ static void dirty_pages(void)
 {
     u64 bitmap[2] = {0};
 
+    vm.vcpu[0] = calloc(1, sizeof(struct vcpu)); /* mostly zero pages, never touched */
+    CHECK(vm.vcpu[0]);
     vm.memory.count = 0;
     struct memslot *s = add(0, KVM_MEM_LOG_DIRTY_PAGES, 100 * PAGE, PAGES, host);
     s->dirty = bitmap;
-    memory_mark_dirty(s, 100 * PAGE);
-    memory_mark_dirty(s, 163 * PAGE + 4095);
+    memory_mark_dirty(vm.vcpu[0], s, 100 * PAGE);
+    memory_mark_dirty(vm.vcpu[0], s, 163 * PAGE + 4095);
     CHECK_EQ(bitmap[0], 1ull | 1ull << 63);
     CHECK(phys_write(&vm, 105 * PAGE - 1, "xy", 2));
     CHECK_EQ(bitmap[0], 1ull | 3ull << 4 | 1ull << 63);
     CHECK_EQ(bitmap[1], 0);
+    free(vm.vcpu[0]);
 }
 
 int main(void)

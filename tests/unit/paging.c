@@ -37,8 +37,9 @@ struct memslot *memory_find(struct vm *vm, gpa a)
     return a < RAM_SIZE ? &slot : NULL;
 }
 
-void memory_mark_dirty(struct memslot *s, gpa a)
+void memory_mark_dirty(struct vcpu *vcpu, struct memslot *s, gpa a)
 {
+    (void)vcpu;
     s->dirty[a >> 18] |= BIT(a >> 12 & 63);
 }
 
