@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "hypervisor/api/api.h"
 #include "hypervisor/api/dirty_ring.h"
@@ -30,8 +31,12 @@ static void vm_destroy(void *target)
         timers_destroy(vm->timers);
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
         dirty_ring_destroy(vm->vcpu[i]);
+        if (vm->vcpu[i]->stats_file)
+            close(vm->vcpu[i]->stats_file);
         engine_destroy_vcpu(vm->vcpu[i]);
     }
+    if (vm->stats_file)
+        close(vm->stats_file);
     if (vm->engine)
         engine_destroy(vm);
     if (vm->io_bus)

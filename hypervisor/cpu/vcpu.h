@@ -306,8 +306,12 @@ struct vcpu {
     u16 xsave_offset[XSAVE_COMPONENTS]; /* of each component in an XSAVE area (cpu/xsave.h) */
     u32 mxcsr_mask;                     /* bits of MXCSR that may be set (SDM 1 11.6.6) */
     u64 cr4_reserved;                   /* bits that guest CPUID does not offer */
-    u64 stat_exits, stat_translations, stat_tlb_misses, stat_invalidations, stat_injections;
+    int stats_file; /* api/stats_fd.c; 0: nobody has asked for it */
+    /* A page of their own, which becomes one of that file. */
+    _Alignas(4096) u64 stat_exits;
+    u64 stat_translations, stat_tlb_misses, stat_invalidations, stat_injections;
     u64 stat_exit[STAT_EXITS]; /* by KVM_EXIT_*; the last: all others */
+    u64 stat_end[512 - 5 - STAT_EXITS];
     _Alignas(64) u8 fpu[8192];          /* XSAVE area, standard format, of the guest while !fpu_live */
     _Alignas(64) u8 xsave_buffer[4096]; /* an XSAVE or FXSAVE area on its way to or from guest memory */
 

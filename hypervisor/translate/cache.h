@@ -149,18 +149,21 @@ struct engine {
     pthread_mutex_t lock;
     u8 *code_write, *code_exec; /* two views of one memory */
     u8 *meta;                   /* blocks and what belongs to them; within 2 GiB of code_exec */
-    size_t code_used, meta_used;
     struct block *hash[BLOCK_HASH];
     struct code_page *pages[PAGE_HASH];
     struct block **by_code; /* in the order of their code */
     unsigned block_count;
     s32 crossing_count;         /* given to links */
     u8 *poll_page, *poll_guard; /* a readable page and the PROT_NONE one after it */
-    u64 flushes;
     struct stress stress;
     bool has_bmi2;
     struct translator *translator;
     _Atomic u64 epoch; /* counts protections */
+    /* A page of their own, which may be one of a file (api/stats_fd.c). */
+    _Alignas(4096) size_t code_used;
+    size_t meta_used;
+    u64 flushes;
+    u64 counters_end[512 - 3];
 };
 
 /* May be taken again by the vcpu that has it; vcpu_unwind gives it back. Under it no other lock is taken but
