@@ -234,11 +234,12 @@ static void fetch_rest(struct vcpu *v, const u8 *host)
 static void make_room(struct vcpu *v)
 {
     struct engine *e = v->engine;
-    if (likely(cache_has_room(e)) && !stress_now(&e->stress, STRESS_CACHE, 300))
+    bool full = stress_cache_full(&e->stress);
+    if (likely(cache_has_room(e) && !full))
         return;
     if (!v->alone)
         vcpu_stop_others(v);
-    if (!cache_has_room(e) || e->stress.modes & STRESS_CACHE)
+    if (!cache_has_room(e) || full)
         cache_flush(e);
     if (!v->alone)
         vcpu_resume_others(v);

@@ -40,3 +40,14 @@ void stress_init(struct stress *s)
         word += n + (word[n] == ',');
     }
 }
+
+/* How much it holds is chosen anew each time, small as often as large: with a few blocks all the time, a
+ * kernel's timer interrupt takes longer than the time to the next. */
+bool stress_cache_full(struct stress *s)
+{
+    enum { SMALLEST = 4, DOUBLINGS = 14 };
+    if (likely(!(s->modes & STRESS_CACHE)) || s->room-- > 0)
+        return false;
+    s->room = (unsigned)(stress_random(s) % ((u64)SMALLEST << stress_random(s) % DOUBLINGS)) + SMALLEST;
+    return true;
+}

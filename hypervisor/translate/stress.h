@@ -7,7 +7,7 @@
 
 enum stress_mode {
     STRESS_BLOCK = BIT(0), /* one instruction in a block */
-    STRESS_CACHE = BIT(1), /* a code cache that is full again and again */
+    STRESS_CACHE = BIT(1), /* the code cache is full again and again, with some ten blocks or some thousand */
     STRESS_TLB = BIT(2),   /* the TLB is flushed at random */
     STRESS_SLOW =
         BIT(3), /* few pages enter the TLB; their operands go through the slow path, half in vcpu.bounce */
@@ -17,21 +17,27 @@ enum stress_mode {
 struct stress {
     unsigned modes; /* enum stress_mode */
     u64 state;      /* of the random numbers */
+    unsigned room;  /* STRESS_CACHE: blocks until the cache is full */
 };
 
 /* From LODGE_STRESS in the environment: names separated by commas (block, cache, tlb, slow, exit, all), and
  * seed=N. An unknown name is told on stderr and ignored. */
 void stress_init(struct stress *s);
 
+static inline u64 stress_random(struct stress *s)
+{
+    s->state ^= s->state << 13;
+    s->state ^= s->state >> 7;
+    return s->state ^= s->state << 17;
+}
+
 /* One time in n, if the mode is on. */
 static inline bool stress_now(struct stress *s, unsigned mode, unsigned n)
 {
-    if (likely(!(s->modes & mode)))
-        return false;
-    s->state ^= s->state << 13;
-    s->state ^= s->state >> 7;
-    s->state ^= s->state << 17;
-    return s->state % n == 0;
+    return unlikely(s->modes & mode) && stress_random(s) % n == 0;
 }
+
+/* Asked before each block that is made: STRESS_CACHE has the cache full before it is. */
+bool stress_cache_full(struct stress *s);
 
 #endif

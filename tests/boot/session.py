@@ -17,8 +17,9 @@ BOOT_PATIENCE = 90
 class Session:
     """One boot that many tests type at, in order."""
 
-    def __init__(self, build):
+    def __init__(self, build, patience=20):
         self.build = build
+        self.patience = patience  # with a command
         self.console = None
 
     def start(self):
@@ -34,8 +35,8 @@ class Session:
             raise Failure("there is no prompt to type at")
         return self.console
 
-    def type(self, command, timeout=20):
-        return shell(self.at_prompt(), command, timeout)
+    def type(self, command, timeout=None):
+        return shell(self.at_prompt(), command, timeout or self.patience)
 
     def has(self, command, *wanted):
         out = self.type(command)
