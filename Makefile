@@ -247,7 +247,7 @@ $(O)/tests/fuzz-ioctl $(O)/tests/fuzz-translate:
 fuzz: $(O)/tests/fuzz-ioctl $(O)/tests/fuzz-translate ## fuzz the ioctls, then decoder and translator (FUZZ_TIME=seconds each)
 	@for f in ioctl translate; do \
 	  mkdir -p $(O)/corpus/$$f && ASAN_OPTIONS=detect_leaks=0 $(O)/tests/fuzz-$$f -max_total_time=$(FUZZ_TIME) \
-	    -max_len=4096 -print_final_stats=1 -artifact_prefix=$(O)/corpus/ $(O)/corpus/$$f || exit 1; \
+	    -len_control=10 -max_len=4096 -print_final_stats=1 -artifact_prefix=$(O)/corpus/ $(O)/corpus/$$f || exit 1; \
 	done
 
 # The workloads are programs of their own, static but for the one of OpenSSL's library, in a root of Debian's programs.

@@ -2,14 +2,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The input is a program for the few instructions below: create and close objects, call a request of the
- * library's own table with bytes of the input as its argument, write guest memory, run. What an input may not
- * choose is a host address: those in its structs are replaced by places in the RAM here, some of them
- * unmapped, as a client's mistake would have it.
+ * library's own table with bytes of the input as its argument, write guest memory, signal an eventfd, run one
+ * vcpu or both at a time. What an input may not choose is a host address: those in its structs are replaced
+ * by places in the RAM here, some of them unmapped, as a client's mistake would have it. Descriptors are most
+ * often eventfds.
  */
 #include <errno.h>
 #include <linux/kvm.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/time.h>
@@ -19,7 +22,7 @@
 #include "lodge/kvm.h"
 #include "lodge/kvm_abi.h"
 
-enum { RAM_SIZE = 0x40000, HOLE = 0x8000, RUN_MS = 3, MAX_STEPS = 64, VCPUS = 2 };
+enum { RAM_SIZE = 0x40000, HOLE = 0x8000, RUN_MS = 3, MAX_STEPS = 64, VCPUS = 2, EVENTS = 4 };
 
 #define SYSTEM(request, argument, handler) {0, (u32)(request)},
 #define VM(request, argument, handler)     {1, (u32)(request)},
@@ -40,10 +43,12 @@ struct client {
     int fd[2 + VCPUS]; /* system, VM, vcpus; -1: none */
     struct kvm_run *run[VCPUS];
     size_t run_size;
+    int event[EVENTS]; /* eventfds */
 };
 
 static u8 *ram;
-static struct kvm_run *_Atomic running;
+static struct kvm_run *_Atomic running[VCPUS];
+static pthread_t _Atomic second; /* the thread of vcpu 1 while both run */
 
 static u64 take(struct input *in, unsigned size)
 {
@@ -57,27 +62,70 @@ static u64 take(struct input *in, unsigned size)
 
 static void stop_running(int signal)
 {
-    struct kvm_run *r = running;
-    (void)signal;
-    if (r)
-        r->immediate_exit = 1;
+    for (unsigned i = 0; i < VCPUS; i++) {
+        struct kvm_run *r = running[i];
+        if (r)
+            r->immediate_exit = 1;
+    }
+    pthread_t other = second;
+    if (other && other != pthread_self())
+        pthread_kill(other, signal); /* it may be waiting in HLT */
 }
 
 static void run_vcpu(struct client *c, unsigned i)
 {
-    struct itimerval t = {{0, RUN_MS * 1000}, {0, RUN_MS * 1000}}, none = {{0, 0}, {0, 0}};
-    running = c->run[i];
-    setitimer(ITIMER_REAL, &t, NULL);
+    if (c->fd[2 + i] < 0)
+        return;
+    running[i] = c->run[i];
     lodge_kvm_ioctl(c->fd[2 + i], KVM_RUN, 0);
-    setitimer(ITIMER_REAL, &none, NULL);
-    running = NULL;
+    running[i] = NULL;
     c->run[i]->immediate_exit = 0;
+}
+
+static void *run_second(void *client)
+{
+    run_vcpu(client, 1);
+    return NULL;
+}
+
+/* Vcpu i; or both. */
+static void run_vcpus(struct client *c, unsigned i, bool both)
+{
+    struct itimerval t = {{0, RUN_MS * 1000}, {0, RUN_MS * 1000}}, none = {{0, 0}, {0, 0}};
+    pthread_t thread;
+    setitimer(ITIMER_REAL, &t, NULL);
+    both = both && !pthread_create(&thread, NULL, run_second, c);
+    if (both)
+        second = thread;
+    run_vcpu(c, both ? 0 : i);
+    if (both)
+        pthread_join(thread, NULL);
+    second = 0;
+    setitimer(ITIMER_REAL, &none, NULL);
 }
 
 /* A page of the RAM, mapped or not; in 1 of 256, one that is not aligned. */
 static u64 host_address(u64 chosen)
 {
     return (u64)ram + (chosen & (RAM_SIZE - 1) & ~(chosen >> 56 ? 0xfffull : 0));
+}
+
+/* One of the eventfds; in 1 of 16, any number. */
+static u32 descriptor(const struct client *c, u32 chosen)
+{
+    return chosen >> 28 == 15 ? chosen : (u32)c->event[chosen % EVENTS];
+}
+
+static void keep_descriptors_here(const struct client *c, u32 request, void *argument)
+{
+    struct kvm_irqfd *irqfd = argument;
+    struct kvm_ioeventfd *ioeventfd = argument;
+    if (request == (u32)KVM_IRQFD) {
+        irqfd->fd = descriptor(c, irqfd->fd);
+        irqfd->resamplefd = descriptor(c, irqfd->resamplefd);
+    }
+    if (request == (u32)KVM_IOEVENTFD)
+        ioeventfd->fd = (s32)descriptor(c, (u32)ioeventfd->fd);
 }
 
 static void keep_addresses_here(u32 request, void *argument)
@@ -140,6 +188,7 @@ static void call(struct client *c, struct input *in)
     in->data += n;
     in->size -= n;
     keep_addresses_here(request, argument);
+    keep_descriptors_here(c, request, argument);
     bool value = _IOC_SIZE(request) == 0 && which & 8;
     lodge_kvm_ioctl(fd, request, value ? *(u64 *)argument : (u64)argument);
 }
@@ -171,19 +220,31 @@ static void set_up_guest(struct client *c)
     lodge_kvm_ioctl(c->fd[2], KVM_SET_REGS, (u64)&regs);
 }
 
+/* An edge, a level with its resampling, a doorbell: many programs signal them. */
+static void connect_events(struct client *c)
+{
+    struct kvm_irqfd edge = {.fd = (u32)c->event[0], .gsi = 4};
+    struct kvm_irqfd level = {
+        .fd = (u32)c->event[1], .gsi = 9, .flags = KVM_IRQFD_FLAG_RESAMPLE, .resamplefd = (u32)c->event[2]};
+    struct kvm_ioeventfd doorbell = {
+        .addr = 0xf4, .len = 1, .fd = c->event[3], .flags = KVM_IOEVENTFD_FLAG_PIO};
+    lodge_kvm_ioctl(c->fd[1], KVM_IRQFD, (u64)&edge);
+    lodge_kvm_ioctl(c->fd[1], KVM_IRQFD, (u64)&level);
+    lodge_kvm_ioctl(c->fd[1], KVM_IOEVENTFD, (u64)&doorbell);
+}
+
 static void step(struct client *c, struct input *in)
 {
     unsigned op = (unsigned)take(in, 1);
     switch (op & 7) {
-    case 0:
-        if (c->fd[2 + (op >> 3 & 1)] >= 0)
-            run_vcpu(c, op >> 3 & 1);
-        break;
+    case 0: run_vcpus(c, op >> 3 & 1, op >> 4 & 1); break;
     case 1: write_ram(in); break;
     case 2: create_vcpu(c, op >> 3 & 1); break;
     case 3:
         if (op >> 3 & 1)
             close_vcpu(c, op >> 4 & 1);
+        else
+            eventfd_write(c->event[op >> 4 & (EVENTS - 1)], 1);
         break;
     default: call(c, in);
     }
@@ -194,6 +255,8 @@ static void open_all(struct client *c)
     c->fd[0] = lodge_kvm_open();
     c->fd[1] = lodge_kvm_ioctl(c->fd[0], KVM_CREATE_VM, 0);
     c->fd[2] = c->fd[3] = -1;
+    for (unsigned i = 0; i < EVENTS; i++)
+        c->event[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     c->run_size = (size_t)lodge_kvm_ioctl(c->fd[0], KVM_GET_VCPU_MMAP_SIZE, 0);
 }
 
@@ -201,6 +264,8 @@ static void close_all(struct client *c)
 {
     for (unsigned i = 0; i < VCPUS; i++)
         close_vcpu(c, i);
+    for (unsigned i = 0; i < EVENTS; i++)
+        close(c->event[i]);
     lodge_kvm_close(c->fd[1]);
     lodge_kvm_close(c->fd[0]);
 }
@@ -221,9 +286,12 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
     struct client c;
     open_all(&c);
     memset(ram, 0xf4, HOLE);
-    if (take(&in, 1) & 1)
+    unsigned flags = (unsigned)take(&in, 1);
+    if (flags & 1)
         lodge_kvm_ioctl(c.fd[1], KVM_CREATE_IRQCHIP, 0);
     set_up_guest(&c);
+    if (flags & 2)
+        connect_events(&c);
     for (unsigned i = 0; i < MAX_STEPS && in.size; i++)
         step(&c, &in);
     close_all(&c);
