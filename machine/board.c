@@ -126,10 +126,22 @@ static void create_pci(struct machine *m)
         m->isa[i] = (struct irq_line){.set = set_gsi, .opaque = m, .number = i};
 }
 
+static void send_event(void *opaque, const char *name, json_t *data)
+{
+    monitor_event(opaque, name, data);
+}
+
 struct pci_place board_pci_place(struct machine *m)
 {
     return (struct pci_place){
-        .bus = &m->pci, .ram = &m->ram, .loop = &m->loop, .blocks = &m->blocks, .nets = &m->nets};
+        .bus = &m->pci,
+        .ram = &m->ram,
+        .loop = &m->loop,
+        .blocks = &m->blocks,
+        .nets = &m->nets,
+        .objects = &m->objects,
+        .events = {send_event, m},
+    };
 }
 
 int board_create(struct machine *m, struct error *e)

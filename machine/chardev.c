@@ -230,6 +230,17 @@ static void input_possible(struct loop_watch *w, short revents)
     call(c->user.input, c->user.opaque);
 }
 
+bool chardev_available(const struct chardev *c)
+{
+    return ring_used(&c->in);
+}
+
+void chardev_release(struct chardev *c)
+{
+    c->user = (struct chardev_user){0};
+    c->used = c->mux; /* the place at a mux stays */
+}
+
 bool chardev_read(struct chardev *c, u8 *byte)
 {
     if (!ring_get(&c->in, byte))

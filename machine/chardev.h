@@ -74,11 +74,17 @@ bool chardev_waiting(const struct chardev *c);
 /* The next byte of input. */
 bool chardev_read(struct chardev *c, u8 *byte);
 
+/* Whether chardev_read has something. */
+bool chardev_available(const struct chardev *c);
+
 /* How many bytes chardev_write takes now. */
 u32 chardev_room(const struct chardev *c);
 
 /* false: no room; output_ready will be called. With nobody at the other end, bytes vanish. */
 bool chardev_write(struct chardev *c, u8 byte);
+
+/* Its user has gone: another may come. */
+void chardev_release(struct chardev *c);
 
 /* The next descriptor that a client has sent, or -1. */
 int chardev_take_fd(struct chardev *c);

@@ -198,6 +198,43 @@ static int open_mon(struct chardevs *s, const struct properties *p, struct error
     return r < 0 || !c ? -EINVAL : add_monitor(s, c, m.mode, m.pretty, e);
 }
 
+struct isa_serial {
+    const char *driver, *id, *chardev;
+    u32 index;
+};
+
+static const struct property_row isa_serial_rows[] = {
+    {"driver", PROPERTY_TEXT, offsetof(struct isa_serial, driver)},
+    {"id", PROPERTY_TEXT, offsetof(struct isa_serial, id)},
+    {"chardev", PROPERTY_TEXT, offsetof(struct isa_serial, chardev), .help = "the host's end"},
+    {"index", PROPERTY_U32, offsetof(struct isa_serial, index), "4294967295", "COM1 is 0"},
+    {0}};
+
+/* The places are the board's, in their order. */
+static int open_isa_serial(struct chardevs *s, const struct properties *p, struct error *e)
+{
+    struct isa_serial i = {0};
+    int r = properties_read(p, isa_serial_rows, &i, "isa-serial", e);
+    if (r == 0 && !i.chardev)
+        r = error_set(e, EINVAL, "isa-serial: chardev is missing");
+    if (r == 0 && i.index != UINT32_MAX && i.index != s->serial_count)
+        r = error_set(e, EINVAL, "isa-serial: index %u out of order: this one is number %u", i.index,
+                      s->serial_count);
+    struct chardev *c = r == 0 ? chardevs_take(s, i.chardev, "isa-serial", e) : NULL;
+    return c ? chardevs_add_serial(s, c, e) : -EINVAL;
+}
+
+static int open_isa_serials(struct chardevs *s, const struct objects *devices, struct error *e)
+{
+    int r = 0;
+    for (unsigned i = 0; i < devices->count && r == 0; i++) {
+        const char *driver = properties_get(&devices->at[i], "driver");
+        if (driver && !strcmp(driver, "isa-serial"))
+            r = open_isa_serial(s, &devices->at[i], e);
+    }
+    return r;
+}
+
 /* Without a word on serial ports there is one, on the terminal unless something else is there. */
 static bool wants_default_serial(const struct vm_config *c)
 {
@@ -216,6 +253,8 @@ int chardevs_create(struct chardevs *s, const struct vm_config *c, struct error 
         r = chardevs_add(s, &c->chardevs.at[i], "-chardev", e);
     for (unsigned i = 0; i < c->serials.count && r == 0; i++)
         r = open_serial(s, c->serials.at[i], i, e);
+    if (r == 0)
+        r = open_isa_serials(s, &c->devices, e);
     if (r < 0 || (r = open_monitors(s, &c->monitors, "-monitor", false, false, e)) < 0 ||
         (r = open_monitors(s, &c->qmps, "-qmp", true, false, e)) < 0 ||
         (r = open_monitors(s, &c->qmps_pretty, "-qmp-pretty", true, true, e)) < 0)

@@ -3,6 +3,8 @@
 #ifndef MACHINE_DEVICE_H
 #define MACHINE_DEVICE_H
 
+#include <jansson.h>
+
 #include "base/base.h"
 #include "base/loop.h"
 #include "machine/bus.h"
@@ -32,6 +34,20 @@ struct shadow {
     void (*set)(void *opaque, const u8 *pam); /* the registers PAM0 to PAM6 */
     void *opaque;
 };
+
+/* Who tells the monitors' clients what has happened. send takes data. */
+struct event_sink {
+    void (*send)(void *opaque, const char *name, json_t *data);
+    void *opaque;
+};
+
+static inline void event_send(const struct event_sink *s, const char *name, json_t *data)
+{
+    if (s->send)
+        s->send(s->opaque, name, data);
+    else
+        json_decref(data);
+}
 
 /* Where the board puts a device; each takes what it needs. */
 struct device_place {

@@ -17,6 +17,7 @@
 #include "machine/kvm.h"
 #include "machine/monitor/monitor.h"
 #include "machine/net/net.h"
+#include "machine/object.h"
 #include "machine/pci/pci.h"
 #include "machine/slots.h"
 #include "machine/vcpu.h"
@@ -48,6 +49,7 @@ struct machine {
     struct irq_line isa[16];
     struct block_set blocks;
     struct net_set nets;
+    struct object_set objects;
     struct chardevs chardevs;
     struct monitors monitors;
     struct device *device[MACHINE_MAX_DEVICES], *rtc;
@@ -58,6 +60,7 @@ struct machine {
 
     struct gdbstub gdb;
 
+    bool plugged; /* all that the configuration has is there: what comes now is hot-plugged */
     bool pause;   /* vcpus stay out of the guest, for a reset or the end */
     bool stopped; /* and so while state is not RUN_RUNNING */
     bool frozen;  /* the clocks stand still as well, and clients know that it is stopped */

@@ -2,9 +2,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "machine/machine.h"
 #include "machine/plug.h"
+#include "machine/virtio/console.h"
 
 static int add_blockdev(struct machine *m, const struct properties *p, struct error *e)
 {
@@ -37,10 +39,51 @@ static int remove_netdev(struct machine *m, const char *id, struct error *e)
     return net_remove(&m->nets, id, e);
 }
 
+static int add_object(struct machine *m, const struct properties *p, struct error *e)
+{
+    return object_add(&m->objects, p, e);
+}
+
+static int remove_object(struct machine *m, const char *id, struct error *e)
+{
+    return object_remove(&m->objects, id, e);
+}
+
+/* Serial ports of the board: chardevs.c has read them before the board was made. */
+static bool is_serial_port(const char *driver)
+{
+    return !strcmp(driver, "isa-serial");
+}
+
 static int add_device(struct machine *m, const struct properties *p, struct error *e)
 {
+    const char *driver = properties_get(p, "driver");
+    if (is_serial_port(driver))
+        return m->plugged ? error_set(e, EINVAL, "Bus 'isa.0' does not support hotplugging") : 0;
+    if (console_port_is(driver))
+        return console_port_add(&m->pci, &m->chardevs, p, e);
     const struct pci_place place = board_pci_place(m);
     return pci_device_add(&place, p, e) ? 0 : -ENODEV;
+}
+
+/* What is on the PCI bus goes when the guest lets it go; a port goes at once. */
+static int remove_device(struct machine *m, const char *id, struct error *e)
+{
+    char path[128];
+    if (!console_port_remove(&m->pci, id))
+        return pci_find(&m->pci, id) ? error_set(e, ENOTSUP, "Bus 'pcie.0' does not support hotplugging")
+                                     : error_set(e, ENODEV, "Device '%s' not found", id);
+    snprintf(path, sizeof(path), "/machine/peripheral/%s", id);
+    monitor_event(m, "DEVICE_DELETED", json_pack("{s:s,s:s}", "device", id, "path", path));
+    return 0;
+}
+
+static void help_device(const char *name)
+{
+    if (!name || !console_port_is(name))
+        pci_device_help(name);
+    if (!name || console_port_is(name))
+        console_port_help(name);
 }
 
 /* A kind of object: the option, the property that names its type, and who makes and removes it. */
@@ -51,15 +94,16 @@ static const struct plug_row {
     int (*remove)(struct machine *m, const char *id, struct error *e);
     void (*help)(const char *name);
 } rows[PLUG_KINDS] = {
-    [PLUG_OBJECT] = {"-object", "qom-type", offsetof(struct vm_config, objects), NULL, NULL, NULL},
+    [PLUG_OBJECT] = {"-object", "qom-type", offsetof(struct vm_config, objects), add_object, remove_object,
+                     object_help},
     [PLUG_BLOCKDEV] = {"-blockdev", "driver", offsetof(struct vm_config, blockdevs), add_blockdev,
                        remove_block, help_block},
     [PLUG_DRIVE] = {"-drive", "file", offsetof(struct vm_config, drives), add_drive, remove_block,
                     help_block},
     [PLUG_NETDEV] = {"-netdev", "type", offsetof(struct vm_config, netdevs), add_netdev, remove_netdev,
                      net_help},
-    [PLUG_DEVICE] = {"-device", "driver", offsetof(struct vm_config, devices), add_device, NULL,
-                     pci_device_help},
+    [PLUG_DEVICE] = {"-device", "driver", offsetof(struct vm_config, devices), add_device, remove_device,
+                     help_device},
 };
 
 int plug_add(struct machine *m, enum plug_kind kind, const struct properties *p, struct error *e)
@@ -68,16 +112,12 @@ int plug_add(struct machine *m, enum plug_kind kind, const struct properties *p,
     const char *type = properties_get(p, row->type);
     if (!type)
         return error_set(e, EINVAL, "%s: '%s' is missing", row->option, row->type);
-    if (!row->add)
-        return error_set(e, ENOTSUP, "%s '%s' is not supported yet", row->option, type);
     return row->add(m, p, e);
 }
 
 int plug_remove(struct machine *m, enum plug_kind kind, const char *id, struct error *e)
 {
-    const struct plug_row *row = &rows[kind];
-    return row->remove ? row->remove(m, id, e)
-                       : error_set(e, ENODEV, "%s: there is no '%s'", row->option, id);
+    return rows[kind].remove(m, id, e);
 }
 
 int plug_all(struct machine *m, struct error *e)
@@ -88,13 +128,11 @@ int plug_all(struct machine *m, struct error *e)
         for (unsigned i = 0; i < list->count && r == 0; i++)
             r = plug_add(m, k, &list->at[i], e);
     }
+    m->plugged = true;
     return r;
 }
 
 void plug_help(enum plug_kind kind, const char *name)
 {
-    if (rows[kind].help)
-        rows[kind].help(name);
-    else
-        printf("%s: there are none yet\n", rows[kind].option);
+    rows[kind].help(name);
 }

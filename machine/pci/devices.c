@@ -9,10 +9,7 @@
 #include "machine/virtio/types.h"
 
 const struct pci_type *const pci_types[] = {
-    &virtio_blk.pci,
-    &virtio_net.pci,
-    &virtio_rng.pci,
-    NULL,
+    &virtio_balloon.pci, &virtio_blk.pci, &virtio_net.pci, &virtio_rng.pci, &virtio_serial.pci, NULL,
 };
 
 const struct pci_type *pci_type_find(const char *name)

@@ -61,12 +61,23 @@ struct pci_bus {
 /* What devices on the bus get from the board besides the bus. */
 struct block_set;
 struct net_set;
+struct object_set;
 struct pci_place {
     struct pci_bus *bus;
     const struct ram *ram;
     struct loop *loop; /* timers; its lock is held in every call to a device */
     struct block_set *blocks;
     struct net_set *nets;
+    struct object_set *objects;
+    struct event_sink events;
+};
+
+/* What a monitor can read, and perhaps write, of a device that is there. */
+struct pci_device;
+struct pci_property {
+    const char *name, *type;                                                /* as QEMU calls them */
+    json_t *(*get)(const struct pci_device *d);                             /* a new reference */
+    int (*set)(struct pci_device *d, const json_t *value, struct error *e); /* NULL: cannot be written */
 };
 
 /* A kind of device, by the name that -device takes; one const descriptor in its file and one line in
@@ -76,6 +87,7 @@ struct pci_type {
     const char *alias; /* "virtio-blk"; NULL: none */
     const char *help;
     const struct property_row *properties; /* its own, besides those of all PCI devices; NULL: none */
+    const struct pci_property *live;       /* NULL: none; ends with a row without a name */
     /* In the state after power-on, not yet on the bus. NULL with e. p: its own properties alone. */
     struct pci_device *(*create)(const struct pci_type *type, const struct pci_place *place,
                                  const struct properties *p, struct error *e);

@@ -346,7 +346,7 @@ static void add_registers(struct virtio_device *d)
         add_capability(d, CFG_DEVICE, DEVICE, t->config_size, 0);
     add_capability(d, CFG_ISR, ISR, 1, 0);
     add_capability(d, CFG_COMMON, COMMON, COMMON_SIZE, 0);
-    pci_add_msix(&d->pci, d->queue_count + 1, BAR_MSIX);
+    pci_add_msix(&d->pci, min(d->queue_count + 1, (unsigned)PCI_MSIX_VECTORS), BAR_MSIX);
     d->pci.config[PCI_INTERRUPT_PIN] = 1; /* A */
 }
 

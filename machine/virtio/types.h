@@ -5,6 +5,6 @@
 
 #include "machine/virtio/virtio.h"
 
-extern const struct virtio_type virtio_blk, virtio_net, virtio_rng;
+extern const struct virtio_type virtio_balloon, virtio_blk, virtio_net, virtio_rng, virtio_serial;
 
 #endif

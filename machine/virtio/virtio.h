@@ -13,7 +13,7 @@
  * does nothing more until the guest resets it.
  */
 
-enum { VIRTQ_MAX_SIZE = 256, VIRTIO_MAX_QUEUES = 8, VIRTIO_NO_VECTOR = 0xffff };
+enum { VIRTQ_MAX_SIZE = 256, VIRTIO_MAX_QUEUES = 64, VIRTIO_NO_VECTOR = 0xffff };
 
 enum { /* device status, section 2.1 */
        VIRTIO_ACKNOWLEDGE = 1,
@@ -98,10 +98,10 @@ struct pci_device *virtio_pci_create(const struct pci_type *type, const struct p
                                      const struct properties *p, struct error *e);
 void virtio_pci_reset(struct pci_device *d);
 void virtio_pci_destroy(struct pci_device *d);
-#define VIRTIO_PCI(name_, help_, rows)                                                        \
-    {                                                                                         \
-        .name = name_ "-pci", .alias = name_, .help = help_, .properties = rows,              \
-        .create = virtio_pci_create, .reset = virtio_pci_reset, .destroy = virtio_pci_destroy \
+#define VIRTIO_PCI(name_, help_, rows, ...)                                                                \
+    {                                                                                                      \
+        .name = name_ "-pci", .alias = name_, .help = help_, .properties = rows,                           \
+        .create = virtio_pci_create, .reset = virtio_pci_reset, .destroy = virtio_pci_destroy, __VA_ARGS__ \
     }
 
 static inline bool virtio_has(const struct virtio_device *d, unsigned feature)
