@@ -238,6 +238,7 @@ bool chardev_available(const struct chardev *c)
 void chardev_release(struct chardev *c)
 {
     c->user = (struct chardev_user){0};
+    c->front_closed = false;
     c->used = c->mux; /* the place at a mux stays */
 }
 

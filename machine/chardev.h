@@ -40,11 +40,13 @@ struct chardev {
     char label[64];
     const char *what; /* the option, for messages; set after chardev_init */
     struct chardev_config config;
+    struct properties kept; /* the memory behind its strings */
     struct loop *loop;
     struct terminal *terminal;
     struct chardev_user user;
     struct chardev_host host;
-    bool used; /* somebody has it */
+    bool used;         /* somebody has it */
+    bool front_closed; /* and does not listen: a guest that has not opened its port */
     struct ring in, out;
     struct loop_watch read_watch, write_watch, listen_watch; /* fd -1: not there */
     struct loop_timer look;                                  /* pty: whether somebody has opened it */

@@ -33,43 +33,53 @@ static int check(struct chardevs *s, const struct chardev_config *config, const 
     return 0;
 }
 
-static int open_one(struct chardevs *s, const struct chardev_config *config, const char *label,
-                    const char *what, struct error *e)
+static int open_chardev(struct chardevs *s, struct chardev *c, const char *label, const char *what,
+                        struct error *e)
 {
-    struct chardev *c = calloc(1, sizeof(*c));
-    int r = c ? check(s, config, label, what, e) : error_set(e, ENOMEM, "%s: no memory", what);
-    if (r == 0) {
-        chardev_init(c, config, s->loop, s->terminal);
-        strcpy(c->label, label);
-        c->what = what;
-        c->host = s->host;
-        r = chardev_open(c, e);
-    }
-    if (r == 0 && config->mux && !mux_create(c))
-        r = error_set(e, ENOMEM, "%s: no memory", what);
+    const struct chardev_config config = c->config;
+    const struct properties kept = c->kept;
+    int r = check(s, &config, label, what, e);
     if (r < 0)
-        free(c);
-    else
-        s->all[s->count++] = c;
-    return r;
+        return r;
+    chardev_init(c, &config, s->loop, s->terminal);
+    c->kept = kept;
+    strcpy(c->label, label);
+    c->what = what;
+    c->host = s->host;
+    r = chardev_open(c, e);
+    return r == 0 && config.mux && !mux_create(c) ? error_set(e, ENOMEM, "%s: no memory", what) : r;
 }
 
-/* The strings of p stay with us. */
 static int add(struct chardevs *s, const struct properties *p, const char *label, const char *what,
                struct error *e)
 {
-    struct chardev_config config;
-    struct properties *kept = objects_add(&s->kept);
-    if (!kept || properties_copy(kept, p) < 0)
+    struct chardev *c = calloc(1, sizeof(*c));
+    if (!c || properties_copy(&c->kept, p) < 0) {
+        free(c);
         return error_set(e, ENOMEM, "%s: no memory", what);
-    int r = chardev_config_read(&config, kept, what, e);
-    return r < 0 ? r : open_one(s, &config, label, what, e);
+    }
+    int r = chardev_config_read(&c->config, &c->kept, what, e);
+    if (r == 0)
+        r = open_chardev(s, c, label, what, e);
+    if (r == 0) {
+        s->all[s->count++] = c;
+        return 0;
+    }
+    properties_free(&c->kept);
+    free(c);
+    return r;
 }
 
 int chardevs_add(struct chardevs *s, const struct properties *p, const char *what, struct error *e)
 {
     const char *id = properties_get(p, "id");
     return id ? add(s, p, id, what, e) : error_set(e, EINVAL, "%s: id is missing", what);
+}
+
+struct chardev *chardevs_find(const struct chardevs *s, const char *label)
+{
+    unsigned i = find(s, label);
+    return i < s->count ? s->all[i] : NULL;
 }
 
 int chardevs_remove(struct chardevs *s, const char *label, struct error *e)
@@ -80,7 +90,9 @@ int chardevs_remove(struct chardevs *s, const char *label, struct error *e)
     struct chardev *c = s->all[i];
     if (c->used)
         return error_set(e, EBUSY, "Chardev '%s' is busy", label);
+    s->stdio_used &= c->config.backend != CHARDEV_STDIO;
     chardev_close(c);
+    properties_free(&c->kept);
     free(c);
     s->all[i] = s->all[--s->count];
     return 0;

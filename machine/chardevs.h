@@ -26,7 +26,6 @@ struct chardevs {
     unsigned serial_count;
     struct monitor_place monitor[MONITOR_MAX];
     unsigned monitor_count;
-    struct objects kept; /* the configurations' strings */
 };
 
 /* Opens all that c names. 0, or -errno with e. s->loop, terminal and host are set. */
@@ -34,6 +33,8 @@ int chardevs_create(struct chardevs *s, const struct vm_config *c, struct error 
 
 /* One more, from its properties; what: the option. */
 int chardevs_add(struct chardevs *s, const struct properties *p, const char *what, struct error *e);
+/* By its label, or NULL. */
+struct chardev *chardevs_find(const struct chardevs *s, const char *label);
 /* -ENOENT, -EBUSY. */
 int chardevs_remove(struct chardevs *s, const char *label, struct error *e);
 

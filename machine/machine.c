@@ -132,7 +132,7 @@ void machine_request_reset(struct machine *m, const char *cause)
     if (m->ended || m->reset_wanted)
         return;
     m->reset_cause = cause;
-    if (m->config->no_reboot && !strncmp(cause, "guest", 5)) {
+    if (m->no_reboot && !strncmp(cause, "guest", 5)) {
         tell_shutdown(m, cause);
         machine_end(m, 0, "guest rebooted (-no-reboot)");
         return;
@@ -147,7 +147,7 @@ void machine_request_power_off(struct machine *m, const char *cause)
     if (m->ended || m->state == RUN_SHUTDOWN)
         return;
     tell_shutdown(m, cause);
-    if (m->config->no_shutdown)
+    if (m->no_shutdown)
         machine_stop(m, RUN_SHUTDOWN);
     else
         machine_end(m, 0, "guest powered off");
@@ -275,7 +275,8 @@ int machine_create(struct machine *m, const struct vm_config *c, struct terminal
 {
     struct boot_entry entry;
     struct gdb_address gdb;
-    *m = (struct machine){.config = c, .kvm = kvm_api(c->accel)};
+    *m = (struct machine){
+        .config = c, .kvm = kvm_api(c->accel), .no_reboot = c->no_reboot, .no_shutdown = c->no_shutdown};
     m->chardevs = (struct chardevs){.loop = &m->loop, .terminal = t, .host = {m, quit, start_vcpus}};
     m->freeze.expired = freeze;
     m->stopped = c->stopped;

@@ -60,10 +60,11 @@ struct machine {
 
     struct gdbstub gdb;
 
-    bool plugged; /* all that the configuration has is there: what comes now is hot-plugged */
-    bool pause;   /* vcpus stay out of the guest, for a reset or the end */
-    bool stopped; /* and so while state is not RUN_RUNNING */
-    bool frozen;  /* the clocks stand still as well, and clients know that it is stopped */
+    bool no_reboot, no_shutdown; /* as -action says, or set-action */
+    bool plugged;                /* all that the configuration has is there: what comes now is hot-plugged */
+    bool pause;                  /* vcpus stay out of the guest, for a reset or the end */
+    bool stopped;                /* and so while state is not RUN_RUNNING */
+    bool frozen;                 /* the clocks stand still as well, and clients know that it is stopped */
     enum run_state state;
     struct loop_timer freeze;
     struct kvm_clock_data clock; /* as they were when they stopped */

@@ -17,6 +17,11 @@ static const struct object_type *find_type(const char *name)
     return NULL;
 }
 
+const char *object_type_name(unsigned i)
+{
+    return i < ARRAY_SIZE(types) ? types[i]->name : NULL;
+}
+
 void object_help(const char *name)
 {
     const struct object_type *one = name ? find_type(name) : NULL;

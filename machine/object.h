@@ -40,6 +40,8 @@ int object_add(struct object_set *s, const struct properties *p, struct error *e
 /* -ENODEV; -EBUSY while something uses it. */
 int object_remove(struct object_set *s, const char *id, struct error *e);
 struct object *object_find(const struct object_set *s, const char *id);
+/* The i-th kind, or NULL. */
+const char *object_type_name(unsigned i);
 void object_help(const char *type);
 
 #endif

@@ -22,6 +22,29 @@ COMMAND(query_machines);
 COMMAND(query_target);
 COMMAND(query_memory_size_summary);
 
+/* probe.c */
+COMMAND(query_nothing);
+COMMAND(query_not_enabled);
+COMMAND(query_current_machine);
+COMMAND(query_display_options);
+COMMAND(query_memdev);
+COMMAND(query_hotpluggable_cpus);
+COMMAND(query_command_line_options);
+
+/* devices.c */
+COMMAND(query_balloon);
+COMMAND(qmp_balloon);
+COMMAND(query_pci);
+COMMAND(qmp_chardev_add);
+COMMAND(qmp_chardev_remove);
+
+/* qom.c */
+COMMAND(qmp_qom_list);
+COMMAND(qmp_qom_get);
+COMMAND(qmp_qom_set);
+COMMAND(qmp_qom_list_types);
+COMMAND(qmp_device_list_properties);
+
 /* control.c */
 COMMAND(qmp_stop);
 COMMAND(qmp_cont);
@@ -29,6 +52,8 @@ COMMAND(qmp_quit);
 COMMAND(qmp_system_reset);
 COMMAND(qmp_system_powerdown);
 COMMAND(qmp_inject_nmi);
+COMMAND(qmp_system_wakeup);
+COMMAND(qmp_set_action);
 COMMAND(qmp_human_monitor_command);
 
 /* objects.c */

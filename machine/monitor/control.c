@@ -51,6 +51,35 @@ json_t *qmp_inject_nmi(struct qmp_call *call)
     return json_object();
 }
 
+json_t *qmp_system_wakeup(struct qmp_call *call)
+{
+    return qmp_fail(call, "GenericError", "Unable to wake up: guest is not in suspended state");
+}
+
+/* What -action says, changed while the guest runs. Without a watchdog and a panic device, the other two are
+ * taken, as there is nothing that they could be about. */
+json_t *qmp_set_action(struct qmp_call *call)
+{
+    struct machine *m = call->machine;
+    static const char *const names[] = {"reboot", "shutdown", "panic", "watchdog"};
+    static const char values[][64] = {" reset shutdown ", " poweroff pause ",
+                                      " pause shutdown exit-failure none ",
+                                      " reset shutdown poweroff pause debug none inject-nmi "};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        const char *value = qmp_string(call, names[i], NULL);
+        char word[32];
+        if (value && (snprintf(word, sizeof(word), " %s ", value) >= (int)sizeof(word) ||
+                      strchr(value, ' ') || !strstr(values[i], word)))
+            return qmp_fail(call, "GenericError", "Parameter '%s' does not accept value '%.60s'", names[i],
+                            value);
+    }
+    if (qmp_string(call, "reboot", NULL))
+        m->no_reboot = !strcmp(qmp_string(call, "reboot", ""), "shutdown");
+    if (qmp_string(call, "shutdown", NULL))
+        m->no_shutdown = !strcmp(qmp_string(call, "shutdown", ""), "pause");
+    return json_object();
+}
+
 json_t *qmp_human_monitor_command(struct qmp_call *call)
 {
     char *text = NULL;

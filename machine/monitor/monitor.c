@@ -88,7 +88,7 @@ static void send_event(struct monitor *mon, const json_t *event)
     free(text);
 }
 
-void monitor_event(struct machine *m, const char *name, json_t *data)
+static void send_now(struct machine *m, const char *name, json_t *data)
 {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
@@ -97,6 +97,91 @@ void monitor_event(struct machine *m, const char *name, json_t *data)
     for (unsigned i = 0; event && i < m->monitors.count; i++)
         send_event(&m->monitors.monitor[i], event);
     json_decref(event);
+}
+
+/* ---- events that a guest can make without end: one a second (QEMU's monitor_qapi_event_conf) ---- */
+
+static const struct {
+    const char *name, *key; /* key: the member by whose value events count apart; NULL: all are one */
+} limited[] = {{"BALLOON_CHANGE", NULL}, {"RTC_CHANGE", NULL}, {"VSERPORT_CHANGE", "id"}, {"WATCHDOG", NULL}};
+
+/* One that was sent less than a second ago, and the newest that has come since. */
+struct event_limit {
+    struct machine *machine;
+    const char *name;
+    char *key;
+    json_t *waiting; /* NULL: none */
+    struct loop_timer timer;
+    struct event_limit *next;
+};
+
+static void forget(struct event_limit *l)
+{
+    struct event_limit **at = &l->machine->monitors.limits;
+    while (*at != l)
+        at = &(*at)->next;
+    *at = l->next;
+    free(l->key);
+    free(l);
+}
+
+static void second_is_over(struct loop_timer *t)
+{
+    struct event_limit *l = container_of(t, struct event_limit, timer);
+    if (!l->waiting) {
+        forget(l);
+        return;
+    }
+    json_t *data = l->waiting;
+    l->waiting = NULL;
+    loop_arm(&l->machine->loop, t, loop_now() + 1000000000);
+    send_now(l->machine, l->name, data);
+}
+
+static struct event_limit *find_limit(struct machine *m, const char *name, const char *key)
+{
+    struct event_limit *l = m->monitors.limits;
+    while (l && (l->name != name || strcmp(l->key, key)))
+        l = l->next;
+    return l;
+}
+
+/* Without memory the event is one without a limit. */
+static void begin_limit(struct machine *m, const char *name, const char *key)
+{
+    struct event_limit *l = malloc(sizeof(*l));
+    char *copy = l ? strdup(key) : NULL;
+    if (!copy) {
+        free(l);
+        return;
+    }
+    *l = (struct event_limit){m, name, copy, NULL, {.expired = second_is_over}, m->monitors.limits};
+    m->monitors.limits = l;
+    loop_arm(&m->loop, &l->timer, loop_now() + 1000000000);
+}
+
+/* true: it waits for its second to be over. */
+static bool is_limited(struct machine *m, const char *name, json_t *data)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(limited); i++) {
+        if (strcmp(limited[i].name, name))
+            continue;
+        const char *key = limited[i].key ? json_string_value(json_object_get(data, limited[i].key)) : NULL;
+        struct event_limit *l = find_limit(m, limited[i].name, key ? key : "");
+        if (l) {
+            json_decref(l->waiting);
+            l->waiting = data;
+            return true;
+        }
+        begin_limit(m, limited[i].name, key ? key : "");
+    }
+    return false;
+}
+
+void monitor_event(struct machine *m, const char *name, json_t *data)
+{
+    if (!is_limited(m, name, data))
+        send_now(m, name, data);
 }
 
 int monitor_claim_fd(struct machine *m, const char *name)

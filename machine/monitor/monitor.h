@@ -66,11 +66,12 @@ struct monitors {
     struct monitor monitor[MONITOR_MAX];
     unsigned count;
     struct named_fd fds[MONITOR_FDS]; /* from getfd */
+    struct event_limit *limits;       /* what was sent in the last second, and may come too often */
 };
 
 void monitors_create(struct machine *m, const struct chardevs *s);
 void monitor_write(struct monitor *mon, const char *text, size_t size);
-/* To all clients of QMP. Takes data; NULL: none. */
+/* To all clients of QMP; what can come too often, once a second. Takes data; NULL: none. */
 void monitor_event(struct machine *m, const char *name, json_t *data);
 /* The descriptor that a client has given that name: it is the caller's from here on. -1: there is none. */
 int monitor_claim_fd(struct machine *m, const char *name);

@@ -58,8 +58,8 @@ json_t *query_cpus_fast(struct qmp_call *call)
     json_t *list = json_array();
     for (unsigned i = 0; i < m->vcpu_count; i++) {
         unsigned core = i / t->threads, die = core / t->cores;
-        char path[32];
-        snprintf(path, sizeof(path), "/machine/cpu[%u]", i);
+        char path[48];
+        snprintf(path, sizeof(path), "/machine/unattached/device[%u]", i);
         json_array_append_new(list, json_pack("{s:i,s:{s:i,s:i,s:i,s:i},s:s,s:s,s:i}", "cpu-index", (int)i,
                                               "props", "core-id", (int)(core % t->cores), "thread-id",
                                               (int)(i % t->threads), "die-id", (int)(die % t->dies),
@@ -76,8 +76,9 @@ json_t *query_chardev(struct qmp_call *call)
     for (unsigned i = 0; i < s->count; i++) {
         char text[400];
         chardev_describe(s->all[i], text, sizeof(text));
-        json_array_append_new(list, json_pack("{s:b,s:s,s:s}", "frontend-open", s->all[i]->used, "filename",
-                                              text, "label", s->all[i]->label));
+        json_array_append_new(list, json_pack("{s:b,s:s,s:s}", "frontend-open",
+                                              s->all[i]->used && !s->all[i]->front_closed, "filename", text,
+                                              "label", s->all[i]->label));
     }
     return list;
 }

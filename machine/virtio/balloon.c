@@ -194,6 +194,13 @@ static void balloon_notify(struct virtio_device *v, unsigned queue)
     virtq_notify(q);
 }
 
+/* Linux makes the buffer of statistics available before it says DRIVER_OK. */
+static void balloon_started(struct virtio_device *v)
+{
+    if (v->queue[STATS].enabled)
+        balloon_notify(v, STATS);
+}
+
 static void config_written(struct virtio_device *v)
 {
     struct virtio_balloon *d = from_virtio(v);
@@ -308,6 +315,7 @@ const struct virtio_type virtio_balloon = {
     .create = balloon_create,
     .destroy = balloon_destroy,
     .reset = balloon_reset,
+    .started = balloon_started,
     .notify = balloon_notify,
     .config_written = config_written,
     .config_writable_from = ACTUAL,

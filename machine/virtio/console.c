@@ -132,6 +132,8 @@ static void set_guest_open(struct port *p, bool open)
     if (p->guest_open == open)
         return;
     p->guest_open = open;
+    if (p->chardev)
+        p->chardev->front_closed = !open;
     if (p->id)
         event_send(&p->device->events, "VSERPORT_CHANGE", json_pack("{s:b,s:s}", "open", open, "id", p->id));
 }
@@ -404,6 +406,8 @@ static int connect_port(struct virtio_console *d, struct port *p, const struct p
         return -ENODEV;
     if (p->chardev)
         p->chardev->user = (struct chardev_user){p, port_input, port_output_ready, NULL, port_event};
+    if (p->chardev)
+        p->chardev->front_closed = true;
     d->port[p->nr] = p;
     want(d, p->nr, PORT_ADD);
     flush_control(d);

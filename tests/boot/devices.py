@@ -7,13 +7,15 @@ import subprocess
 import tempfile
 import time
 
+from clients.qmp import Client
 from harness.console import Console
 from harness.lodge import PROMPT, TOP, require, shell
 
 BOOT_PATIENCE = 90
 MODULES = ["drivers/virtio/virtio_ring", "drivers/virtio/virtio", "drivers/virtio/virtio_pci_modern_dev",
            "drivers/virtio/virtio_pci_legacy_dev", "drivers/virtio/virtio_pci", "drivers/block/virtio_blk", "net/core/failover",
-           "drivers/net/net_failover", "drivers/net/virtio_net", "drivers/char/hw_random/virtio-rng"]
+           "drivers/net/net_failover", "drivers/net/virtio_net", "drivers/char/hw_random/virtio-rng", "drivers/char/virtio_console",
+           "drivers/virtio/virtio_balloon"]
 
 
 def initrd(build, folder):
@@ -111,6 +113,90 @@ def network(build):
     return run
 
 
+def echo(path, port, console):
+    """Bytes through a port both ways; the guest's end is `port`."""
+    data = bytes(range(1, 128)) * 2000
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(BOOT_PATIENCE)
+        s.connect(path)
+        console.send("head -c %d %s >/got; md5sum /got; cat /got >%s; echo written\n" % (len(data), port, port))
+        s.sendall(data)
+        got = b""
+        while len(got) < len(data):
+            more = s.recv(65536)
+            require(more, "the port was closed after %d bytes" % len(got))
+            got += more
+        require(got == data, "the port changed what went through")
+        console.expect("\nwritten", BOOT_PATIENCE)
+    require(hashlib.md5(data).hexdigest() in console.log, "the guest did not get what was sent")
+
+
+def resident(pid):
+    with open("/proc/%d/status" % pid) as f:
+        return int(next(line for line in f if line.startswith("VmRSS")).split()[1]) << 10
+
+
+def until(what, good, patience=BOOT_PATIENCE):
+    end = time.monotonic() + patience
+    while not good():
+        require(time.monotonic() < end, what)
+        time.sleep(0.1)
+
+
+def ports_and_balloon(build):
+    """A port as a guest agent has it, with its events; a console; a balloon with statistics, whose memory comes back."""
+    def run():
+        with tempfile.TemporaryDirectory(prefix="lodge-test-") as folder:
+            port, hvc, qmp = (os.path.join(folder, name) for name in ("port", "hvc", "qmp"))
+            arguments = ["-nographic", "-m", "256", "-kernel", build.kernel(), "-initrd", initrd(build, folder),
+                         "-append", "console=ttyS0 quiet", "-device", "virtio-balloon-pci,id=b0,free-page-reporting=on",
+                         "-device", "virtio-serial-pci,id=vs0",
+                         "-chardev", "socket,path=%s,server=on,wait=off,id=c0" % port,
+                         "-device", "virtserialport,bus=vs0.0,chardev=c0,id=p0,name=org.lodge.test.0",
+                         "-chardev", "socket,path=%s,server=on,wait=off,id=c1" % hvc,
+                         "-device", "virtconsole,chardev=c1,id=p1", "-qmp", "unix:%s,server=on,wait=off" % qmp]
+            with Console(build.machine(*arguments)) as c:
+                m = Client(qmp, c.process)
+                m.ok("qmp_capabilities")
+                c.expect(PROMPT, BOOT_PATIENCE)
+                shell(c, "for m in /lib/modules/*.ko; do insmod $m; done")
+                has(c, "cat /sys/class/virtio-ports/vport*p1/name", "org.lodge.test.0")
+                shell(c, "P=$(ls /dev/vport*p1)")
+                echo(port, "$P", c)
+                while m.event("VSERPORT_CHANGE")["data"] != {"id": "p0", "open": True}:
+                    pass
+                c.expect(PROMPT)
+                with socket.socket(socket.AF_UNIX) as s:
+                    s.settimeout(BOOT_PATIENCE)
+                    s.connect(hvc)
+                    shell(c, "stty raw -echo -F /dev/hvc0; echo a line from hvc >/dev/hvc0")
+                    require(b"a line from hvc" in s.recv(100), "nothing came from hvc0")
+                m.ok("device_del", id="p0")
+                require(m.event("DEVICE_DELETED")["data"]["device"] == "p0", "DEVICE_DELETED")
+                has(c, "ls /sys/class/virtio-ports/", "p0")
+                require("p1" not in shell(c, "ls /sys/class/virtio-ports/"), "the port that was removed is still there")
+
+                shell(c, "dd if=/dev/zero of=/tmp/big bs=1M count=100; rm /tmp/big", 60)
+                m.ok("qom-set", path="/machine/peripheral/b0", property="guest-stats-polling-interval", value=1)
+                m.ok("balloon", value=128 << 20)
+                until("the balloon does not reach its size", lambda: m.ok("query-balloon")["actual"] == 128 << 20)
+                require("actual" in m.event("BALLOON_CHANGE")["data"], "BALLOON_CHANGE")
+                total = int(shell(c, "awk '/MemTotal/ {print $2}' /proc/meminfo"))
+                require(total < 128 << 10, "the guest has %d KiB left" % total)
+                until("the guest's memory does not come back: %d MiB" % (resident(c.process.pid) >> 20),
+                      lambda: resident(c.process.pid) < 200 << 20)
+
+                def stats():
+                    return m.ok("qom-get", path="/machine/peripheral/b0", property="guest-stats")
+                until("no statistics: %s" % stats(), lambda: 0 < stats()["stats"]["stat-total-memory"] <= 128 << 20)
+                require(abs(stats()["last-update"] - time.time()) < 3600, "last-update: %s" % stats())
+                m.ok("balloon", value=256 << 20)
+                until("the balloon does not shrink", lambda: m.ok("query-balloon")["actual"] == 256 << 20)
+                m.ok("quit")
+                require(c.wait() == 0, "bad status")
+    return run
+
+
 def send_to_guest(port, data):
     """The host's port takes a connection before anybody listens in the guest, so a while is waited."""
     time.sleep(2)
@@ -119,4 +205,4 @@ def send_to_guest(port, data):
 
 
 def tests(build):
-    return [("disk", disk(build)), ("network", network(build))]
+    return [("disk", disk(build)), ("network", network(build)), ("ports-and-balloon", ports_and_balloon(build))]

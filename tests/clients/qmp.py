@@ -165,7 +165,8 @@ class Schema:
 
 def answers_fit_the_schema(build):
     schema = Schema()
-    with guest(build, "-S", "-name", "n1", "-smp", "2", "-chardev", "null,id=c0") as m:
+    with guest(build, "-S", "-name", "n1", "-smp", "2", "-chardev", "null,id=c0", "-device",
+               "virtio-balloon-pci,id=b0", "-device", "virtio-rng-pci") as m:
         schema.check(m.client.greeting["QMP"]["version"], schema.commands["query-version"]["ret-type"], "greeting")
         m.negotiate()
         names = [c["name"] for c in m.client.ok("query-commands")]

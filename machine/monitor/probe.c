@@ -1,0 +1,96 @@
+/* probe.c - what managers ask before they know a machine: models, options, and what this one does not have */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <string.h>
+
+#include "base/config/option_table.h"
+#include "machine/machine.h"
+#include "machine/monitor/commands.h"
+
+json_t *query_nothing(struct qmp_call *call)
+{
+    (void)call;
+    return json_array();
+}
+
+json_t *query_not_enabled(struct qmp_call *call)
+{
+    (void)call;
+    return json_pack("{s:b}", "enabled", 0);
+}
+
+json_t *query_current_machine(struct qmp_call *call)
+{
+    (void)call;
+    return json_pack("{s:b}", "wakeup-suspend-support", 0);
+}
+
+json_t *query_display_options(struct qmp_call *call)
+{
+    (void)call;
+    return json_pack("{s:s}", "type", "none");
+}
+
+json_t *query_memdev(struct qmp_call *call)
+{
+    return json_pack("[{s:s,s:I,s:b,s:b,s:b,s:b,s:b,s:[],s:s}]", "id", "pc.ram", "size",
+                     (json_int_t)call->machine->ram.size, "merge", 0, "dump", 0, "prealloc", 0, "share", 0,
+                     "reserve", 1, "host-nodes", "policy", "default");
+}
+
+json_t *query_hotpluggable_cpus(struct qmp_call *call)
+{
+    const struct machine *m = call->machine;
+    const struct vm_topology *t = &m->config->smp;
+    json_t *list = json_array();
+    for (unsigned i = 0; i < m->vcpu_count; i++) {
+        unsigned core = i / t->threads, die = core / t->cores;
+        char path[48];
+        snprintf(path, sizeof(path), "/machine/unattached/device[%u]", i);
+        json_array_append_new(list,
+                              json_pack("{s:{s:i,s:i,s:i,s:i},s:i,s:s,s:s}", "props", "core-id",
+                                        (int)(core % t->cores), "thread-id", (int)(i % t->threads), "die-id",
+                                        (int)(die % t->dies), "socket-id", (int)(die / t->dies),
+                                        "vcpus-count", 1, "qom-path", path, "type", "host-x86_64-cpu"));
+    }
+    return list;
+}
+
+/* ---- options ---- */
+
+static const char *parameter_type(const struct property_row *r)
+{
+    switch (r->type) {
+    case PROPERTY_BOOL: return "boolean";
+    case PROPERTY_U32:
+    case PROPERTY_U64: return "number";
+    case PROPERTY_SIZE: return "size";
+    default: return "string";
+    }
+}
+
+static json_t *describe_option(const struct option *o)
+{
+    json_t *parameters = json_array();
+    for (const struct property_row *r = o->rows; r && r->name; r++)
+        json_array_append_new(parameters, json_pack("{s:s,s:s,s:s*}", "name", r->name, "type",
+                                                    parameter_type(r), "help", r->help));
+    return json_pack("{s:s,s:o}", "option", o->name, "parameters", parameters);
+}
+
+/* Those that have parameters of their own. */
+json_t *query_command_line_options(struct qmp_call *call)
+{
+    const char *wanted = qmp_string(call, "option", NULL);
+    json_t *list = json_array();
+    for (unsigned i = 0; i < option_count; i++) {
+        bool listed =
+            options[i].help && (options[i].kind == OPTION_TABLE || options[i].kind == OPTION_OBJECT ||
+                                options[i].expand == expand_drive);
+        if (listed && (!wanted || !strcmp(wanted, options[i].name)))
+            json_array_append_new(list, describe_option(&options[i]));
+    }
+    if (json_array_size(list) || !wanted)
+        return list;
+    json_decref(list);
+    return qmp_fail(call, "GenericError", "invalid option name: %.60s", wanted);
+}
