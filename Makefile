@@ -115,8 +115,8 @@ $(DAEMON_OBJ): STD += -I$(O)/gen -I/usr/include/libxml2
 $(O)/gen/%.o: $(O)/gen/%.c
 	$(call say,CC)$(CC) $(APP_FLAGS) -c -o $@ $<
 
-$(O)/lodged: $(DAEMON_OBJ) $(CONFIG_OBJ) $(BASE_OBJ)
-	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $^ -lxml2 -ljansson -lpthread
+$(O)/lodged: $(DAEMON_OBJ) $(CONFIG_OBJ) $(IMAGE_OBJ) $(BASE_OBJ)
+	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $^ -lxml2 -ljansson $(IMAGE_LIBS) -lpthread
 
 # ---- tests ---------------------------------------------------------------------------------------------------
 $(O)/unit/hypervisor.a: $(UNIT_LIB_OBJ)

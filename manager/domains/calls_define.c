@@ -163,9 +163,71 @@ int handle_domain_set_autostart(struct call *call, const struct remote_domain_se
     return store_autostart(d, args->autostart, &call->error);
 }
 
+/* ---- another name ---- */
+
+static int check_rename(struct domain *d, const char *name, struct vir_error *e)
+{
+    if (!name || !*name || strchr(name, '/') || strpbrk(name, "\n\t\r") || strlen(name) > 200)
+        return vir_fail(e, VIR_ERR_XML_ERROR, "name '%s' is empty, too long, or contains '/'",
+                        name ? name : "");
+    if (domain_active(d))
+        return vir_fail(e, VIR_ERR_OPERATION_INVALID, "cannot rename active domain");
+    if (!d->persistent)
+        return vir_fail(e, VIR_ERR_OPERATION_INVALID, "cannot rename a transient domain");
+    if (!strcmp(name, d->name))
+        return vir_fail(e, VIR_ERR_INVALID_ARG, "Can't rename domain to itself");
+    if (domains_by_name(&d->manager->domains, name))
+        return vir_fail(e, VIR_ERR_OPERATION_INVALID, "domain with name '%s' already exists", name);
+    return 0;
+}
+
+/* The new file first: a crash leaves two of one uuid, of which the daemon reads the first. */
+static int rename_domain(struct domain *d, const char *name, struct vir_error *e)
+{
+    xmlNode *config = xml_copy(d->config), *old = d->config;
+    char *old_name = d->name, *new_name = text_copy(name);
+    bool autostart = d->autostart;
+    xml_set(config, "name", name);
+    d->config = config;
+    d->name = new_name;
+    int r = store_config(d, e);
+    if (r < 0) {
+        d->config = old;
+        d->name = old_name;
+        xml_free(config);
+        free(new_name);
+        return r;
+    }
+    d->name = old_name;
+    notify_lifecycle(d, EV_UNDEFINED, UNDEFINED_RENAMED);
+    store_forget_config(d);
+    d->name = new_name;
+    if (autostart)
+        store_autostart(d, true, e);
+    notify_lifecycle(d, EV_DEFINED, DEFINED_RENAMED);
+    xml_free(old);
+    free(old_name);
+    return 0;
+}
+
+int handle_domain_rename(struct call *call, const struct remote_domain_rename_args *args,
+                         struct remote_domain_rename_ret *ret)
+{
+    struct domain *d = domain_find(call, &args->dom);
+    ret->retcode = 0;
+    if (!d || vir_check_flags(&call->error, args->flags, 0, "virDomainRename") < 0 ||
+        job_begin(d, JOB_MODIFY, &call->error) < 0)
+        return -1;
+    int r = check_rename(d, args->new_name, &call->error);
+    if (r == 0)
+        r = rename_domain(d, args->new_name, &call->error);
+    job_end(d);
+    return r;
+}
+
 /* ---- title, description, metadata ---- */
 
-enum { METADATA_DESCRIPTION, METADATA_TITLE, METADATA_ELEMENT, AFFECT_LIVE = 1, AFFECT_CONFIG = 2 };
+enum { METADATA_DESCRIPTION, METADATA_TITLE, METADATA_ELEMENT };
 
 static xmlNode *find_element(xmlNode *domain, const char *uri)
 {
@@ -265,16 +327,11 @@ int handle_domain_set_metadata(struct call *call, const struct remote_domain_set
     if (!d || check_metadata(args, e) < 0 ||
         vir_check_flags(e, args->flags, AFFECT_LIVE | AFFECT_CONFIG, "virDomainSetMetadata") < 0)
         return -1;
-    bool live = args->flags & AFFECT_LIVE || (!args->flags && domain_active(d));
-    bool config = args->flags & AFFECT_CONFIG || (!args->flags && !domain_active(d));
-    if (live && !domain_active(d))
-        return domain_not_running(e);
-    if (config && !d->persistent)
-        return vir_fail(e, VIR_ERR_OPERATION_INVALID, "transient domains do not have any persistent config");
-    if ((live && set_in(d->live, args, e) < 0) ||
-        (config && (set_in(d->config, args, e) < 0 || store_config(d, e) < 0)))
+    struct affect a;
+    if (domain_affect(d, args->flags, &a, e) < 0 || (a.live && set_in(d->live, args, e) < 0) ||
+        (a.config && (set_in(d->config, args, e) < 0 || store_config(d, e) < 0)))
         return -1;
-    if (live)
+    if (a.live)
         store_state(d);
     notify_metadata(d, args->type, args->type == METADATA_ELEMENT ? args->uri : NULL);
     return 0;

@@ -126,20 +126,3 @@ int handle_domain_get_control_info(struct call *call, const struct remote_domain
     ret->stateTime = d->job.operation ? (loop_now() - d->job.since) / 1000000 : 0;
     return 0;
 }
-
-int handle_domain_memory_stats(struct call *call, const struct remote_domain_memory_stats_args *args,
-                               struct remote_domain_memory_stats_ret *ret)
-{
-    enum { ACTUAL = 6, RSS = 7 };
-    struct process_usage u;
-    struct domain *d = domain_find_active(call, &args->dom);
-    if (!d || vir_check_flags(&call->error, args->flags, 0, "virDomainMemoryStats") < 0)
-        return -1;
-    ret->stats = arena_array(&call->arena, struct remote_domain_memory_stat, 2);
-    ret->stats[ret->stats_count++] =
-        (struct remote_domain_memory_stat){ACTUAL, definition_current_memory(d->live)};
-    if (process_usage_read(d->machine.pid, 0, &u))
-        ret->stats[ret->stats_count++] = (struct remote_domain_memory_stat){RSS, u.resident};
-    ret->stats_count = min(ret->stats_count, args->maxStats);
-    return 0;
-}

@@ -10,6 +10,7 @@
 #include "manager/domains/life.h"
 #include "manager/domains/notify.h"
 #include "manager/domains/qmp.h"
+#include "manager/domains/store.h"
 
 enum {
     CREATE_PAUSED = 1,
@@ -110,16 +111,39 @@ static int check_mode(struct call *call, u32 flags, const char *function)
                : vir_fail(&call->error, VIR_ERR_ARGUMENT_UNSUPPORTED, "the mode that there is is acpi");
 }
 
+static int power_down(struct call *call, const struct remote_domain *name, bool reboot)
+{
+    struct domain *d = domain_find_active(call, name);
+    if (!d)
+        return -1;
+    bool before = d->machine.reboot;
+    d->machine.reboot = reboot; /* first: the guest may be quick */
+    store_state(d);
+    if (send_command(call, name, "system_powerdown", NULL) == 0)
+        return 0;
+    if (domain_active(d))
+        d->machine.reboot = before;
+    return -1;
+}
+
 int handle_domain_shutdown(struct call *call, const struct remote_domain_shutdown_args *args)
 {
-    return send_command(call, &args->dom, "system_powerdown", NULL);
+    return power_down(call, &args->dom, false);
 }
 
 int handle_domain_shutdown_flags(struct call *call, const struct remote_domain_shutdown_flags_args *args)
 {
     if (check_mode(call, args->flags, "virDomainShutdownFlags") < 0)
         return -1;
-    return send_command(call, &args->dom, "system_powerdown", NULL);
+    return power_down(call, &args->dom, false);
+}
+
+/* The guest powers off, and the machine begins anew. */
+int handle_domain_reboot(struct call *call, const struct remote_domain_reboot_args *args)
+{
+    if (check_mode(call, args->flags, "virDomainReboot") < 0)
+        return -1;
+    return power_down(call, &args->dom, true);
 }
 
 int handle_domain_reset(struct call *call, const struct remote_domain_reset_args *args)
@@ -134,37 +158,6 @@ int handle_domain_inject_nmi(struct call *call, const struct remote_domain_injec
     if (vir_check_flags(&call->error, args->flags, 0, "virDomainInjectNMI") < 0)
         return -1;
     return send_command(call, &args->dom, "inject-nmi", NULL);
-}
-
-/* ---- memory ---- */
-
-static int set_memory(struct call *call, const struct remote_domain *name, u64 kib)
-{
-    struct domain *d = domain_find_active(call, name);
-    if (!d)
-        return -1;
-    if (kib > definition_memory(d->live))
-        return vir_fail(&call->error, VIR_ERR_INVALID_ARG, "cannot set memory higher than max memory");
-    if (xml_is(d->live, "devices/memballoon/@model", "none"))
-        return vir_fail(&call->error, VIR_ERR_OPERATION_INVALID,
-                        "Unable to change memory of active domain without the balloon device and guest OS "
-                        "balloon driver");
-    return send_command(call, name, "balloon", json_pack("{s:I}", "value", (json_int_t)(kib << 10)));
-}
-
-int handle_domain_set_memory(struct call *call, const struct remote_domain_set_memory_args *args)
-{
-    return set_memory(call, &args->dom, args->memory);
-}
-
-int handle_domain_set_memory_flags(struct call *call, const struct remote_domain_set_memory_flags_args *args)
-{
-    enum { LIVE = 1 };
-    if (args->flags & ~(u32)LIVE)
-        return vir_fail(
-            &call->error, VIR_ERR_ARGUMENT_UNSUPPORTED,
-            "the memory of the definition is changed by virsh edit; here it is the running guest's");
-    return set_memory(call, &args->dom, args->memory);
 }
 
 /* ---- the monitor itself ---- */

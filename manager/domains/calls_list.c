@@ -47,7 +47,7 @@ static u32 properties_of(const struct domain *d)
     return is | LIST_NO_MANAGEDSAVE;
 }
 
-static bool domain_matches(const struct domain *d, u32 flags)
+bool domain_matches(const struct domain *d, u32 flags)
 {
     u32 is = properties_of(d);
     for (size_t i = 0; i < ARRAY_SIZE(groups); i++)

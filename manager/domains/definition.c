@@ -52,7 +52,8 @@ static const struct rule domain_rules[] = {
     {"controller", "type index model ports", "target model master" DEVICE},
     {"controller/driver", "*", ""},
     {"controller/target", "chassis port hotplug", ""},
-    {"interface", "type", "mac source target model portForward" DEVICE},
+    {"interface", "type", "mac source target model link portForward" DEVICE},
+    {"link", "state", ""},
     {"interface/mac", "address type", ""},
     {"interface/source", "network bridge portid", ""},
     {"interface/target", "dev managed", ""},
@@ -306,7 +307,7 @@ xmlNode *definition_parse(struct manager *m, const char *text, struct vir_error 
     return domain;
 }
 
-xmlNode *definition_parse_device(xmlNode *domain, const char *text, struct vir_error *e)
+xmlNode *definition_read_device(const char *text, struct vir_error *e)
 {
     char name[32] = "";
     const char *open = strchr(text, '<');
@@ -315,13 +316,30 @@ xmlNode *definition_parse_device(xmlNode *domain, const char *text, struct vir_e
     if (open)
         snprintf(name, sizeof(name), "%.*s", (int)strcspn(open + 1, " />\n\t"), open + 1);
     xmlNode *device = xml_parse(text, name, e);
-    if (!device)
-        return NULL;
-    if (rules_check(domain_rules, device, e) < 0 || device_set(domain, device, e) < 0) {
+    if (device && rules_check(domain_rules, device, e) < 0) {
         xml_free(device);
         return NULL;
     }
     return device;
+}
+
+xmlNode *definition_parse_device(xmlNode *domain, const char *text, struct vir_error *e)
+{
+    xmlNode *device = definition_read_device(text, e);
+    if (device && device_set(domain, device, e) < 0) {
+        xml_free(device);
+        return NULL;
+    }
+    return device;
+}
+
+xmlNode *definition_add_device(xmlNode *domain, xmlNode *device)
+{
+    xmlNode *copy = xmlDocCopyNode(device, domain->doc, 1);
+    ASSERT(copy);
+    xmlAddChild(xml_node(domain, "devices"), copy);
+    sort(domain);
+    return copy;
 }
 
 /* ---- reading it back ---- */

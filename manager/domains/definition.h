@@ -13,6 +13,10 @@ xmlNode *definition_parse(struct manager *m, const char *text, struct vir_error 
 
 /* The same for one device; the element is the root of a document of its own. */
 xmlNode *definition_parse_device(xmlNode *domain, const char *text, struct vir_error *e);
+/* One that describes a device which is there: nothing is added to it. */
+xmlNode *definition_read_device(const char *text, struct vir_error *e);
+/* A copy of the device into the domain, in its place. Returns it. */
+xmlNode *definition_add_device(xmlNode *domain, xmlNode *device);
 
 /* The text that clients see: flags are virDomainXMLFlags. live: of a running domain. To be freed. */
 enum { XML_SECURE = 1, XML_INACTIVE = 2, XML_UPDATE_CPU = 4, XML_MIGRATABLE = 8 };

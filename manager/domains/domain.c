@@ -84,6 +84,11 @@ struct domain *domains_by_id(struct domains *ds, s32 id)
     return NULL;
 }
 
+static void put_held(void *object)
+{
+    domain_put(object);
+}
+
 struct domain *domain_find(struct call *call, const struct remote_domain *name)
 {
     struct domain *d = domains_by_uuid(&call->manager->domains, name->uuid);
@@ -91,6 +96,10 @@ struct domain *domain_find(struct call *call, const struct remote_domain *name)
     if (!d)
         vir_fail(&call->error, VIR_ERR_NO_DOMAIN, "no domain with matching uuid '%s' (%s)",
                  uuid_format(name->uuid, text), name->name);
+    else {
+        domain_get(d);
+        call_hold(call, d, put_held);
+    }
     return d;
 }
 
@@ -106,6 +115,31 @@ struct domain *domain_find_active(struct call *call, const struct remote_domain 
         return d;
     domain_not_running(&call->error);
     return NULL;
+}
+
+int domain_affect(const struct domain *d, u32 flags, struct affect *a, struct vir_error *e)
+{
+    bool current = !(flags & (AFFECT_LIVE | AFFECT_CONFIG));
+    a->live = flags & AFFECT_LIVE || (current && domain_active(d));
+    a->config = flags & AFFECT_CONFIG || (current && !domain_active(d));
+    if (a->live && !domain_active(d))
+        return domain_not_running(e);
+    if (a->config && !d->persistent)
+        return vir_fail(e, VIR_ERR_OPERATION_INVALID, "transient domains do not have any persistent config");
+    return 0;
+}
+
+int domain_replace_config(struct domain *d, xmlNode *config, struct vir_error *e)
+{
+    xmlNode *old = d->config;
+    d->config = config;
+    if (store_config(d, e) < 0) {
+        d->config = old;
+        xml_free(config);
+        return -1;
+    }
+    xml_free(old);
+    return 0;
 }
 
 struct remote_domain domain_remote(const struct domain *d)

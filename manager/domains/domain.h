@@ -59,8 +59,10 @@ struct machine {
     struct qmp *qmp;        /* NULL: not connected (yet) */
     bool stopping;          /* to be reported as `stop_reason` once the process has gone */
     int stop_reason, stop_detail;
-    bool shutdown_seen; /* the guest powered itself off */
-    struct wait *gone;  /* woken when the process has ended */
+    bool shutdown_seen;       /* the guest powered itself off */
+    bool reboot;              /* the power-off that comes is half of a reboot */
+    struct wait *gone;        /* woken when the process has ended */
+    struct removal *removals; /* calls that wait for the guest to give a device back */
 };
 
 struct domain {
@@ -99,7 +101,8 @@ static inline bool domain_active(const struct domain *d)
     return d->id != -1;
 }
 
-/* The document that describes it now. */
+/* The document that describes it now. Nothing of it may be held across a wait: the machine can end, and a
+ * device go, at any time, whoever has the job. */
 static inline xmlNode *domain_xml(const struct domain *d)
 {
     return d->live ? d->live : d->config;
@@ -109,14 +112,29 @@ struct domain *domains_by_uuid(struct domains *ds, const u8 uuid[16]);
 struct domain *domains_by_name(struct domains *ds, const char *name);
 struct domain *domains_by_id(struct domains *ds, s32 id);
 
-/* The domain that a client names, by its uuid alone; or NULL with "Domain not found". */
+/* The domain that a client names, by its uuid alone; or NULL with "Domain not found". It stays until the
+ * call's end. */
 struct domain *domain_find(struct call *call, const struct remote_domain *name);
 /* The same, but it must be running. */
 struct domain *domain_find_active(struct call *call, const struct remote_domain *name);
 int domain_not_running(struct vir_error *e);
 
+/* What a change is to change, by virDomainModificationImpact: what runs, the definition, or both; 0 is what
+ * runs, or the definition if nothing does. */
+enum { AFFECT_LIVE = 1, AFFECT_CONFIG = 2 };
+struct affect {
+    bool live, config;
+};
+int domain_affect(const struct domain *d, u32 flags, struct affect *a, struct vir_error *e);
+
+/* Takes the new definition over, and writes it. 0, or -1 with e: the old one stays. */
+int domain_replace_config(struct domain *d, xmlNode *config, struct vir_error *e);
+
 /* How it goes over the wire; the name is the domain's own string. */
 struct remote_domain domain_remote(const struct domain *d);
+
+/* calls_list.c: whether it is of those that virConnectListAllDomainsFlags name. */
+bool domain_matches(const struct domain *d, u32 flags);
 
 /* Sets state and reason and writes the state file. */
 void domain_set_state(struct domain *d, enum domain_state state, int reason);

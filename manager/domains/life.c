@@ -19,6 +19,7 @@
 #include "manager/domains/console.h"
 #include "manager/domains/definition.h"
 #include "manager/domains/device.h"
+#include "manager/domains/hotplug.h"
 #include "manager/domains/job.h"
 #include "manager/domains/life.h"
 #include "manager/domains/monitor_event.h"
@@ -301,13 +302,13 @@ static int learn_chardevs(struct domain *d, struct vir_error *e)
 
 static void learn_graphics(struct domain *d)
 {
-    xmlNode *graphics = xml_node(d->live, "devices/graphics");
     json_t *vnc;
     struct vir_error e;
-    if (!graphics || life_command(d, "query-vnc", NULL, &vnc, &e) < 0)
+    if (!xml_node(d->live, "devices/graphics") || life_command(d, "query-vnc", NULL, &vnc, &e) < 0)
         return;
     const char *port = json_string_value(json_object_get(vnc, "service"));
-    if (port)
+    xmlNode *graphics = xml_node(d->live, "devices/graphics");
+    if (port && graphics)
         xml_set(graphics, "@port", port);
     json_decref(vnc);
 }
@@ -349,6 +350,7 @@ static int bring_up(struct domain *d, int image, bool paused, struct vir_error *
         return -1;
     }
     learn_graphics(d);
+    hotplug_set_links(d);
     if (image < 0)
         set_balloon(d);
     if (!paused && life_command(d, "cont", NULL, NULL, e) < 0)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "manager/daemon/manager.h"
+#include "manager/domains/hotplug.h"
 #include "manager/domains/job.h"
 #include "manager/domains/life.h"
 #include "manager/domains/monitor_event.h"
@@ -20,8 +21,9 @@ static void shutdown_task(void *arg)
 {
     struct domain *d = arg;
     struct vir_error e;
-    bool again = xml_is(d->live, "on_poweroff", "restart");
-    if (domain_active(d) && again && job_begin_active(d, JOB_MODIFY, &e) == 0) {
+    bool again = domain_active(d) && (d->machine.reboot || xml_is(d->live, "on_poweroff", "restart"));
+    d->machine.reboot = false;
+    if (again && job_begin_active(d, JOB_MODIFY, &e) == 0) {
         d->machine.shutdown_seen = false;
         if (life_command(d, "system_reset", NULL, NULL, &e) == 0 &&
             life_command(d, "cont", NULL, NULL, &e) == 0)
@@ -116,6 +118,17 @@ static void on_panic(struct domain *d, json_t *data)
     task_start(&d->manager->tasks, panic_task, d);
 }
 
+static void on_device_deleted(struct domain *d, json_t *data)
+{
+    if (*text(data, "device"))
+        hotplug_removed(d, text(data, "device"));
+}
+
+static void on_unplug_error(struct domain *d, json_t *data)
+{
+    hotplug_refused(d, text(data, "device"));
+}
+
 static const struct {
     const char *name;
     void (*take)(struct domain *d, json_t *data);
@@ -128,6 +141,8 @@ static const struct {
     {"RTC_CHANGE", on_rtc},
     {"BLOCK_IO_ERROR", on_io_error},
     {"GUEST_PANICKED", on_panic},
+    {"DEVICE_DELETED", on_device_deleted},
+    {"DEVICE_UNPLUG_GUEST_ERROR", on_unplug_error},
 };
 
 void monitor_event_take(struct domain *d, const char *name, json_t *data, json_t *whole)

@@ -15,6 +15,7 @@ enum {
     ID_BALLOON_CHANGE = 13,
     ID_DEVICE_REMOVED = 15,
     ID_DEVICE_ADDED = 19,
+    ID_DEVICE_REMOVAL_FAILED = 22,
     ID_METADATA_CHANGE = 23,
 };
 
@@ -82,6 +83,12 @@ void notify_device_removed(struct domain *d, const char *alias)
 {
     SEND(d, ID_DEVICE_REMOVED, DOMAIN_EVENT_CALLBACK_DEVICE_REMOVED, domain_event_callback_device_removed,
          .devAlias = (char *)alias);
+}
+
+void notify_device_removal_failed(struct domain *d, const char *alias)
+{
+    SEND(d, ID_DEVICE_REMOVAL_FAILED, DOMAIN_EVENT_CALLBACK_DEVICE_REMOVAL_FAILED,
+         domain_event_callback_device_removal_failed, .devAlias = (char *)alias);
 }
 
 void notify_metadata(struct domain *d, int type, const char *uri)

@@ -51,6 +51,7 @@ void notify_io_error(struct domain *d, const char *path, const char *alias, int 
 void notify_balloon(struct domain *d, u64 kib);
 void notify_device_added(struct domain *d, const char *alias);
 void notify_device_removed(struct domain *d, const char *alias);
+void notify_device_removal_failed(struct domain *d, const char *alias);
 void notify_metadata(struct domain *d, int type, const char *uri);
 void notify_monitor(struct domain *d, const char *name, s64 seconds, u32 micros, const char *details);
 

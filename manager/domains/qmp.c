@@ -76,7 +76,7 @@ static void lose(struct qmp *q)
 
 static void take_answer(struct qmp *q, json_t *message)
 {
-    u64 id = (u64)json_integer_value(json_object_get(message, "id"));
+    u64 id = (u64)json_number_value(json_object_get(message, "id"));
     for (struct pending *p = q->pending; p; p = p->next)
         if (p->id == id && !p->answer) {
             p->answer = json_incref(message);
@@ -96,6 +96,13 @@ static void take_message(struct qmp *q, json_t *message)
         task_wake(q->tasks, &q->greeting);
 }
 
+/* QEMU writes counters of 64 bits without a sign, which the library takes for reals or not at all. */
+static json_t *parse(const u8 *text, size_t size)
+{
+    json_t *message = json_loadb((const char *)text, size, 0, NULL);
+    return message ? message : json_loadb((const char *)text, size, JSON_DECODE_INT_AS_REAL, NULL);
+}
+
 /* The lines that are complete. False: what came is no QMP. */
 static bool take_lines(struct qmp *q)
 {
@@ -103,7 +110,7 @@ static bool take_lines(struct qmp *q)
     for (size_t i = q->scanned; i < q->in.size && !q->closed; i++) {
         if (q->in.data[i] != '\n')
             continue;
-        json_t *message = json_loadb((const char *)q->in.data + start, i - start, 0, NULL);
+        json_t *message = parse(q->in.data + start, i - start);
         bool blank = i - start <= 1;
         start = i + 1;
         if (!message && !blank)

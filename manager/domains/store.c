@@ -116,6 +116,8 @@ void store_state(struct domain *d)
     xml_setf(status, "@id", "%d", d->id);
     if (d->machine.stopping)
         xml_setf(status, "@stopping", "%d", d->machine.stop_reason);
+    if (d->machine.reboot)
+        xml_set(status, "@reboot", "yes");
     xmlAddChild(status, domain);
     char *path = store_path(d, "state");
     struct vir_error e;
@@ -203,6 +205,7 @@ static void load_state(struct manager *m, const char *path)
         d->machine.stopping = true;
         d->machine.stop_reason = (int)stopping;
     }
+    d->machine.reboot = xml_is(status, "@reboot", "yes");
     m->domains.next_id = max(m->domains.next_id, d->id + 1);
     xml_free(status);
     life_reconnect(d);

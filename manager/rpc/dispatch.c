@@ -19,6 +19,13 @@ static struct wire_header reply_header(const struct call *call)
                                 .serial = call->serial};
 }
 
+void call_hold(struct call *call, void *object, void (*put)(void *object))
+{
+    struct held *h = arena_new(&call->arena, struct held);
+    *h = (struct held){call->held, object, put};
+    call->held = h;
+}
+
 /* The task of one call. */
 static void work_on(void *arg)
 {
@@ -32,6 +39,8 @@ static void work_on(void *arg)
         client_send_error(c, &h, WIRE_REPLY, &call->error);
     else
         client_send(c, &h, p->ret, ret);
+    for (struct held *held = call->held; held; held = held->next)
+        held->put(held->object);
     arena_free(&call->arena);
     free(w);
     c->calls--;

@@ -15,6 +15,13 @@ enum access {
 struct client;
 struct manager;
 
+/* What a call must not lose while it waits; put at its end. */
+struct held {
+    struct held *next;
+    void *object;
+    void (*put)(void *object);
+};
+
 /* One call while it is being worked on, in a task of its own (daemon/task.h): its handler may wait. */
 struct call {
     struct client *client;
@@ -24,7 +31,11 @@ struct call {
     s32 number;
     struct arena arena; /* what args point to and ret may point to */
     struct vir_error error;
+    struct held *held;
 };
+
+/* The object, of which the caller has a reference for the call, until its end. */
+void call_hold(struct call *call, void *object, void (*put)(void *object));
 
 struct procedure {
     const char *name;

@@ -1,5 +1,6 @@
 # daemon.py - a lodged with a folder of its own, for the tests of the manager
 # SPDX-License-Identifier: GPL-2.0-or-later
+import json
 import os
 import re
 import shutil
@@ -101,6 +102,11 @@ class Daemon:
 
     def define(self, name, *args, **more):
         return self.virsh("define", self.write(name + ".xml", self.xml(name, *args, **more)))
+
+    def qmp_commands(self, name):
+        """What the machine of a running domain can be asked."""
+        out = self.virsh("qemu-monitor-command", name, '{"execute":"query-commands"}')
+        return {row["name"] for row in json.loads(out)["return"]}
 
     def state(self, name):
         return self.virsh("domstate", name, "--reason").strip()

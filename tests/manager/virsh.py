@@ -33,17 +33,30 @@ COMMANDS = [
     ("start a --paused", "Domain 'a' started"), ("domstate a --reason", r"paused \(user\)"), ("list --state-paused", "paused"),
     ("resume a", "resumed"), ("domstate a --reason", r"running \(unpaused\)"), ("list", r" 1 +a +running"),
     ("list --id", r"^1\n"), ("domid a", r"^1$"), ("domname 1", r"^a$"), ("dominfo a", r"CPU time: +[\d.]+s"),
-    ("domcontrol a", "ok"), ("dommemstat a", r"actual \d+\nrss \d+"), ("ttyconsole a", r"^/dev/pts/\d+"),
+    ("domcontrol a", "ok"), ("dommemstat a", r"actual \d+\n(.|\n)*rss \d+"), ("ttyconsole a", r"^/dev/pts/\d+"),
     ("dumpxml a", r"^<domain type='qemu' id='1'>(.|\n)*<alias name='serial0'/>"), ("dumpxml a --inactive", r"^<domain type='qemu'>"),
     ("vcpucount a --live --current", r"^2$"), ("domif-getlink a 52:54:00:00:00:01", "default|up"),
     ("qemu-monitor-command a --hmp info status", "VM status: running"),
     ("qemu-monitor-command a {\"execute\":\"query-status\"}", r'"return".*"status":"running"'),
-    ("setmem a 40M", r""), ("suspend a", "suspended"), ("domstate a --reason", r"paused \(user\)"), ("resume a", "resumed"),
+    ("setmem a 40M", "", "balloon"), ("vcpuinfo a", r"VCPU: +0\n(.|\n)*State: +running\nCPU time: +[\d.]+s\nCPU Affinity: +y+\n(.|\n)*VCPU: +1"),
+    ("domstats a", r"state.state=1\n(.|\n)*cpu.time=\d+(.|\n)*balloon.current=\d+(.|\n)*vcpu.0.state=1(.|\n)*net.count=1\n +block.count=1\n +block.0.name=vda"),
+    ("domstats --state --list-active", r"Domain: 'a'\n +state.state=1\n +state.reason=\d+\n\n$"),
+    ("domblkinfo a vda", r"Capacity: +1048576\nAllocation: +\d+\nPhysical: +1048576"), ("domblkinfo a --all --human", r"vda +1.000 MiB"),
+    ("domifaddr a", r"Name +MAC address"), ("domifaddr a --source arp", r"Name +MAC address"),
+    ("domif-setlink a 52:54:00:00:00:01 down", "updated successfully", "set_link"), ("domblkstat a vda", r"vda rd_req \d+\nvda rd_bytes \d+", "query-blockstats"),
+    ("domblkerror a", "No errors found", "query-block"), ("send-key a KEY_LEFTCTRL KEY_C", "", "send-key"), ("suspend a", "suspended"), ("domstate a --reason", r"paused \(user\)"), ("resume a", "resumed"),
     ("reset a", "was reset"), ("inject-nmi a", ""), ("shutdown a", "is being shutdown"),
     ("destroy a", "Domain 'a' destroyed"), ("domstate a --reason", r"shut off \(destroyed\)"),
     ("start a", "Domain 'a' started"), ("destroy a --graceful", "destroyed"),
     ("create @b", "Domain 'b' created"), ("list --transient --name", r"^b\n"), ("destroy b", "destroyed"),
-    ("list --all --name", r"^a\n\n$"), ("undefine a", "has been undefined"), ("list --all --name", r"^\n$"),
+    ("list --all --name", r"^a\n\n$"), ("setmaxmem a 128M", ""), ("setmem a 100M --config", ""), ("dominfo a", r"Max memory: +131072 KiB\nUsed memory: +102400 KiB"),
+    ("setvcpus a 4 --maximum --config", ""), ("setvcpus a 3 --config", ""), ("vcpucount a", r"maximum +config +4\ncurrent +config +3"),
+    ("vcpuinfo a", r"VCPU: +0\nCPU: +N/A"), ("domblkinfo a vda", r"Capacity: +1048576"), ("domstats a", r"state.state=5\n(.|\n)*block.0.path=/"),
+    ("attach-disk a @disk vdb --config", "attached successfully"), ("domblklist a", r"vdb +/"),
+    ("attach-device a @nic --config", "attached successfully"), ("domiflist a", r"52:54:00:00:00:02"),
+    ("detach-disk a vdb --config", "detached successfully"), ("detach-interface a user --mac 52:54:00:00:00:02 --config", "detached successfully"),
+    ("dommemstat a --period 5 --config", "", "balloon"), ("domrename a other", "renamed"), ("list --all --name", r"^other\n"), ("domrename other a", "renamed"),
+    ("undefine a", "has been undefined"), ("list --all --name", r"^\n$"),
 ]
 
 # Commands that must fail, and how; the daemon lives on.
@@ -52,12 +65,15 @@ REFUSED = [
     ("suspend a", "domain is not running"), ("create @clash", "already exists"), ("define @nodevice", "smoke"),
     ("define @badname", "cannot contain '/'"), ("define @notxml", "definition"), ("define @doctype", "document type"),
     ("define @secret", "'passwd' of <graphics> is not supported"), ("define @nomemory", "[Mm]emory"), ("define @emulator", "Cannot check QEMU binary"), ("setmem a 1G --live", "not running"),
+    ("domifstat a 52:54:00:00:00:01", "not running"), ("domblkstat a vda", "not running"), ("setmem a 1G --config", "higher than max"),
+    ("setvcpus a 9 --config", "greater than max"), ("attach-disk a @disk vda --config", "already exists|duplicated"), ("detach-disk a vdz --config", "No disk found|not found"),
+    ("send-key a KEY_ENTER", "not running"), ("domrename a a", "itself|already exists"), ("domblkinfo a vdz", "invalid path"),
     ("console a", "domain is not running|controlling terminal"), ("managedsave a", "not supported|not running|unknown"),
 ]
 
 BAD = {
     "b": None, "clash": DOMAIN % ("a", "", "", ""), "nodevice": DOMAIN % ("x", "", "", "<smoke/>"),
-    "badname": DOMAIN % ("a/b", "", "", ""), "notxml": "<domain><name>", "secret": DOMAIN % ("x", "", "", "<graphics type='vnc' passwd='x'/>"), "nomemory": DOMAIN.replace("64", "0") % ("x", "", "", ""),
+    "badname": DOMAIN % ("a/b", "", "", ""), "notxml": "<domain><name>", "secret": DOMAIN % ("x", "", "", "<graphics type='vnc' passwd='x'/>"), "nic": "<interface type='user'><mac address='52:54:00:00:00:02'/></interface>", "disk": "\0" * 1048576, "nomemory": DOMAIN.replace("64", "0") % ("x", "", "", ""),
     "doctype": "<!DOCTYPE d [<!ENTITY a 'b'>]>" + DOMAIN % ("x", "", "", ""),
     "emulator": DOMAIN % ("x", "", "", "<emulator>/no/such</emulator>"),
 }
@@ -73,17 +89,20 @@ def with_files(daemon, command):
 def prepare(daemon):
     for name, text in BAD.items():
         daemon.write("bad-" + name, text or daemon.xml(name))
-    daemon.define("a", devices="<interface type='user'><mac address='52:54:00:00:00:01'/></interface>")
+    daemon.write("a.img", b"\0" * 1048576)
+    daemon.define("a", devices="<disk type='file'><source file='%s/a.img'/><target dev='vda'/></disk>"
+                  "<interface type='user'><mac address='52:54:00:00:00:01'/></interface>" % daemon.root)
 
 
 def commands(build, emulator):
     def run():
         with Daemon(build, emulator) as daemon:
             prepare(daemon)
-            balloon = "<memballoon model='none'/>" not in daemon.virsh("dumpxml", "a")
-            for command, form in COMMANDS:
-                if command.startswith("setmem ") and not balloon:
-                    require("balloon" in daemon.virsh(*command.split(), good=False), "setmem without a balloon")
+            has = ()
+            for command, form, *needs in COMMANDS:
+                if command.startswith("resume a") and not has:
+                    has = daemon.qmp_commands("a")
+                if needs and needs[0] not in has:
                     continue
                 out = daemon.virsh(*with_files(daemon, command))
                 require(re.search(form, out, re.M), "virsh %s\nwants /%s/ but prints:\n%s" % (command, form, out))

@@ -1,0 +1,77 @@
+# devices.py - devices that come and go, and what they count, in a Linux guest that virsh manages
+# SPDX-License-Identifier: GPL-2.0-or-later
+from harness.console import Console
+from harness.lodge import PROMPT, Skip, require, shell
+from boot.devices import initrd
+from manager.daemon import EMULATORS, Daemon, wait_for
+
+PORTS = "".join("<controller type='pci' model='pcie-root-port'/>" for _ in range(4))
+NETWORK_CARD = "<interface type='user'><mac address='52:54:00:00:00:09'/><model type='virtio'/></interface>"
+
+
+def define_linux(build, daemon, name="linux", machine="q35", more="", memory=256):
+    boot = "<kernel>%s</kernel><initrd>%s</initrd><cmdline>console=ttyS0 quiet</cmdline>" % (
+        build.kernel(), initrd(build, daemon.root))
+    xml = daemon.xml(name, boot, "<features><acpi/></features>", more).replace("'MiB'>64", "'MiB'>%d" % memory).replace(
+        "'MiB'>48", "'MiB'>%d" % memory).replace("arch='x86_64'", "arch='x86_64' machine='%s'" % machine)
+    return daemon.virsh("define", daemon.write(name + ".xml", xml))
+
+
+def boot(daemon, name="linux"):
+    """The guest's shell on virsh's console, with its drivers."""
+    c = Console(["virsh", "-c", daemon.uri(), "start", "--console", name])
+    c.expect(PROMPT, 180)
+    shell(c, "for m in /lib/modules/*.ko; do insmod $m; done", 60)
+    return c
+
+
+def has(console, command, wanted):
+    wait_for(lambda: wanted in shell(console, command, 60), "%s in the guest shows '%s'" % (command, wanted))
+
+
+def hotplug(build, emulator):
+    def run():
+        with Daemon(build, emulator) as daemon:
+            define_linux(build, daemon, more=PORTS)
+            disk, nic = daemon.write("b.img", b"\0" * (8 << 20)), daemon.write("nic.xml", NETWORK_CARD)
+            with boot(daemon) as c:
+                need = {"device_add", "device_del", "blockdev-add", "netdev_add"}
+                if not need <= daemon.qmp_commands("linux") or not hotplugs(daemon, disk):
+                    c.send("poweroff -f\n")
+                    raise Skip("this machine does not tell its guest of new devices yet")
+                has(c, "cat /proc/partitions", " vda")
+                require("vda" in daemon.virsh("dumpxml", "linux") and "vda" in daemon.virsh("dumpxml", "linux", "--inactive"),
+                        "the disk is not in both definitions")
+                shell(c, "dd if=/dev/vda of=/dev/null bs=64k", 60)
+                if "query-blockstats" in daemon.qmp_commands("linux"):
+                    require("rd_bytes 8388608" in daemon.virsh("domblkstat", "linux", "vda").replace("vda ", "") or
+                            int(daemon.virsh("domblkstat", "linux", "vda").split("rd_bytes ")[1].split()[0]) >= 8 << 20,
+                            "domblkstat has not counted the guest's reads")
+                daemon.virsh("attach-device", "linux", nic, "--live")
+                has(c, "cat /sys/class/net/*/address", "52:54:00:00:00:09")
+                daemon.virsh("detach-disk", "linux", "vda", "--persistent")
+                wait_for(lambda: "vda" not in daemon.virsh("dumpxml", "linux"), "the disk leaves the document")
+                require("vda" not in daemon.virsh("dumpxml", "linux", "--inactive"), "the disk is still in the definition")
+                wait_for(lambda: " vda" not in shell(c, "cat /proc/partitions", 60), "the disk leaves the guest")
+                daemon.virsh("detach-interface", "linux", "user", "--mac", "52:54:00:00:00:09")
+                wait_for(lambda: "52:54:00:00:00:09" not in daemon.virsh("dumpxml", "linux"), "the card leaves the document")
+                daemon.virsh("attach-disk", "linux", disk, "vda", "--live")
+                has(c, "cat /proc/partitions", " vda")
+                c.send("poweroff -f\n")
+                c.wait(90)
+            wait_for(lambda: daemon.state("linux") == "shut off (shutdown)", "the guest is shut off")
+    return run
+
+
+def hotplugs(daemon, disk):
+    try:
+        daemon.virsh("attach-disk", "linux", disk, "vda", "--persistent")
+        return True
+    except Exception:
+        if daemon.emulator == "qemu":
+            raise
+        return False
+
+
+def tests(build):
+    return [("hotplug-" + e, hotplug(build, e)) for e in EMULATORS]
