@@ -54,7 +54,7 @@ struct vm {
     bool x2apic_no_broadcast_quirk; /* KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK */
     s64 clock_offset;       /* kvmclock = host_now_ns() + clock_offset */
     int stats_file;         /* api/stats_fd.c; 0: nobody has asked for it */
-    u32 tsc_khz;            /* of the host, and so of the guest */
+    u32 tsc_khz;            /* of new vcpus */
     _Atomic u64 generation; /* of guest memory as written by others than vcpus: see cache.h */
     bool dead;              /* KVM_BUG: every ioctl is EIO */
     /* Held for writing while memory changes, for reading by ioctls of vcpus that reach guest memory: these,

@@ -54,6 +54,7 @@ VM(KVM_GET_PIT2,                        OUT,      vm_get_pit2)
 VM(KVM_SET_PIT2,                        IN,       vm_set_pit2)
 VM(KVM_GET_CLOCK,                       OUT,      vm_get_clock)
 VM(KVM_SET_CLOCK,                       IN,       vm_set_clock)
+VM(KVM_SET_TSC_KHZ,                     VALUE,    vm_set_tsc_khz)
 VM(KVM_GET_TSC_KHZ,                     NONE,     vm_get_tsc_khz)
 
 VCPU(KVM_ENABLE_CAP,                    IN,       vcpu_enable_cap)

@@ -113,6 +113,7 @@ static struct vcpu *vcpu_create(struct vm *vm, u32 id, int fd)
         return NULL;
     pthread_mutex_init(&v->lock, NULL);
     v->mcg_cap = MAX_MCE_BANKS;
+    tsc_set_khz(v, vm->tsc_khz);
     int r = dirty_ring_create(v);
     if (!r && vm->irqchip)
         r = lapic_create(v);
@@ -328,6 +329,17 @@ int vm_set_clock(struct vm *vm, union ioctl_arg arg)
     if ((c->flags & KVM_CLOCK_REALTIME) && now > c->realtime)
         elapsed = now - c->realtime;
     kvmclock_set(vm, c->clock + elapsed);
+    return 0;
+}
+
+/* Of vcpus that are still to be made (KVM_CAP_VM_TSC_CONTROL). */
+int vm_set_tsc_khz(struct vm *vm, union ioctl_arg arg)
+{
+    u64 host = host_tsc_khz(), wanted = (u32)arg.value;
+
+    if (vm->vcpu_count || wanted > host * TSC_RATIO_MAX)
+        return -EINVAL;
+    vm->tsc_khz = wanted ? (u32)wanted : (u32)host;
     return 0;
 }
 

@@ -92,12 +92,25 @@ static void clock_changed(struct vcpu *v, bool by_host)
         kvmclock_update(v);
 }
 
-void tsc_set_offset(struct vcpu *v, u64 offset, bool by_host)
+static void tsc_changed(struct vcpu *v, bool by_host)
 {
-    v->tsc_offset = offset;
     clock_changed(v, by_host);
     if (v->lapic)
         lapic_tsc_changed(v);
+}
+
+void tsc_set_offset(struct vcpu *v, u64 offset, bool by_host)
+{
+    v->tsc_offset = offset;
+    tsc_changed(v, by_host);
+}
+
+void tsc_set_khz(struct vcpu *v, u32 khz)
+{
+    u32 host = host_tsc_khz();
+    v->tsc_khz = khz;
+    v->tsc_ratio = khz == host ? 0 : (u64)(((unsigned __int128)khz << TSC_RATIO_BITS) / host);
+    tsc_changed(v, true);
 }
 
 /* User space cannot write the TSCs of several vcpus at one instant. So a value within a second of the first
@@ -106,14 +119,16 @@ void tsc_set_offset(struct vcpu *v, u64 offset, bool by_host)
 static u64 tsc_synchronized_offset(const struct vcpu *v, u64 value)
 {
     const struct vcpu *first = v->vm->vcpu_count ? v->vm->vcpu[0] : v;
-    u64 offset = value - host_tsc(), second = (u64)v->vm->tsc_khz * 1000;
+    u64 offset = value - tsc_scale(v, host_tsc()), second = (u64)v->tsc_khz * 1000;
+    if (v->tsc_ratio != first->tsc_ratio)
+        return offset;
     bool close = offset - first->tsc_offset + second < 2 * second;
     return value == 0 || close ? first->tsc_offset : offset;
 }
 
 static bool tsc_write(struct vcpu *v, const struct access *a, u64 value)
 {
-    u64 offset = a->host ? tsc_synchronized_offset(v, value) : value - host_tsc();
+    u64 offset = a->host ? tsc_synchronized_offset(v, value) : value - tsc_scale(v, host_tsc());
     if (!a->host)
         v->tsc_adjust += offset - v->tsc_offset;
     if (offset != v->tsc_offset)
@@ -562,7 +577,8 @@ bool msr_write(struct vcpu *v, u32 index, u64 value, bool host)
 static u64 power_up_tsc_offset(const struct vcpu *v)
 {
     const struct vcpu *first = v->vm->vcpu_count ? v->vm->vcpu[0] : v;
-    return first == v ? -host_tsc() : first->tsc_offset;
+    bool alone = first == v || first->tsc_ratio != v->tsc_ratio;
+    return alone ? -tsc_scale(v, host_tsc()) : first->tsc_offset;
 }
 
 void msr_power_up(struct vcpu *v, bool bsp)

@@ -229,7 +229,9 @@ struct vcpu {
     u64 sysenter_cs, sysenter_esp, sysenter_eip;
     u64 apic_base, pat, misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
     u64 mcg_cap, mcg_status, mcg_ctl, mce_banks[32 * 4];
-    u64 tsc_offset; /* guest TSC = host TSC + tsc_offset (SDM 3B 17.17) */
+    u64 tsc_offset; /* guest TSC = scaled host TSC + tsc_offset (SDM 3B 17.17) */
+    u64 tsc_ratio;  /* of the guest's frequency to the host's, with TSC_RATIO_BITS of fraction; 0: they are one */
+    u32 tsc_khz;    /* the guest's */
     u64 tsc_adjust, tsc_deadline, smi_count, microcode;
     u64 kvmclock_msr, wall_clock_msr, steal_msr, async_pf_msr, pv_eoi_msr, poll_control_msr;
     u8 cpl; /* DPL of SS; 0 in real mode, 3 in virtual-8086 mode */
@@ -433,6 +435,9 @@ extern const unsigned msr_index_count;
 
 /* msr.c: guest TSC = host TSC + offset; the clock and the timers follow. */
 void tsc_set_offset(struct vcpu *v, u64 offset, bool by_host);
+/* From an ioctl: the frequency of the guest's TSC, at most TSC_RATIO_MAX times the host's. */
+enum { TSC_RATIO_MAX = 255 };
+void tsc_set_khz(struct vcpu *v, u32 khz);
 
 /* cpuid.c */
 u64 xcr0_offered(void); /* state components that guests may have on this host */
@@ -496,9 +501,14 @@ static inline u64 host_tsc(void)
     __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
     return (u64)hi << 32 | lo;
 }
+enum { TSC_RATIO_BITS = 48 };
+static inline u64 tsc_scale(const struct vcpu *v, u64 host)
+{
+    return v->tsc_ratio ? (u64)((unsigned __int128)host * v->tsc_ratio >> TSC_RATIO_BITS) : host;
+}
 static inline u64 guest_tsc(const struct vcpu *v)
 {
-    return host_tsc() + v->tsc_offset;
+    return tsc_scale(v, host_tsc()) + v->tsc_offset;
 }
 
 static inline bool in_long_mode(const struct vcpu *v)

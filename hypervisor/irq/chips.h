@@ -226,6 +226,7 @@ void lapic_timer_set_divide(struct lapic *l, u32 value);
 
 /* kvmclock.c */
 u64 tsc_to_ns(u64 ticks);
+u64 guest_tsc_to_ns(const struct vcpu *v, u64 ticks); /* of the guest's TSC */
 
 /* a * b / c, rounded down, for quotients below 2^64. */
 static inline u64 muldiv(u64 a, u64 b, u64 c)

@@ -11,12 +11,16 @@
 #include <cpuid.h>
 #include <time.h>
 
+struct slope { /* ns = ((tsc << shift) * mul) >> 32, as the guest's page has it */
+    u32 mul;
+    s8 shift;
+};
+
 static struct host_clock {
     pthread_once_t once;
     pthread_mutex_t page_lock; /* one writer of guests' pages at a time; a leaf */
     u32 khz;
-    u32 mul; /* ns = ((tsc << shift) * mul) >> 32, as the guest's page has it */
-    s8 shift;
+    struct slope slope;
     u64 tsc, ns; /* one moment in both */
 } host = {.once = PTHREAD_ONCE_INIT, .page_lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -104,18 +108,25 @@ static u32 tsc_khz_find(void)
 }
 
 /* mul in [2^31, 2^32): the TSC is first shifted until it runs at 1 to 2 GHz. */
+static struct slope slope_of(u32 khz)
+{
+    struct slope s = {0};
+    u64 hz = khz * 1000ull;
+
+    for (; hz > 2ull * NS_PER_SECOND; hz >>= 1)
+        s.shift--;
+    for (; hz <= NS_PER_SECOND; hz <<= 1)
+        s.shift++;
+    s.mul = (u32)(((u64)NS_PER_SECOND << 32) / hz);
+    return s;
+}
+
 static void host_clock_find(void)
 {
     struct moment now;
-    u64 hz;
 
     host.khz = tsc_khz_find();
-    hz = host.khz * 1000ull;
-    for (; hz > 2ull * NS_PER_SECOND; hz >>= 1)
-        host.shift--;
-    for (; hz <= NS_PER_SECOND; hz <<= 1)
-        host.shift++;
-    host.mul = (u32)(((u64)NS_PER_SECOND << 32) / hz);
+    host.slope = slope_of(host.khz);
     now = moment_now();
     host.tsc = now.tsc;
     host.ns = now.ns;
@@ -132,12 +143,26 @@ u32 host_tsc_khz(void)
     return host_clock()->khz;
 }
 
+static u64 slope_apply(struct slope s, u64 ticks)
+{
+    u64 scaled = s.shift < 0 ? ticks >> -s.shift : ticks << s.shift;
+
+    return (u64)((unsigned __int128)scaled * s.mul >> 32);
+}
+
 u64 tsc_to_ns(u64 ticks)
 {
-    const struct host_clock *h = host_clock();
-    u64 scaled = h->shift < 0 ? ticks >> -h->shift : ticks << h->shift;
+    return slope_apply(host_clock()->slope, ticks);
+}
 
-    return (u64)((unsigned __int128)scaled * h->mul >> 32);
+static struct slope guest_slope(const struct vcpu *v)
+{
+    return v->tsc_ratio ? slope_of(v->tsc_khz) : host_clock()->slope;
+}
+
+u64 guest_tsc_to_ns(const struct vcpu *v, u64 ticks)
+{
+    return slope_apply(guest_slope(v), ticks);
 }
 
 /* ---- the VM's clock ---- */
@@ -177,7 +202,8 @@ struct wall_clock {
 static bool tsc_is_stable(const struct vm *vm)
 {
     for (unsigned i = 0; i < vm->vcpu_count; i++)
-        if (vm->vcpu[i] && vm->vcpu[i]->tsc_offset != vm->vcpu[0]->tsc_offset)
+        if (vm->vcpu[i] && (vm->vcpu[i]->tsc_offset != vm->vcpu[0]->tsc_offset ||
+                            vm->vcpu[i]->tsc_ratio != vm->vcpu[0]->tsc_ratio))
             return false;
     return true;
 }
@@ -202,15 +228,15 @@ static void page_write(struct vm *vm, gpa a, u32 *version, size_t size)
 
 static void system_time_write(struct vcpu *v, bool stable)
 {
-    const struct host_clock *h = host_clock();
+    struct slope slope = guest_slope(v);
     gpa a = v->kvmclock_msr & ~(u64)MSR_ENABLED;
     u64 tsc = host_tsc();
     u8 old_flags = 0;
     struct system_time page = {
-        .tsc_timestamp = tsc + v->tsc_offset,
+        .tsc_timestamp = tsc_scale(v, tsc) + v->tsc_offset,
         .system_time = kvmclock_at(v->vm, tsc),
-        .tsc_to_system_mul = h->mul,
-        .tsc_shift = h->shift,
+        .tsc_to_system_mul = slope.mul,
+        .tsc_shift = slope.shift,
         .flags = stable ? TSC_STABLE : 0,
     };
 

@@ -56,7 +56,7 @@ static void timer_start_deadline(struct lapic *l)
     s64 left = (s64)(l->v->tsc_deadline - guest_tsc(l->v));
     bool ahead = l->v->tsc_deadline && left > 0;
 
-    timer_schedule(l, ahead ? host_now_ns() + tsc_to_ns((u64)left) + 1 : 0);
+    timer_schedule(l, ahead ? host_now_ns() + guest_tsc_to_ns(l->v, (u64)left) + 1 : 0);
     if (l->v->tsc_deadline && !ahead)
         timer_fire(l);
 }

@@ -54,6 +54,55 @@ static void clock_catches_up(int kvm, int vm)
     CHECK(c.clock >= 1000 * SECOND && c.clock < 1010 * SECOND);
 }
 
+static uint64_t tsc(int vcpu)
+{
+    union msrs m = {.head = {.nmsrs = 1}};
+
+    m.head.entries[0].index = 0x10; /* IA32_TSC */
+    CHECK_RETURNS(vcpu, KVM_GET_MSRS, &m, 1);
+    return m.head.entries[0].data;
+}
+
+static uint64_t host_tsc(void)
+{
+    return __builtin_ia32_rdtsc();
+}
+
+/* Guest ticks for each thousand of the host's. */
+static uint64_t tsc_rate(int vcpu)
+{
+    uint64_t guest = tsc(vcpu), host = host_tsc();
+
+    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    return (tsc(vcpu) - guest) * 1000 / (host_tsc() - host);
+}
+
+static void scaled(int kvm, int vm, int vcpu)
+{
+    int khz = KVM(vcpu, KVM_GET_TSC_KHZ, 0);
+
+    if (!KVM(kvm, KVM_CHECK_EXTENSION, KVM_CAP_TSC_CONTROL)) {
+        CHECK_FAILS(vcpu, KVM_SET_TSC_KHZ, khz / 2, EINVAL);
+        return;
+    }
+    CHECK_OK(vcpu, KVM_SET_TSC_KHZ, khz / 2);
+    CHECK_EQ(KVM(vcpu, KVM_GET_TSC_KHZ, 0), khz / 2);
+    uint64_t half = tsc_rate(vcpu);
+    CHECK(half > 450 && half < 550);
+    CHECK_OK(vcpu, KVM_SET_TSC_KHZ, khz + khz / 4);
+    uint64_t more = tsc_rate(vcpu);
+    CHECK(more > 1200 && more < 1300);
+    CHECK_FAILS(vcpu, KVM_SET_TSC_KHZ, 0xffffffff, EINVAL);
+    CHECK_OK(vcpu, KVM_SET_TSC_KHZ, 0);
+    CHECK_EQ(KVM(vcpu, KVM_GET_TSC_KHZ, 0), khz);
+
+    CHECK_FAILS(vm, KVM_SET_TSC_KHZ, khz / 2, EINVAL); /* it has a vcpu */
+    int other = KVM(kvm, KVM_CREATE_VM, 0);
+    CHECK_OK(other, KVM_SET_TSC_KHZ, khz / 2);
+    CHECK_EQ(KVM(other, KVM_GET_TSC_KHZ, 0), khz / 2);
+    CHECK_EQ(KVM(KVM(other, KVM_CREATE_VCPU, 0), KVM_GET_TSC_KHZ, 0), khz / 2);
+}
+
 static void frequency(int vm, int vcpu)
 {
     int khz = KVM(vcpu, KVM_GET_TSC_KHZ, 0);
@@ -65,7 +114,6 @@ static void frequency(int vm, int vcpu)
     CHECK_OK(vcpu, KVM_SET_TSC_KHZ, khz + khz / 10000);
     CHECK(KVM(vcpu, KVM_GET_TSC_KHZ, 0) >=
           khz); /* the measured or the wanted one: they are as good as equal */
-    CHECK_FAILS(vcpu, KVM_SET_TSC_KHZ, khz / 2, EINVAL);
     CHECK_FAILS(vcpu, KVM_KVMCLOCK_CTRL, 0, EINVAL); /* the guest has no clock page */
 }
 
@@ -78,5 +126,6 @@ int main(int argc, char **argv)
     clock_is_set(m.vm);
     clock_catches_up(kvm, m.vm);
     frequency(m.vm, m.vcpu);
+    scaled(kvm, m.vm, m.vcpu);
     return TEST_DONE();
 }

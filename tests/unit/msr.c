@@ -86,6 +86,7 @@ static void start(void)
     vcpu_new(LONG, 0);
     vm.vcpu_count = 0;
     v->vm = &vm;
+    v->tsc_khz = vm.tsc_khz;
     v->maxphyaddr_mask = MASK(63, 46);
     v->mcg_cap = 10 | BIT(8);
     msr_power_up(v, true);
