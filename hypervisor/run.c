@@ -14,6 +14,7 @@
 #include "hypervisor/api/dirty_ring.h"
 #include "hypervisor/cpu/msr_exit.h"
 #include "hypervisor/irq/irq.h"
+#include "hypervisor/signals.h"
 #include "hypervisor/translate/access.h"
 #include "hypervisor/translate/dump.h"
 #include "hypervisor/translate/engine.h"
@@ -306,6 +307,7 @@ int vcpu_run(struct vcpu *v)
 {
     v->signal_came = false;
     engine_attach(v);
+    signals_enter(v);
     gate_enter(v);
     paravirt_entered(v);
     atomic_fetch_add(&v->vm->generation, 1); /* user space has had its turn: cache.h */
@@ -316,6 +318,7 @@ int vcpu_run(struct vcpu *v)
     fpu_put(v);
     paravirt_leaving(v);
     gate_leave(v, STATE_OUTSIDE);
+    signals_leave(v);
     engine_detach(v);
     v->stat_exits++;
     v->stat_exit[min(v->run->exit_reason, STAT_EXITS - 1u)]++;

@@ -3,7 +3,16 @@
 #ifndef HYPERVISOR_SIGNALS_H
 #define HYPERVISOR_SIGNALS_H
 
+#include "hypervisor/cpu/vcpu.h"
+
 /* Has all handlers that the program has installed so far end the KVM_RUN that they interrupt. */
 void signals_watch(void);
+
+/* KVM_SET_SIGNAL_MASK (api.rst 4.17): of the thread while it is in KVM_RUN, as a sigset of the kernel; NULL:
+ * its own one. */
+void signals_set_mask(struct vcpu *v, const u64 *mask);
+/* Around a KVM_RUN, once signals that come are noted on the vcpu. */
+void signals_enter(struct vcpu *v);
+void signals_leave(struct vcpu *v);
 
 #endif

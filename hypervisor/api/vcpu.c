@@ -41,6 +41,26 @@ int vcpu_ioctl_run(struct vcpu *v, union ioctl_arg arg)
     return r;
 }
 
+/* api.rst 4.17 */
+int vcpu_set_signal_mask(struct vcpu *v, union ioctl_arg arg)
+{
+    struct kvm_signal_mask head;
+    u64 mask;
+
+    if (!arg.value) {
+        signals_set_mask(v, NULL);
+        return 0;
+    }
+    if (user_read(&head, arg.value, sizeof(head)))
+        return -EFAULT;
+    if (head.len != sizeof(mask))
+        return -EINVAL;
+    if (user_read(&mask, arg.value + sizeof(head), sizeof(mask)))
+        return -EFAULT;
+    signals_set_mask(v, &mask);
+    return 0;
+}
+
 /* ---- events ---- */
 
 /* An exception whose CR2 or DR6 is not written yet travels with it, if user space knows of that. */

@@ -296,6 +296,8 @@ struct vcpu {
     void *unwind[5];      /* __builtin_setjmp of the run loop */
     bool exiting, efault; /* why it was unwound: KVM_RUN returns 0, or EFAULT */
     volatile bool signal_came; /* a handler of the program has run on this thread: KVM_RUN returns EINTR */
+    bool has_signal_mask;      /* signals.h */
+    u64 signal_mask, own_signal_mask, held_signals; /* held: what the one lets through, and the other does not */
     bool interrupt_waits; /* an interrupt is pending that IF or a shadow holds back */
     int wake_fd;          /* eventfd that ends a wait in HLT */
     bool fpu_live;

@@ -33,13 +33,14 @@ void engine_detach(struct vcpu *v)
     current = NULL;
 }
 
-void engine_signal_came(void)
+struct vcpu *engine_signal_came(void)
 {
     struct vcpu *v = current;
     if (!v)
-        return;
+        return NULL;
     v->signal_came = true;
     atomic_store(&v->poll, engine_poll_armed(v->engine));
+    return v;
 }
 
 static bool in_translated_code(const struct engine *e, u64 pc)

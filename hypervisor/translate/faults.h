@@ -6,6 +6,6 @@
 /* Installs the handlers, once for the process. 0 or -errno. */
 int faults_install(void);
 /* In a signal handler: the KVM_RUN that it interrupts, if any, is to return EINTR. */
-void engine_signal_came(void);
+struct vcpu *engine_signal_came(void);
 
 #endif
