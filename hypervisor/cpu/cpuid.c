@@ -9,7 +9,7 @@
 #include <string.h>
 #include <linux/kvm_para.h>
 
-#include "hypervisor/cpu/xsave.h"
+#include "hypervisor/cpu/x87.h"
 
 enum { EAX, EBX, ECX, EDX };
 
@@ -78,9 +78,9 @@ static const struct feature_word {
     {1, EDX, 0, MASK(0, 0) | MASK(9, 2) | MASK(17, 11) | BIT(19) | MASK(26, 23), 0, 0},
     /* arat */
     {6, EAX, 0, 0, BIT(2), 0},
-    /* fsgsbase bmi1 avx2 smep bmi2 erms invpcid rdseed adx smap clflushopt clwb sha; tsc_adjust;
-     * avx512f dq ifma cd bw vl */
-    {7, EBX, 0, BIT(0) | BIT(3) | BIT(5) | MASK(10, 7) | MASK(20, 18) | BIT(23) | BIT(24) | BIT(29), BIT(1),
+    /* fsgsbase bmi1 avx2 fdp_excptn_only smep bmi2 erms invpcid zero_fcs_fds rdseed adx smap clflushopt clwb
+     * sha; tsc_adjust; avx512f dq ifma cd bw vl */
+    {7, EBX, 0, BIT(0) | BIT(3) | MASK(10, 5) | BIT(13) | MASK(20, 18) | BIT(23) | BIT(24) | BIT(29), BIT(1),
      MASK(17, 16) | BIT(21) | BIT(28) | MASK(31, 30)},
     /* gfni vaes vpclmulqdq rdpid; umip; avx512 vbmi vbmi2 vnni bitalg vpopcntdq */
     {7, ECX, 0, MASK(10, 8) | BIT(22), BIT(2), BIT(1) | BIT(6) | MASK(12, 11) | BIT(14)},
@@ -96,6 +96,8 @@ static const struct feature_word {
      0},
     /* invariant tsc */
     {0x80000007, EDX, 0, BIT(8), 0, 0},
+    /* xsaveerptr */
+    {0x80000008, EBX, 0, BIT(2), 0, 0},
 };
 
 /* Feature words of the leaf; its other registers stay 0. */
@@ -229,7 +231,9 @@ static void add_address_sizes(struct list *l, u32 leaf)
     u32 r[4];
     host_cpuid(leaf, 0, r);
     u32 physical = min(r[EAX] & 0xff, 52u);
-    list_add(l, leaf, 0, false, (u32[4]){physical | 48 << 8, 0, 0, 0});
+    keep_features(leaf, 0, r);
+    r[EAX] = physical | 48 << 8;
+    list_add(l, leaf, 0, false, r);
 }
 
 static void add_hypervisor(struct list *l, u32 leaf)
@@ -416,6 +420,21 @@ static unsigned physical_bits(const struct vcpu *v)
     return min(max(bits, 32u), 52u);
 }
 
+static u32 x87_rules(struct vcpu *v)
+{
+    u32 rules = 0;
+    if (cpuid_is_amd(v)) {
+        rules = X87_SAVED_AT_ERROR;
+        return cpuid_has(v, 0x80000008, 0, EBX, 2) ? rules : rules | X87_RESTORED_AT_ERROR;
+    }
+    rules = X87_OPCODE_AT_ERROR;
+    if (cpuid_has(v, 7, 0, EBX, 6))
+        rules |= X87_OPERAND_AT_ERROR;
+    if (cpuid_has(v, 7, 0, EBX, 13))
+        rules |= X87_NO_SELECTORS;
+    return rules;
+}
+
 void cpuid_update(struct vcpu *v)
 {
     const struct kvm_cpuid_entry2 *xsave = entry_find(v, 0xd, 0), *features = entry_find(v, 0xd, 1);
@@ -424,5 +443,6 @@ void cpuid_update(struct vcpu *v)
     v->maxphyaddr_mask = MASK(63, physical_bits(v));
     v->cr4_reserved = ~cr4_allowed(v);
     v->xcr0_supported = xsave ? xsave->eax & xcr0_offered() : 0;
+    v->x87.rules = x87_rules(v);
     v->xsave_features = features ? features->eax & host[EAX] : 0;
 }

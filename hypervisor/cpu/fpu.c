@@ -6,16 +6,15 @@
  * are executed by the host, on a buffer of the vcpu; of that, what the manual says is then copied from or to
  * guest memory. The guest's standard format is the host's.
  *
- * The x87 instruction and data pointers of the live state are those of the translation. The guest, and
- * everyone else who looks at a saved area, sees 0 in their place, as on processors that keep them for
- * unmasked exceptions only.
+ * The x87 instruction and data pointers of the live state are those of the translation; the guest's are
+ * put in their place (x87.h).
  */
 #include <errno.h>
 #include <string.h>
 
 #include "hypervisor/cpu/handlers.h"
 #include "hypervisor/cpu/vcpu.h"
-#include "hypervisor/cpu/xsave.h"
+#include "hypervisor/cpu/x87.h"
 
 enum {
     X87 = XSTATE_X87,
@@ -75,12 +74,6 @@ unsigned xsave_compacted_size(u64 components)
     return size;
 }
 
-static void forget_pointers(struct xsave_area *a)
-{
-    a->fop = 0;
-    a->fip = a->fdp = 0;
-}
-
 /* What else the host may have (PKRU) is the thread's own. */
 void fpu_get(struct vcpu *v)
 {
@@ -98,7 +91,7 @@ void fpu_put(struct vcpu *v)
         return;
     v->fpu_live = false;
     host_xsave(v->fpu, XSTATE_OFFERED);
-    forget_pointers(fpu_area(v));
+    x87_save(v, fpu_area(v), true);
     host_xrstor(&initial, XSTATE_OFFERED);
 }
 
@@ -124,6 +117,7 @@ void fpu_reset(struct vcpu *v)
     v->mxcsr_mask = host_mxcsr_mask(v);
     xsave_layout(v->xsave_offset);
     state_clear(v);
+    x87_forget(v);
 }
 
 /* ---- KVM's structs. XSAVE writes the initial values of components in their initial state, and so do the
@@ -159,6 +153,7 @@ int fpu_set_kvm(struct vcpu *v, const struct kvm_fpu *f)
     a->fop = f->last_opcode;
     a->fip = f->last_ip;
     a->fdp = f->last_dp;
+    x87_restore(v, a, true);
     a->mxcsr = f->mxcsr;
     a->xstate_bv |= X87 | SSE;
     return 0;
@@ -212,9 +207,11 @@ int fpu_set_xsave(struct vcpu *v, const struct kvm_xsave *x)
     struct xsave_area *a = fpu_area(v);
     u64 present = from->xstate_bv;
     state_clear(v);
+    x87_forget(v);
     if (present & X87) {
         memcpy(a, from, offsetof(struct xsave_area, mxcsr));
         memcpy(a->st, from->st, sizeof(a->st));
+        x87_restore(v, a, true);
     }
     if (present & (SSE | AVX))
         a->mxcsr = from->mxcsr;
@@ -341,7 +338,7 @@ void insn_fxsave(struct vcpu *v, const struct insn *in)
     gva a = area_address(v, in, FXSAVE_SIZE, 16, true);
     guest_probe_write(v, a + FXSAVE_SIZE - 1, 1, AS_CPL); /* AMD's processors look at the end first */
     host_fxsave(v);
-    forget_pointers(buffer_of(v));
+    x87_save(v, buffer_of(v), is_wide(in));
     guest_probe_write(v, a, FXSAVE_SIZE, AS_CPL);
     area_write(v, &(struct area){a, 0}, X87 | SSE, true);
 }
@@ -357,6 +354,7 @@ void insn_fxrstor(struct vcpu *v, const struct insn *in)
     if (buffer_of(v)->mxcsr & ~v->mxcsr_mask)
         raise_exception_code(v, EXC_GP, 0);
     host_fxrstor(v, is_wide(in));
+    x87_restore(v, buffer_of(v), is_wide(in));
 }
 
 static void require_xsave(struct vcpu *v)
@@ -389,7 +387,8 @@ static gva save_to_buffer(struct vcpu *v, const struct insn *in, u64 rfbm, unsig
     struct xsave_area *b = buffer_of(v);
     memset(&b->xstate_bv, 0, HEADER_SIZE);
     host_xsave(b, rfbm);
-    forget_pointers(b);
+    if (rfbm & X87)
+        x87_save(v, b, is_wide(in));
     return a;
 }
 
@@ -502,4 +501,8 @@ void insn_xrstor(struct vcpu *v, const struct insn *in)
     if (!in_64bit(v))
         keep_high_registers(v, b, rfbm, loaded);
     restore_from_buffer(b, rfbm, is_wide(in));
+    if (loaded & X87)
+        x87_restore(v, b, is_wide(in));
+    else if (rfbm & X87)
+        x87_forget(v);
 }

@@ -35,7 +35,7 @@ sensitive_fn insn_vmcall, insn_pause, insn_ud; /* insn_ud: what this CPU does no
 /* fpu.c */
 sensitive_fn insn_fxsave, insn_fxrstor, insn_xsave, insn_xsaveopt, insn_xsavec, insn_xrstor;
 /* x87.c */
-sensitive_fn insn_fnstenv, insn_fnsave;
+sensitive_fn insn_fnstenv, insn_fnsave, insn_fldenv, insn_frstor;
 /* strings.c */
 sensitive_fn insn_movs, insn_stos, insn_lods, insn_cmps, insn_scas;
 /* io.c */

@@ -6,6 +6,7 @@
 #include "hypervisor/cpu/handlers.h"
 #include "hypervisor/cpu/segments.h"
 #include "hypervisor/cpu/stack.h"
+#include "hypervisor/cpu/x87.h"
 
 static void update_cpl(struct vcpu *v)
 {
@@ -19,6 +20,7 @@ static void update_cpl(struct vcpu *v)
 
 void vcpu_set_segment(struct vcpu *v, enum seg s, struct segment d)
 {
+    x87_keep_selector(v, s);
     v->seg[s] = d;
     if (s < ARRAY_SIZE(v->seg_base))
         v->seg_base[s] = d.base;

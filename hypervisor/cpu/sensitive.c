@@ -128,6 +128,8 @@ static const struct sensitive table[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
     /* Vector state in memory, and vector accesses whose elements fault one by one. */
     ROW(FNSTENV, 0, insn_fnstenv),
     ROW(FNSAVE, 0, insn_fnsave),
+    ROW(FLDENV, 0, insn_fldenv),
+    ROW(FRSTOR, 0, insn_frstor),
     ROW(FXSAVE, 0, insn_fxsave),
     ROW(FXSAVE64, 0, insn_fxsave),
     ROW(FXRSTOR, 0, insn_fxrstor),

@@ -186,6 +186,8 @@ struct tlb {
     u64 host[TLB_ENTRIES]; /* of the page in host memory */
 };
 enum { GROUP_SLOTS = 16, CROSSINGS = 65536 };
+enum { X87_OPCODE = 0x7ff };
+#define X87_CURRENT (1u << 31)
 enum tlb_context { TLB_KERNEL, TLB_KERNEL_AC, TLB_USER, TLB_CONTEXTS };
 /* KERNEL: CPL 0..2 with SMAP in force; KERNEL_AC: without (EFLAGS.AC, or CR4.SMAP clear); USER: CPL 3. */
 
@@ -216,6 +218,13 @@ struct vcpu {
     u32 cc_host;           /* arithmetic flags at thunk_commit, in cc's form */
     u32 pad1;
     u64 group[GROUP_SLOTS]; /* of translated code: host addresses of a block's groups (translate/group.c) */
+    struct { /* of the last x87 instruction (x87.h): translated code writes ip, dp, op and segment */
+        u64 ip, dp;  /* offsets of the instruction and of its operand */
+        u32 op;      /* opcode; X87_CURRENT: its code segment is seg[SEG_CS] */
+        u32 segment; /* X87_CURRENT: the operand's is this one */
+        u16 cs, ds;  /* their selectors, where they are not the current ones */
+        u32 rules;   /* what of it is shown, by the guest's CPUID: x87.h */
+    } x87;
     _Alignas(64) u8 bounce[192]; /* operand of a slow access: MMIO, page-crossing, protected */
 
     /* -- architectural state (base-register copies above follow through vcpu_set_segment) -- */

@@ -424,24 +424,12 @@ static void check_operand(struct vcpu *v, gva a, u32 descriptor)
     }
 }
 
-/* The CPU takes an operand at once, but the x87 environment and state word by word (as the host was seen to).
- */
-static size_t first_part(size_t n)
-{
-    return n == 14 || n == 94 ? 2 : n == 28 || n == 108 ? 4 : n;
-}
-
-/* Some address of the operand is not canonical: #GP or #SS, unless a page fault in a part before it comes
- * first. */
+/* Some address of the operand is not canonical: #GP or #SS. */
 static void refuse_operand(struct vcpu *v, gva first, size_t n, u32 descriptor)
 {
     u8 seg = (u8)(descriptor >> ACCESS_SEGMENT_SHIFT & 7);
-    size_t part = first_part(n);
     engine_sync_rip(v, false);
     check_canonical(v, first, seg);
-    check_canonical(v, first + part - 1, seg);
-    probe(v, first, part, descriptor & ACCESS_STORES,
-          (enum tlb_context)(descriptor >> ACCESS_CONTEXT_SHIFT & 3));
     check_canonical(v, first + n - 1, seg);
 }
 

@@ -185,13 +185,7 @@ enum unit unit_of(const struct decoded *d)
  * is made anew from the operand size, but for vector instructions, of which it is a part. */
 static bool size_depends_on_mode(const struct tinsn *t, const struct decoded *d)
 {
-    if (t->in.bits == 64)
-        return false;
-    switch (d->i.mnemonic) {
-    case ZYDIS_MNEMONIC_FLDENV:
-    case ZYDIS_MNEMONIC_FRSTOR: return true;
-    default: return unit_of(d) == UNIT_NONE;
-    }
+    return t->in.bits != 64 && unit_of(d) == UNIT_NONE;
 }
 
 static void take_legacy(struct tinsn *t, const struct decoded *d)

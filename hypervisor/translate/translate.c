@@ -112,6 +112,8 @@ static bool ends_block(const struct translator *t, const struct tinsn *i)
 static void emit_copy_insn(struct translator *t, const struct tinsn *i)
 {
     emit_renamed(t, i);
+    if (i->unit == UNIT_X87)
+        emit_x87_note(t, i);
 }
 
 static void emit_skip_insn(struct translator *t, const struct tinsn *i)
@@ -122,7 +124,7 @@ static void emit_skip_insn(struct translator *t, const struct tinsn *i)
 
 static void emit_wrap_insn(struct translator *t, const struct tinsn *i)
 {
-    emit_operand(t, i, operand_size(i), i->access, 0, emit_renamed);
+    emit_operand(t, i, operand_size(i), i->access, 0, emit_copy_insn);
 }
 
 /* The guest's own LEA, where all of its registers are the host's. */

@@ -186,6 +186,9 @@ void group_emit_cold(struct translator *t);
 /* reencode.c: the instruction itself, registers renamed. */
 void emit_renamed(struct translator *t, const struct tinsn *insn);
 
+/* x87.c: behind an x87 instruction, noting where it is. */
+void emit_x87_note(struct translator *t, const struct tinsn *insn);
+
 /* branch.c, stack.c: instructions that the translator makes itself. */
 void emit_jmp_insn(struct translator *t, const struct tinsn *insn);
 void emit_jcc_insn(struct translator *t, const struct tinsn *insn);

@@ -156,10 +156,6 @@ void guest_run(struct job *j);
 bool guest_cpuid(u32 leaf, unsigned reg, unsigned bit);
 
 /* compare.c */
-struct compare_options {
-    bool x87_pointers; /* FOP, FIP and FDP */
-};
-extern struct compare_options compare_options;
 /* true: the outcomes agree. out: NULL, or where the differences are written, one a line. */
 bool outcomes_agree(const struct job *j, FILE *out);
 /* The case ran into what the engine is known to do otherwise. */

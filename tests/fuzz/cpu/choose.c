@@ -86,10 +86,6 @@ static const u16 excluded[] = {
     ZYDIS_MNEMONIC_IRETQ,
 };
 
-/* They store the x87 instruction pointers. */
-static const u16 stores_pointers[] = {ZYDIS_MNEMONIC_FNSTENV, ZYDIS_MNEMONIC_FNSAVE, ZYDIS_MNEMONIC_FXSAVE,
-                                      ZYDIS_MNEMONIC_FXSAVE64};
-
 static bool ext_offered[ZYDIS_ISA_EXT_MAX_VALUE + 1];
 static bool mnemonic_excluded[ZYDIS_MNEMONIC_MAX_VALUE + 1];
 static ZydisDecoder decoder;
@@ -108,8 +104,6 @@ void choose_start(void)
     }
     for (size_t i = 0; i < ARRAY_SIZE(excluded); i++)
         mnemonic_excluded[excluded[i]] = true;
-    for (size_t i = 0; i < ARRAY_SIZE(stores_pointers); i++)
-        mnemonic_excluded[stores_pointers[i]] = !compare_options.x87_pointers;
     ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
     ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
     ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_AMD_BRANCHES, host_is_amd());

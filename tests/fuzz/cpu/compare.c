@@ -4,8 +4,6 @@
 
 #include "tests/fuzz/cpu/generate.h"
 
-struct compare_options compare_options;
-
 static const char *const gpr_name[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
                                          "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
 
@@ -45,19 +43,25 @@ static u32 error_compared(const struct outcome *o)
     return o->vector == 14 && o->cr2 >= HOST_KERNEL ? ~1u : ~0u;
 }
 
-/* The processor reads the x87 environment and state in pieces, in an order of its own. */
-static bool reads_in_pieces(const struct test_case *c, u64 rip)
+/* The processor accesses the x87 environment and state in pieces, in an order of its own. */
+static bool is_accessed_in_pieces(const struct test_case *c, u64 rip)
 {
     struct decoded d;
     u64 at = rip - c->start;
     if (at >= c->code_length || !decode_bytes(&d, c->code + at, (unsigned)(c->code_length - at)))
         return false;
-    return d.i.mnemonic == ZYDIS_MNEMONIC_FLDENV || d.i.mnemonic == ZYDIS_MNEMONIC_FRSTOR;
+    switch (d.i.mnemonic) {
+    case ZYDIS_MNEMONIC_FLDENV:
+    case ZYDIS_MNEMONIC_FNSTENV:
+    case ZYDIS_MNEMONIC_FRSTOR:
+    case ZYDIS_MNEMONIC_FNSAVE: return true;
+    default: return false;
+    }
 }
 
 static u64 address_compared(const struct job *j)
 {
-    return reads_in_pieces(&j->c, j->native.state.rip) ? ALIGN_DOWN(~0ull, PAGE) : ~0ull;
+    return is_accessed_in_pieces(&j->c, j->native.state.rip) ? ALIGN_DOWN(~0ull, PAGE) : ~0ull;
 }
 
 static bool ends_agree(const struct job *j, FILE *out)
@@ -91,11 +95,9 @@ static bool vectors_agree(const struct vectors *n, const struct vectors *g, FILE
     same &= number(out, "fsw", n->fsw, g->fsw);
     same &= number(out, "ftw", n->ftw, g->ftw);
     same &= number(out, "mxcsr", n->mxcsr, g->mxcsr);
-    if (compare_options.x87_pointers) {
-        same &= number(out, "fop", n->fop, g->fop);
-        same &= number(out, "fip", n->fip, g->fip);
-        same &= number(out, "fdp", n->fdp, g->fdp);
-    }
+    same &= number(out, "fop", n->fop, g->fop);
+    same &= number(out, "fip", n->fip, g->fip);
+    same &= number(out, "fdp", n->fdp, g->fdp);
     for (unsigned i = 0; i < 8; i++)
         same &= bytes(out, "st", i, n->st[i], g->st[i], 10);
     for (unsigned i = 0; i < 16; i++) {

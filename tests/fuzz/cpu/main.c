@@ -9,12 +9,11 @@
 #include "tests/fuzz/cpu/generate.h"
 
 static const char usage[] =
-    "usage: fuzz-cpu [-n INSTRUCTIONS] [-s SEED] [-c CASE] [-k FAILURES] [--x87-pointers] [--replay [NAME]]\n"
+    "usage: fuzz-cpu [-n INSTRUCTIONS] [-s SEED] [-c CASE] [-k FAILURES] [--replay [NAME]]\n"
     "  -n  ends after so many instructions (200000)\n"
     "  -s  seed of the cases (1)\n"
     "  -c  first case\n"
     "  -k  ends after so many different failures (1)\n"
-    "  --x87-pointers  compares FOP, FIP and FDP too\n"
     "  --replay        runs the kept cases, or one of them, instead\n";
 
 enum { BATCH = 64 };
@@ -27,7 +26,7 @@ static struct options {
 } options = {.instructions = 200000, .seed = 1, .failures = 1};
 
 static struct {
-    u64 cases, instructions, timeouts, crashes, unjudged, repeated;
+    u64 cases, instructions, timeouts, crashes, unjudged, repeated, reruns;
     unsigned failures;
     u64 ends[32]; /* by vector */
     bool seen[ZYDIS_MNEMONIC_MAX_VALUE + 1];
@@ -109,6 +108,24 @@ static void fail(struct job *jobs, unsigned n)
     jobs[0] = kept;
 }
 
+/* The host's kernel may lose its program's x87 pointers where it suspends it, as on AMD's processors no area
+ * holds them. So the native run is repeated where it differs; the guest's is not. */
+static bool agrees_now(struct job *jobs, unsigned n)
+{
+    static struct job kept;
+    bool agrees = false;
+    kept = jobs[0];
+    jobs[0] = jobs[n];
+    for (unsigned tries = 0; tries < 3 && !agrees; tries++) {
+        native_run(1);
+        agrees = outcomes_agree(&jobs[0], NULL);
+    }
+    jobs[n].native = jobs[0].native;
+    jobs[0] = kept;
+    total.reruns += agrees;
+    return agrees;
+}
+
 static void check(struct job *jobs, unsigned n)
 {
     struct job *j = &jobs[n];
@@ -125,7 +142,7 @@ static void check(struct job *jobs, unsigned n)
         note_mnemonics(j);
     if (is_known_difference(j))
         total.unjudged++;
-    else if (!outcomes_agree(j, NULL))
+    else if (!outcomes_agree(j, NULL) && !agrees_now(jobs, n))
         fail(jobs, n);
 }
 
@@ -154,15 +171,15 @@ static void print_total(double seconds)
     for (unsigned i = 0; i < 32; i++)
         if (total.ends[i])
             printf(" %u: %llu", i, (unsigned long long)total.ends[i]);
-    printf("; without a verdict: %llu too long, %llu killed the child, %llu known\n",
-           (unsigned long long)total.timeouts, (unsigned long long)total.crashes,
-           (unsigned long long)total.unjudged);
+    printf(
+        "; without a verdict: %llu too long, %llu killed the child, %llu known; %llu native runs repeated\n",
+        (unsigned long long)total.timeouts, (unsigned long long)total.crashes,
+        (unsigned long long)total.unjudged, (unsigned long long)total.reruns);
 }
 
 static bool parse(int argc, char **argv)
 {
-    static const struct option long_options[] = {
-        {"replay", no_argument, NULL, 'r'}, {"x87-pointers", no_argument, NULL, 'p'}, {0}};
+    static const struct option long_options[] = {{"replay", no_argument, NULL, 'r'}, {0}};
     for (int o; (o = getopt_long(argc, argv, "n:s:c:k:", long_options, NULL)) != -1;)
         switch (o) {
         case 'n': options.instructions = strtoull(optarg, NULL, 0); break;
@@ -170,7 +187,6 @@ static bool parse(int argc, char **argv)
         case 'c': options.first = strtoull(optarg, NULL, 0); break;
         case 'k': options.failures = (unsigned)strtoul(optarg, NULL, 0); break;
         case 'r': options.replay = true; break;
-        case 'p': compare_options.x87_pointers = true; break;
         default: return false;
         }
     if (options.replay && optind < argc)
