@@ -145,17 +145,20 @@ void lapic_timer_set_divide(struct lapic *l, u32 value)
         timer_start_count(l, (u64)count << timer_shift(l));
 }
 
-/* Goes on from a saved count. A periodic timer between two periods starts a new one. */
+/* Goes on from a saved count. A count of 0 may tell of an interrupt that was not sent any more, and QEMU
+ * saves no count at all: as in the kernel, a periodic timer then starts a new period, and one-shot fires at
+ * once. */
 void lapic_timer_restore(struct lapic *l, u32 count)
 {
     u32 initial = *lapic_reg(l, APIC_INITIAL_COUNT);
+    u64 left = (u64)min(count, initial) << timer_shift(l);
 
     if (timer_is_deadline(l))
         timer_start_deadline(l);
-    else if (timer_is_periodic(l) && !count)
-        timer_start_count(l, timer_period(l));
+    else if (initial && !left)
+        timer_start_count(l, timer_is_periodic(l) ? timer_period(l) : 1);
     else
-        timer_start_count(l, (u64)min(count, initial) << timer_shift(l));
+        timer_start_count(l, left);
 }
 
 void lapic_set_tsc_deadline(struct vcpu *v, u64 value)

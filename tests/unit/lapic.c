@@ -433,6 +433,16 @@ static void test_timer_state(void)
     lapic_set_state(v, &s);
     CHECK(apic_read(v, TMCCT) <= 2000000);
     WAIT_UNTIL(lapic_pending(v) == 0x41);
+    lapic_accept(v);
+    apic_write(v, EOI, 0);
+    *(u32 *)(s.regs + TMCCT) = 0; /* QEMU saves no count: the interrupt may be still to come */
+    lapic_set_state(v, &s);
+    WAIT_UNTIL(lapic_pending(v) == 0x41);
+    lapic_accept(v);
+    *(u32 *)(s.regs + TMICT) = 0; /* never started */
+    lapic_set_state(v, &s);
+    sleep_ns(3000000);
+    CHECK_EQ(lapic_pending(v), -1);
     fake_vm_free(vm);
 }
 
