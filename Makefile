@@ -193,6 +193,9 @@ $(O)/app/%.o: %.S
 $(O)/initramfs.cpio.gz: tools/mkinitramfs.sh tools/initramfs-rc
 	@tools/mkinitramfs.sh $@
 
+$(O)/disk.raw: tools/mkdisk.sh tools/mkinitramfs.sh
+	$(call say,DISK)tools/mkdisk.sh $@
+
 # All processors, unless the caller has said how many jobs there are to be.
 PARALLEL_MAKE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
@@ -204,7 +207,7 @@ run: ## install what is missing, build, fetch a Debian kernel, boot it to a shel
 
 check: ## install what is missing, build, run all tests (TESTS='unit guests boot ...': only these)
 	@tools/setup.sh check
-	@$(PARALLEL_MAKE) all tests $(O)/initramfs.cpio.gz
+	@$(PARALLEL_MAKE) all tests $(O)/initramfs.cpio.gz $(O)/disk.raw
 	@tests/run --build $(O) $(TESTS)
 
 check-qemu: ## Debian's QEMU on Lodge: machines, chips, firmware, devices, snapshots, migration, hotplug, gdb (minutes)

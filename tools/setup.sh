@@ -21,6 +21,10 @@ build  zlib1g-dev       /usr/include/zlib.h
 build  libzstd-dev      /usr/include/zstd.h
 build  libslirp-dev     /usr/include/slirp/libslirp.h
 run    seabios          /usr/share/seabios/bios-256k.bin
+check  grub-common      grub-mkimage
+check  grub-pc-bin      /usr/lib/grub/i386-pc/boot.img
+check  fakeroot         fakeroot
+check  e2fsprogs        /usr/sbin/mke2fs
 check  seabios          /usr/share/seabios/bios-256k.bin
 check  lz4              lz4
 check  python3          python3
