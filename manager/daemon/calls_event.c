@@ -29,6 +29,41 @@ int handle_connect_domain_event_callback_deregister_any(
     return deregister(call, EVENT_DOMAIN, args->callbackID);
 }
 
+/* Networks have one event, pools two. */
+int handle_connect_network_event_register_any(
+    struct call *call, const struct remote_connect_network_event_register_any_args *args,
+    struct remote_connect_network_event_register_any_ret *ret)
+{
+    if (args->eventID != 0)
+        return vir_fail(&call->error, VIR_ERR_INTERNAL_ERROR, "unsupported event ID %d", args->eventID);
+    ret->callbackID =
+        registration_add(call->client, EVENT_NETWORK, 0, args->net ? args->net->uuid : NULL, NULL);
+    return 0;
+}
+
+int handle_connect_network_event_deregister_any(
+    struct call *call, const struct remote_connect_network_event_deregister_any_args *args)
+{
+    return deregister(call, EVENT_NETWORK, args->callbackID);
+}
+
+int handle_connect_storage_pool_event_register_any(
+    struct call *call, const struct remote_connect_storage_pool_event_register_any_args *args,
+    struct remote_connect_storage_pool_event_register_any_ret *ret)
+{
+    if (args->eventID < 0 || args->eventID > 1)
+        return vir_fail(&call->error, VIR_ERR_INTERNAL_ERROR, "unsupported event ID %d", args->eventID);
+    ret->callbackID =
+        registration_add(call->client, EVENT_POOL, args->eventID, args->pool ? args->pool->uuid : NULL, NULL);
+    return 0;
+}
+
+int handle_connect_storage_pool_event_deregister_any(
+    struct call *call, const struct remote_connect_storage_pool_event_deregister_any_args *args)
+{
+    return deregister(call, EVENT_POOL, args->callbackID);
+}
+
 int handle_qemu_connect_domain_monitor_event_register(
     struct call *call, const struct remote_qemu_connect_domain_monitor_event_register_args *args,
     struct remote_qemu_connect_domain_monitor_event_register_ret *ret)

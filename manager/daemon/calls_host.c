@@ -184,16 +184,6 @@ static char *answer(struct call *call, xmlNode *root)
     return kept;
 }
 
-static xmlNode *new_document(const char *root)
-{
-    xmlDoc *doc = xmlNewDoc(BAD_CAST "1.0");
-    ASSERT(doc);
-    xmlNode *top = xmlNewDocNode(doc, NULL, BAD_CAST root, NULL);
-    ASSERT(top);
-    xmlDocSetRootElement(doc, top);
-    return top;
-}
-
 int handle_connect_get_capabilities(struct call *call, struct remote_connect_get_capabilities_ret *ret)
 {
     static const char qemu[] = "/usr/bin/qemu-system-x86_64";
@@ -204,7 +194,7 @@ int handle_connect_get_capabilities(struct call *call, struct remote_connect_get
         return -1;
     if (strcmp(path, qemu))
         other = emulator_find(call->manager, qemu, &none);
-    xmlNode *caps = new_document("capabilities");
+    xmlNode *caps = xml_new("capabilities");
     add_host(caps);
     add_guest(caps, em);
     if (other)
@@ -312,7 +302,7 @@ int handle_connect_get_domain_capabilities(struct call *call,
     if (!machine)
         return vir_fail(&call->error, VIR_ERR_INVALID_ARG,
                         "the machine '%s' is not supported by emulator '%s'", args->machine, path);
-    xmlNode *caps = new_document("domainCapabilities");
+    xmlNode *caps = xml_new("domainCapabilities");
     xml_set(caps, "path", path);
     xml_set(caps, "domain", type);
     xml_set(caps, "machine", machine);

@@ -17,6 +17,8 @@
 #include "manager/daemon/text.h"
 #include "manager/domains/life.h"
 #include "manager/domains/store.h"
+#include "manager/networks/network.h"
+#include "manager/storage/pool.h"
 
 struct arguments {
     char *root;
@@ -146,6 +148,9 @@ struct beginning {
 static void begin(void *arg)
 {
     struct beginning *b = arg;
+    resources_load(&b->manager->pools);
+    if (resources_load(&b->manager->networks))
+        network_make_default(&b->manager->networks);
     store_load(b->manager);
     if ((b->result = open_sockets(b->manager, &b->error)) < 0) {
         loop_stop(&b->manager->loop);
@@ -166,12 +171,16 @@ static int serve(struct manager *m, struct error *e)
     watch_signals(&signals, &m->loop);
     raise_limits();
     m->domains.next_id = 1;
+    resources_init(&m->pools, &pool_kind, m);
+    resources_init(&m->networks, &network_kind, m);
     if ((r = store_folders(m, e)) < 0)
         return r;
     task_start(&m->tasks, begin, &b);
     loop_run(&m->loop);
     server_free(&m->server);
     life_release_all(m);
+    resources_free(&m->pools);
+    resources_free(&m->networks);
     emulators_free(m);
     tasks_free(&m->tasks);
     loop_free(&m->loop);

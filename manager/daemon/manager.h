@@ -3,6 +3,7 @@
 #ifndef DAEMON_MANAGER_H
 #define DAEMON_MANAGER_H
 
+#include "manager/daemon/resource.h"
 #include "manager/daemon/settings.h"
 #include "manager/domains/domain.h"
 #include "manager/domains/emulator.h"
@@ -14,6 +15,7 @@ struct manager {
     struct server server;
     struct settings settings;
     struct domains domains;
+    struct resources pools, networks;
     struct emulator *emulators;
     bool kvm_known, kvm_hardware; /* emulator_host_has_kvm */
 };

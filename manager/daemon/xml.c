@@ -90,14 +90,31 @@ xmlNode *xml_parse_file(const char *path, const char *root, struct vir_error *e)
     return top;
 }
 
-xmlNode *xml_copy(xmlNode *root)
+static xmlDoc *new_document(void)
 {
     xmlDoc *doc = xmlNewDoc(BAD_CAST "1.0");
     ASSERT(doc);
-    xmlNode *top = xmlDocCopyNode(root, doc, 1);
+    return doc;
+}
+
+/* The element, which may be NULL for want of memory, becomes the document's own. */
+static xmlNode *set_root(xmlDoc *doc, xmlNode *top)
+{
     ASSERT(top);
     xmlDocSetRootElement(doc, top);
     return top;
+}
+
+xmlNode *xml_new(const char *root)
+{
+    xmlDoc *doc = new_document();
+    return set_root(doc, xmlNewDocNode(doc, NULL, BAD_CAST root, NULL));
+}
+
+xmlNode *xml_copy(xmlNode *root)
+{
+    xmlDoc *doc = new_document();
+    return set_root(doc, xmlDocCopyNode(root, doc, 1));
 }
 
 void xml_free(xmlNode *root)
@@ -332,6 +349,12 @@ void xml_setf(xmlNode *from, const char *path, const char *fmt, ...)
     va_end(ap);
     xml_set(from, path, value);
     free(value);
+}
+
+void xml_set_bytes(xmlNode *from, const char *path, u64 bytes)
+{
+    xml_setf(from, path, "%lu", bytes);
+    xml_set(xml_node(from, path), "@unit", "bytes");
 }
 
 void xml_delete(xmlNode *node)

@@ -11,6 +11,7 @@
  * document belongs to the caller: xml_free(root). */
 xmlNode *xml_parse(const char *text, const char *root, struct vir_error *e);
 xmlNode *xml_parse_file(const char *path, const char *root, struct vir_error *e);
+xmlNode *xml_new(const char *root);
 xmlNode *xml_copy(xmlNode *root); /* a document of its own */
 void xml_free(xmlNode *root);     /* NULL: nothing */
 
@@ -34,6 +35,8 @@ xmlNode *xml_next(xmlNode *parent, xmlNode *after, const char *name);
 /* Makes what is missing on the way. */
 void xml_set(xmlNode *from, const char *path, const char *value);
 void xml_setf(xmlNode *from, const char *path, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* In bytes, and saying so. */
+void xml_set_bytes(xmlNode *from, const char *path, u64 bytes);
 xmlNode *xml_add(xmlNode *parent, const char *name);
 void xml_remove(xmlNode *from, const char *path);
 void xml_delete(xmlNode *node);

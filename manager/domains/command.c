@@ -9,6 +9,7 @@
 #include "manager/daemon/text.h"
 #include "manager/domains/command.h"
 #include "manager/domains/definition.h"
+#include "manager/networks/network.h"
 
 static void set(struct properties *p, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -115,22 +116,53 @@ static void set_forwards(struct properties *p, xmlNode *interface)
             xml_get_or(range, "@to", xml_get_or(range, "@start", "0")));
 }
 
-void command_interface(xmlNode *interface, struct properties *netdev, struct properties *device)
+static void set_one(void *opaque, const char *name, const char *value)
 {
-    const char *bridge = xml_get(interface, "source/@bridge"), *dev = xml_get(interface, "target/@dev");
-    const char *model = xml_get(interface, "model/@type");
+    set(opaque, name, "%s", value);
+}
+
+/* What stands behind an interface that names a network. */
+static int set_network(struct properties *netdev, const char *name, struct resources *networks,
+                       struct vir_error *e)
+{
+    const struct resource *network = resources_by_name(networks, name);
+    if (!network)
+        return vir_fail(e, VIR_ERR_NO_NETWORK, "no network with matching name '%s'", name);
+    if (resource_need_active(network, e) < 0)
+        return -1;
+    const char *bridge = network_bridge(network);
+    set(netdev, "type", "%s", bridge ? "bridge" : "user");
+    set_if(netdev, "br", bridge);
+    if (!bridge)
+        network_user_properties(network, set_one, netdev);
+    return 0;
+}
+
+static void set_back_end(struct properties *netdev, xmlNode *interface)
+{
     if (xml_is(interface, "@type", "bridge")) {
         set(netdev, "type", "bridge");
-        set(netdev, "br", "%s", bridge);
+        set(netdev, "br", "%s", xml_get(interface, "source/@bridge"));
     } else if (xml_is(interface, "@type", "ethernet")) {
         set(netdev, "type", "tap");
-        set_if(netdev, "ifname", dev);
+        set_if(netdev, "ifname", xml_get(interface, "target/@dev"));
         set(netdev, "script", "no");
         set(netdev, "downscript", "no");
     } else {
         set(netdev, "type", "user");
         set_forwards(netdev, interface);
     }
+}
+
+int command_interface(xmlNode *interface, struct resources *networks, struct properties *netdev,
+                      struct properties *device, struct vir_error *e)
+{
+    const char *model = xml_get(interface, "model/@type");
+    bool named = xml_is(interface, "@type", "network");
+    if (named && set_network(netdev, xml_get(interface, "source/@network"), networks, e) < 0)
+        return -1;
+    if (!named)
+        set_back_end(netdev, interface);
     set(netdev, "id", "host%s", alias(interface));
     set(device, "driver", "%s", !strcmp(model, "virtio") ? "virtio-net-pci" : model);
     set(device, "netdev", "host%s", alias(interface));
@@ -138,6 +170,7 @@ void command_interface(xmlNode *interface, struct properties *netdev, struct pro
     set(device, "mac", "%s", xml_get(interface, "mac/@address"));
     set_if(device, "bootindex", xml_get(interface, "boot/@order"));
     set_address(device, interface);
+    return 0;
 }
 
 /* ---- character devices ---- */
@@ -193,10 +226,10 @@ static void add_disk(struct vm_config *c, xmlNode *disk)
     command_disk(disk, drive, add(&c->devices));
 }
 
-static void add_interface(struct vm_config *c, xmlNode *interface)
+static int add_interface(struct vm_config *c, xmlNode *interface, const struct launch *l, struct vir_error *e)
 {
     struct properties *netdev = add(&c->netdevs);
-    command_interface(interface, netdev, add(&c->devices));
+    return command_interface(interface, l->networks, netdev, add(&c->devices), e);
 }
 
 static void add_controller(struct vm_config *c, xmlNode *controller)
@@ -268,8 +301,9 @@ static void add_rng(struct vm_config *c, xmlNode *rng, const struct emulator *em
     set_address(p, rng);
 }
 
-static void add_devices(struct vm_config *c, xmlNode *domain, const struct emulator *em)
+static int add_devices(struct vm_config *c, xmlNode *domain, const struct launch *l, struct vir_error *e)
 {
+    const struct emulator *em = l->emulator;
     xmlNode *devices = xml_node(domain, "devices");
     /* Empty slots for hot-plug: a board without them has its slots on the bus itself. */
     if (emulator_has_device(em, "pcie-root-port"))
@@ -279,9 +313,10 @@ static void add_devices(struct vm_config *c, xmlNode *domain, const struct emula
         const char *kind = xml_name(device);
         if (!strcmp(kind, "disk"))
             add_disk(c, device);
-        else if (!strcmp(kind, "interface"))
-            add_interface(c, device);
-        else if (!strcmp(kind, "serial"))
+        else if (!strcmp(kind, "interface")) {
+            if (add_interface(c, device, l, e) < 0)
+                return -1;
+        } else if (!strcmp(kind, "serial"))
             add_serial(c, device, em->lodge);
         else if (!strcmp(kind, "console") && xml_is(device, "target/@type", "virtio"))
             add_port(c, device, "virtconsole");
@@ -300,6 +335,7 @@ static void add_devices(struct vm_config *c, xmlNode *domain, const struct emula
         else if (!strcmp(kind, "watchdog") && !xml_is(device, "@model", "itco"))
             add_device(c, xml_get(device, "@model"), alias(device));
     }
+    return 0;
 }
 
 static const char *boot_order(xmlNode *domain, char order[8])
@@ -406,7 +442,8 @@ int config_from_xml(struct vm_config *c, xmlNode *domain, const struct launch *l
     c->boot_menu = xml_is(domain, "os/bootmenu/@enable", "yes");
     c->nodefaults = c->no_shutdown = c->stopped = true;
     c->no_reboot = xml_is(domain, "on_reboot", "destroy");
-    add_devices(c, domain, l->emulator);
+    if (add_devices(c, domain, l, e) < 0)
+        return -1;
     struct properties *p = add(&c->chardevs);
     set(p, "backend", "socket");
     set(p, "id", "charmonitor");

@@ -4,6 +4,7 @@
 #define DOMAINS_COMMAND_H
 
 #include "base/config/vm_config.h"
+#include "manager/daemon/resource.h"
 #include "manager/daemon/xml.h"
 #include "manager/domains/emulator.h"
 
@@ -13,6 +14,7 @@ struct launch {
     const char *kvm;      /* lodge-kvm, to be put under a program that wants KVM; NULL: the kernel has it */
     const char *monitor;  /* the path of the QMP socket */
     const char *incoming; /* where a saved machine comes from; NULL: none */
+    struct resources *networks;
 };
 
 /* The one model of a machine, from the XML of a domain. 0, or -1 with e; vm_config_free in every case. */
@@ -22,8 +24,9 @@ int config_from_xml(struct vm_config *c, xmlNode *domain, const struct launch *l
 char **command_line(xmlNode *domain, const struct launch *l, struct vir_error *e);
 void command_free(char **argv);
 
-/* What hot-plug sends for a disk or an interface: the back end's properties (NULL: none) and the device's. */
+/* What hot-plug sends for a disk or an interface: the back end's properties and the device's. */
 void command_disk(xmlNode *disk, struct properties *drive, struct properties *device);
-void command_interface(xmlNode *interface, struct properties *netdev, struct properties *device);
+int command_interface(xmlNode *interface, struct resources *networks, struct properties *netdev,
+                      struct properties *device, struct vir_error *e);
 
 #endif

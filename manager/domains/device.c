@@ -89,7 +89,7 @@ static bool is_mac(const char *s)
 
 static int set_interface(xmlNode *domain, xmlNode *interface, struct vir_error *e)
 {
-    if (choose(interface, "@type", "user bridge ethernet", NULL, e) < 0 ||
+    if (choose(interface, "@type", "user network bridge ethernet", NULL, e) < 0 ||
         choose(interface, "model/@type", "virtio e1000 e1000e rtl8139", "virtio", e) < 0)
         return -1;
     if (!xml_get(interface, "mac/@address"))
@@ -107,6 +107,9 @@ static int set_interface(xmlNode *domain, xmlNode *interface, struct vir_error *
     if (xml_is(interface, "@type", "bridge") && !xml_get(interface, "source/@bridge"))
         return vir_fail(e, VIR_ERR_XML_ERROR,
                         "No <source> 'bridge' attribute specified with <interface type='bridge'/>");
+    if (xml_is(interface, "@type", "network") && !xml_get(interface, "source/@network"))
+        return vir_fail(e, VIR_ERR_XML_ERROR,
+                        "No <source> 'network' attribute specified with <interface type='network'/>");
     return 0;
 }
 

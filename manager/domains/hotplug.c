@@ -179,8 +179,9 @@ static int attach_interface(struct domain *d, xmlNode *interface, struct vir_err
     struct properties netdev = {0}, device = {0};
     struct vir_error ignored;
     choose_port(d, interface);
-    command_interface(interface, &netdev, &device);
-    int r = life_command(d, "netdev_add", json_of(&netdev), NULL, e);
+    int r = command_interface(interface, &d->manager->networks, &netdev, &device, e);
+    if (r == 0)
+        r = life_command(d, "netdev_add", json_of(&netdev), NULL, e);
     if (r == 0 && (r = add_device(d, &device, e)) < 0)
         remove_netdev(d, alias_of(interface), &ignored);
     if (r == 0 && xml_is(interface, "link/@state", "down"))

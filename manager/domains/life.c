@@ -191,6 +191,7 @@ static int prepare_launch(struct domain *d, struct launch *l, struct vir_error *
 {
     struct manager *m = d->manager;
     *l = (struct launch){.monitor = store_path(d, "monitor"),
+                         .networks = &m->networks,
                          .emulator = emulator_find(m, definition_emulator(d->live), e)};
     if (!l->emulator)
         return -1;

@@ -1,14 +1,10 @@
 /* stats.c - what a running machine and its disks have done so far */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "base/image/image.h"
 #include "manager/daemon/manager.h"
-#include "manager/daemon/work.h"
 #include "manager/domains/life.h"
 #include "manager/domains/stats.h"
 
@@ -62,43 +58,14 @@ s64 stats_counter(json_t *of_disk, const char *qmp)
     return json_is_integer(value) ? json_integer_value(value) : -1;
 }
 
-static int read_image(void *arg)
-{
-    struct image_facts *f = arg;
-    struct stat st;
-    struct error e;
-    struct image_info info = {0};
-    const struct image_options o = {
-        .filename = f->path, .format = f->format, .read_only = true, .no_lock = true};
-    if (stat(f->path, &st) < 0) {
-        snprintf(f->why, sizeof(f->why), "%s", strerror(errno));
-        return -1;
-    }
-    f->allocation = (u64)st.st_blocks * 512;
-    f->physical = f->capacity = (u64)st.st_size;
-    struct disk_image *image = image_open(&o, &e);
-    if (!image) {
-        snprintf(f->why, sizeof(f->why), "%.*s", (int)sizeof(f->why) - 1, e.text);
-        return 0; /* the file is there, be it what it may */
-    }
-    image_get_info(image, &info);
-    f->capacity = info.size;
-    if (S_ISBLK(st.st_mode))
-        f->allocation = f->physical = info.size;
-    image_close(image);
-    return 0;
-}
-
-bool stats_image(struct manager *m, struct image_facts *f)
-{
-    return work_run(&m->tasks, read_image, f) == 0;
-}
-
 bool stats_disk_image(struct manager *m, xmlNode *disk, struct image_facts *f)
 {
     const char *source = xml_get(disk, xml_is(disk, "@type", "block") ? "source/@dev" : "source/@file");
     *f = (struct image_facts){.path = source, .format = xml_get(disk, "driver/@type")};
-    return source && stats_image(m, f);
+    int r = source ? image_facts_read(&m->tasks, f) : 0;
+    if (r < 0)
+        snprintf(f->why, sizeof(f->why), "%s", strerror(-r));
+    return source && r == 0;
 }
 
 /* /proc/net/dev is the host's side: what it receives, the guest has sent. */

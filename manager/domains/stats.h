@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "manager/domains/domain.h"
+#include "manager/storage/image_facts.h"
 
 /* The counters of a disk, by QEMU's names in query-blockstats. */
 struct disk_counter {
@@ -22,13 +23,8 @@ json_t *stats_of_disk(json_t *answer, xmlNode *disk);
 /* One counter of that object; -1: it does not say. */
 s64 stats_counter(json_t *of_disk, const char *qmp);
 
-/* In a task. What an image says of itself. False: it cannot be read. */
-struct image_facts {
-    const char *path, *format;
-    u64 capacity, allocation, physical; /* bytes: the guest's disk; used, and long, on the host */
-    char why[256];
-};
-bool stats_image(struct manager *m, struct image_facts *f);
+/* In a task. What the image of a disk says of itself. False: it cannot be read, or there is none (path NULL).
+ */
 bool stats_disk_image(struct manager *m, xmlNode *disk, struct image_facts *f);
 
 /* Counters of an interface of the host: rx bytes, packets, errs, drop, tx ...; as the guest sees them. False:
