@@ -45,7 +45,7 @@ BASE_SRC    := $(wildcard base/*.c)
 SHIM_SRC    := $(wildcard hypervisor/shim/*.c)
 PRELOAD_SRC := $(wildcard hypervisor/shim/preload/*.c)
 CONFIG_SRC  := $(wildcard base/config/*.c)
-IMAGE_SRC   := $(wildcard base/image/*.c)
+IMAGE_SRC   := $(wildcard base/image/*.c base/image/*/*.c)
 MACHINE_SRC := $(wildcard machine/*.c machine/*/*.c)
 CLI_SRC     := $(wildcard manager/cli/*.c)
 DAEMON_SRC  := $(wildcard $(patsubst %,manager/%/*.c,rpc daemon domains storage networks))
@@ -79,10 +79,11 @@ UNIT     := $(patsubst %.c,$(O)/%,$(UNIT_SRC))
 API      := $(patsubst %.c,$(O)/%,$(API_SRC))
 GUESTS   := $(patsubst %,$(O)/%.elf,$(basename $(GUEST_SRC)))
 CHECKERS := $(O)/tests/fuzz-cpu $(O)/tests/lockstep
+IMAGE_LOAD := $(O)/tests/image-load
 
-.PHONY: all tests run check check-qemu check-guestview fuzz-cpu lockstep fuzz bench bench-boot format format-check install clean help
+.PHONY: all tests run check check-qemu check-kill check-guestview fuzz-cpu lockstep fuzz bench bench-boot format format-check install clean help
 all: $(LIBRARY) $(PRELOAD) $(PROGRAMS) ## build the library, lodge-kvm, lodge-vm and lodge
-tests: $(UNIT) $(API) $(GUESTS) $(CHECKERS) ## build all tests without running them
+tests: $(UNIT) $(API) $(GUESTS) $(CHECKERS) $(IMAGE_LOAD) ## build all tests without running them
 
 $(O)/liblodge-kvm.so: $(LIB_OBJ) $(LIB_BASE_OBJ)
 	$(call say,LINK)$(LINK) -shared -Wl,-soname,$(@F) -Wl,-z,now -Wl,-z,defs -Wl,-z,noexecstack \
@@ -102,8 +103,8 @@ $(O)/lodge-kvm: $(SHIM_OBJ) $(BASE_OBJ) $(LIBRARY)
 $(O)/lodge-vm: $(MACHINE_OBJ) $(CONFIG_OBJ) $(IMAGE_OBJ) $(BASE_OBJ) $(LIBRARY)
 	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $(filter %.o,$^) $(RPATH) -L$(O) -llodge-kvm -lpthread $(MACHINE_LIBS)
 
-$(O)/lodge: $(CLI_OBJ) $(BASE_OBJ)
-	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $^ -ljansson
+$(O)/lodge: $(CLI_OBJ) $(CONFIG_OBJ) $(IMAGE_OBJ) $(BASE_OBJ)
+	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $^ -ljansson $(IMAGE_LIBS)
 
 # The RPC's structs, tables and codec are made of one description.
 RPC_HEADER := $(O)/gen/manager/rpc/protocol.h
@@ -139,6 +140,10 @@ $(O)/tests/lockstep: $(call objects,app,$(STEP_SRC))
 $(CHECKERS): $(BASE_OBJ) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call say,LINK)$(LINK) $(LINK_SAN) -o $@ $(filter %.o,$^) -Wl,-rpath,'$$ORIGIN/..' -L$(O) -llodge-kvm -lZydis -lpthread
+
+$(IMAGE_LOAD): $(O)/app/tests/image/load.o $(IMAGE_OBJ) $(BASE_OBJ)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(LINK) $(LINK_SAN) -o $@ $^ -lpthread $(IMAGE_LIBS)
 
 # Bare-metal guests: NAME.c runs in 64-bit mode, NAME32.c in 32-bit mode (tests/guests/lib/guest.h).
 GUEST_FLAGS := -std=gnu17 -Wall -Wextra -Werror -O2 -g -I. -MMD -MP -ffreestanding -fno-pic -fno-stack-protector \
@@ -214,6 +219,11 @@ check-qemu: ## Debian's QEMU on Lodge: machines, chips, firmware, devices, snaps
 	@tools/setup.sh check qemu
 	@$(PARALLEL_MAKE) all $(O)/initramfs.cpio.gz
 	@tests/run --build $(O) $(if $(TESTS),$(TESTS),qemu)
+
+check-kill: ## images whose writer is killed at any moment, a hundred times of each shape (minutes)
+	@tools/setup.sh check
+	@$(PARALLEL_MAKE) all $(IMAGE_LOAD)
+	@tests/run --build $(O) kill
 
 check-guestview: ## a Debian guest's own view: stress-ng, openssl, gcc, Python, perl (root; GUESTVIEW='--short ...')
 	@tools/setup.sh guestview

@@ -4,19 +4,23 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <linux/fs.h>
 
 #include "base/image/image.h"
 #include "base/image/io.h"
 
 enum { PROBE_SIZE = 512, MAX_DEPTH = 64, ZERO_CHUNK = 1 << 20 };
 
-static const struct image_format *const formats[] = {&image_raw};
+/* In the order in which they are asked about an image of which nobody knows. */
+static const struct image_format *const formats[] = {&image_qcow2, &image_raw};
 
-static const struct image_format *find_format(const char *name)
+const struct image_format *image_format_at(unsigned n)
+{
+    return n < ARRAY_SIZE(formats) ? formats[n] : NULL;
+}
+
+const struct image_format *image_format_find(const char *name)
 {
     for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
         if (!strcmp(formats[i]->name, name))
@@ -107,16 +111,75 @@ static int open_image(struct disk_image *im, const struct image_options *o, stru
     int r = open_file(im, o, e);
     if (r < 0)
         return r;
-    const struct image_format *f = o->format ? find_format(o->format) : probe(im);
+    const struct image_format *f = o->format ? image_format_find(o->format) : probe(im);
     if (!f)
-        return error_set(e, EINVAL, "image format '%s' is not supported: use raw", o->format);
-    r = f->open(im, o, e);
-    if (r == 0)
-        im->format = f;
-    return r;
+        return error_set(e, ENOTSUP, "image format '%s' is not supported: use raw or qcow2", o->format);
+    im->format = f;
+    return f->open(im, o, e);
 }
 
-struct disk_image *image_open(const struct image_options *o, struct error *e)
+/* Where an image says that its backing image is: a path, perhaps behind "file:". */
+static char *backing_path(const struct disk_image *im, const char *name, struct error *e)
+{
+    const char *path = !strncmp(name, "file:", 5) ? name + 5 : name;
+    size_t word = strcspn(path, ":/");
+    char *whole = NULL;
+    if (path[word] == ':')
+        error_set(e, ENOTSUP, "the image '%s' has the backing file '%s': only paths are supported",
+                  im->filename, name);
+    else if (!(whole = image_relative_path(im->filename, path)))
+        error_set(e, ENOMEM, "no memory for the image '%s'", im->filename);
+    return whole;
+}
+
+/* The images below, each with the one that it was reached from. */
+struct chain {
+    const struct disk_image *image;
+    const struct chain *above;
+    unsigned depth;
+};
+
+static bool same_file(const struct disk_image *a, const struct disk_image *b)
+{
+    struct stat x, y;
+    return fstat(a->fd, &x) == 0 && fstat(b->fd, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+static int check_chain(const struct chain *c, struct error *e)
+{
+    if (c->depth > MAX_DEPTH)
+        return error_set(e, ELOOP, "the image '%s' is too deep in a chain of backing files: at most %d",
+                         c->image->filename, MAX_DEPTH);
+    for (const struct chain *up = c->above; up; up = up->above)
+        if (same_file(up->image, c->image))
+            return error_set(e, ELOOP, "the image '%s' is its own backing file", c->image->filename);
+    return 0;
+}
+
+static struct disk_image *open_chain(const struct image_options *o, const struct chain *above,
+                                     struct error *e);
+
+static int open_backing(struct disk_image *im, const struct image_options *o, const struct chain *at,
+                        struct error *e)
+{
+    const char *name = o->backing ? o->backing : im->backing_file;
+    struct error why;
+    if (!name || !*name)
+        return 0;
+    char *path = o->backing ? strdup(name) : backing_path(im, name, e);
+    if (!path)
+        return -ENOTSUP;
+    const struct image_options b = {.filename = path,
+                                    .format = o->backing ? o->backing_format : im->backing_format,
+                                    .read_only = true,
+                                    .direct = o->direct,
+                                    .no_lock = o->no_lock};
+    im->backing = open_chain(&b, at, &why);
+    free(path);
+    return im->backing ? 0 : error_set(e, EINVAL, "'%s' needs its backing file: %s", im->filename, why.text);
+}
+
+static struct disk_image *new_image(const struct image_options *o, struct error *e)
 {
     struct disk_image *im = calloc(1, sizeof(*im));
     if (!im || !(im->filename = strdup(o->filename))) {
@@ -129,10 +192,26 @@ struct disk_image *image_open(const struct image_options *o, struct error *e)
     im->direct = o->direct;
     im->no_flush = o->no_flush;
     im->align = o->direct ? 4096 : 1;
-    if (open_image(im, o, e) == 0)
+    return im;
+}
+
+static struct disk_image *open_chain(const struct image_options *o, const struct chain *above,
+                                     struct error *e)
+{
+    struct disk_image *im = new_image(o, e);
+    const struct chain at = {im, above, above ? above->depth + 1 : 0};
+    if (!im)
+        return NULL;
+    if (open_image(im, o, e) == 0 && check_chain(&at, e) == 0 &&
+        (o->check || open_backing(im, o, &at, e) == 0))
         return im;
     image_close(im);
     return NULL;
+}
+
+struct disk_image *image_open(const struct image_options *o, struct error *e)
+{
+    return open_chain(o, NULL, e);
 }
 
 void image_close(struct disk_image *i)
@@ -208,8 +287,8 @@ int image_write(struct disk_image *i, u64 offset, const struct iovec *iov, unsig
 {
     struct cursor c = {iov, count, 0};
     u64 left = total(iov, count);
-    if (i->read_only)
-        return -EROFS;
+    if (i->read_only || i->corrupt)
+        return i->corrupt ? -EIO : -EROFS;
     while (left) {
         struct image_extent x;
         int r = image_map(i, offset, left, &x);
@@ -228,7 +307,7 @@ int image_write(struct disk_image *i, u64 offset, const struct iovec *iov, unsig
     return 0;
 }
 
-static int write_zeros(struct disk_image *i, u64 offset, u64 bytes)
+int image_write_zeros(struct disk_image *i, u64 offset, u64 bytes)
 {
     int r = 0;
     u8 *zeros = bytes ? calloc(1, min(bytes, (u64)ZERO_CHUNK)) : NULL;
@@ -259,7 +338,7 @@ int image_zero(struct disk_image *i, u64 offset, u64 bytes, bool unmap)
             struct image_extent x;
             int r = image_map(i, offset, chunk, &x);
             if (r == 0 && (x.kind != EXTENT_ZERO || (x.allocated && !unmap)))
-                r = write_zeros(i, offset, min(x.bytes, chunk));
+                r = image_write_zeros(i, offset, min(x.bytes, chunk));
             if (r < 0)
                 return r;
             n = (ssize_t)min(x.bytes, chunk);
@@ -279,7 +358,20 @@ int image_discard(struct disk_image *i, u64 offset, u64 bytes)
 
 int image_flush(struct disk_image *i)
 {
-    return i->read_only || i->no_flush ? 0 : i->format->flush(i);
+    return i->read_only ? 0 : i->format->flush(i);
+}
+
+int image_sync(struct disk_image *i)
+{
+    return !i->no_flush && fdatasync(i->fd) < 0 ? -errno : 0;
+}
+
+int image_check(struct disk_image *i, struct image_check *c, struct error *e)
+{
+    if (!i->format->check)
+        return error_set(e, ENOTSUP, "images of format %s have nothing that could be checked",
+                         i->format->name);
+    return i->format->check(i, c, e);
 }
 
 int image_resize(struct disk_image *i, u64 size, bool shrink, struct error *e)
@@ -295,8 +387,55 @@ int image_resize(struct disk_image *i, u64 size, bool shrink, struct error *e)
 void image_get_info(struct disk_image *i, struct image_info *info)
 {
     struct stat st;
-    *info = (struct image_info){.format = i->format->name, .filename = i->filename, .size = i->size};
+    *info = (struct image_info){.format = i->format->name,
+                                .filename = i->filename,
+                                .size = i->size,
+                                .backing = i->backing_file,
+                                .backing_format = i->backing_format};
     if (fstat(i->fd, &st) == 0)
         info->allocated = (u64)st.st_blocks * 512;
     i->format->info(i, info);
+}
+
+/* The file is emptied only when it is sure that nobody else has it. */
+static int create_file(struct disk_image *im, struct error *e)
+{
+    struct stat st;
+    im->fd = open(im->filename, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
+    if (im->fd < 0)
+        return error_set(e, errno, "cannot create the image '%s': %s: %s", im->filename, strerror(errno),
+                         advice(errno));
+    if (fstat(im->fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return error_set(e, EINVAL, "cannot create the image '%s': what is there is no file", im->filename);
+    if (lock(im) < 0)
+        return error_set(e, EBUSY, "the image '%s' is in use by another program: stop that first",
+                         im->filename);
+    if (ftruncate(im->fd, 0) < 0)
+        return error_set(e, errno, "cannot create the image '%s': %s", im->filename, strerror(errno));
+    return 0;
+}
+
+static int fill_new(struct disk_image *im, const struct image_create *c, struct error *e)
+{
+    const struct image_options o = {.filename = c->filename};
+    const struct image_format *f = image_format_find(c->format);
+    int r = create_file(im, e);
+    if (r == 0 && f->create)
+        r = f->create(im, c, e);
+    if (r < 0)
+        return r;
+    im->format = f;
+    if ((r = f->open(im, &o, e)) < 0 || (r = f->resize(im, c->size, e)) < 0)
+        return r;
+    r = c->preallocation ? f->preallocate(im, c->preallocation) : 0;
+    return r < 0 ? error_set(e, -r, "cannot preallocate '%s': %s", c->filename, strerror(-r)) : 0;
+}
+
+int image_create(const struct image_create *c, struct error *e)
+{
+    const struct image_options o = {.filename = c->filename};
+    struct disk_image *im = new_image(&o, e);
+    int r = im ? fill_new(im, c, e) : -ENOMEM;
+    image_close(im);
+    return r;
 }

@@ -18,10 +18,11 @@ struct image_options {
     const char *filename;
     const char *format; /* NULL: found out from the first bytes */
     bool read_only;
-    bool direct;   /* past the host's page cache */
-    bool no_flush; /* a flush is nothing: fast, and lost with the host */
-    bool no_lock;  /* others may have it open for writing */
-    bool check;    /* for image_check: a damaged image opens as well */
+    bool direct;                          /* past the host's page cache */
+    bool no_flush;                        /* a flush is nothing: fast, and lost with the host */
+    bool no_lock;                         /* others may have it open for writing */
+    bool check;                           /* for image_check: a damaged image opens as well */
+    const char *backing, *backing_format; /* instead of what the image says; "": none. NULL: as it says */
 };
 
 struct disk_image;
@@ -52,6 +53,39 @@ struct image_info {
     bool dirty, corrupt, lazy_refcounts;
 };
 
+/* A state of the past that an image keeps inside. */
+struct image_snapshot {
+    const char *id, *name;
+    u32 date_sec, date_nsec;
+    u64 clock, vm_state_size, disk_size, icount; /* icount ~0: not told */
+};
+
+enum image_fix { IMAGE_FIX_NONE, IMAGE_FIX_LEAKS, IMAGE_FIX_ALL };
+
+/* What a check has found. Clusters that are taken and that nobody has are leaks: room is lost, and nothing
+ * else.
+ */
+struct image_check {
+    enum image_fix fix;
+    void (*tell)(void *opaque, const char *line); /* each fault; NULL: nobody listens */
+    void *opaque;
+    u64 corruptions, leaks, errors, corruptions_fixed, leaks_fixed;
+    u64 total_clusters, allocated_clusters, fragmented_clusters, compressed_clusters, image_end;
+};
+
+enum image_preallocation { PREALLOCATE_OFF, PREALLOCATE_METADATA, PREALLOCATE_FALLOC, PREALLOCATE_FULL };
+
+struct image_create {
+    const char *filename, *format;
+    u64 size;
+    const char *backing, *backing_format; /* NULL: none */
+    unsigned preallocation;
+    u64 cluster_size; /* from here: qcow2's */
+    unsigned version, compression;
+    u32 refcount_bits;
+    bool lazy_refcounts;
+};
+
 struct image_format {
     const char *name;
     bool (*probe)(const u8 *head, size_t len);
@@ -70,8 +104,16 @@ struct image_format {
     int (*flush)(struct disk_image *i);
     int (*resize)(struct disk_image *i, u64 size, struct error *e);
     void (*info)(struct disk_image *i, struct image_info *info);
+    const struct image_snapshot *(*snapshot)(struct disk_image *i, unsigned n); /* NULL: it has none */
+    int (*check)(struct disk_image *i, struct image_check *c,
+                 struct error *e); /* NULL: there is nothing to check */
+    /* Writes a whole cluster (the image's last one may be shorter) in fewer bytes. NULL: it cannot. */
+    int (*write_coded)(struct disk_image *i, u64 offset, const void *from, size_t bytes);
+    /* An empty file becomes an image without size, so that `open` opens it. NULL: it is one. */
+    int (*create)(struct disk_image *i, const struct image_create *c, struct error *e);
+    int (*preallocate)(struct disk_image *i, unsigned mode);
 };
-extern const struct image_format image_raw;
+extern const struct image_format image_raw, image_qcow2;
 
 struct disk_image {
     const struct image_format *format;
@@ -81,6 +123,9 @@ struct disk_image {
     size_t align; /* of offsets, counts and memory with `direct`; else 1 */
     u64 size;
     struct disk_image *backing;
+    bool corrupt;                              /* nothing more is written */
+    const char *backing_file, *backing_format; /* as the image says; NULL: it does not */
+    void *state;                               /* the format's own */
 };
 
 /* The image, or NULL with e. */
@@ -92,6 +137,8 @@ void image_close(struct disk_image *i);
 int image_read(struct disk_image *i, u64 offset, const struct iovec *iov, unsigned count);
 int image_write(struct disk_image *i, u64 offset, const struct iovec *iov, unsigned count);
 int image_zero(struct disk_image *i, u64 offset, u64 bytes, bool unmap);
+/* As bytes, whatever the format could do instead. */
+int image_write_zeros(struct disk_image *i, u64 offset, u64 bytes);
 int image_discard(struct disk_image *i, u64 offset, u64 bytes);
 int image_flush(struct disk_image *i);
 int image_map(struct disk_image *i, u64 offset, u64 bytes, struct image_extent *x);
@@ -99,6 +146,12 @@ int image_map(struct disk_image *i, u64 offset, u64 bytes, struct image_extent *
 /* Shrinking needs `shrink`, for it loses what is beyond. */
 int image_resize(struct disk_image *i, u64 size, bool shrink, struct error *e);
 void image_get_info(struct disk_image *i, struct image_info *info);
+int image_check(struct disk_image *i, struct image_check *c, struct error *e);
+/* Makes the file, or empties one that nobody else has open. */
+int image_create(const struct image_create *c, struct error *e);
+/* By its place in the list; NULL behind the last. */
+const struct image_format *image_format_at(unsigned n);
+const struct image_format *image_format_find(const char *name);
 
 /* For the formats. */
 ssize_t image_pread(struct disk_image *i, u64 host, void *to,
@@ -107,6 +160,8 @@ int image_pread_all(struct disk_image *i, u64 host, void *to, size_t bytes); /* 
 int image_pwrite_all(struct disk_image *i, u64 host, const void *from, size_t bytes);
 int image_preadv_all(struct disk_image *i, u64 host, const struct iovec *iov, unsigned count, size_t bytes);
 int image_pwritev_all(struct disk_image *i, u64 host, const struct iovec *iov, unsigned count, size_t bytes);
+/* fdatasync, if flushes are wanted at all. */
+int image_sync(struct disk_image *i);
 /* A path within an image is relative to the image's own folder. To be freed; NULL: no memory. */
 char *image_relative_path(const char *of, const char *path);
 

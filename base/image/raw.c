@@ -68,7 +68,7 @@ static int raw_discard(struct disk_image *i, u64 offset, u64 bytes)
 
 static int raw_flush(struct disk_image *i)
 {
-    return fdatasync(i->fd) < 0 ? -errno : 0;
+    return image_sync(i);
 }
 
 static int raw_resize(struct disk_image *i, u64 size, struct error *e)
@@ -84,6 +84,14 @@ static void raw_info(struct disk_image *i, struct image_info *info)
     (void)i, (void)info;
 }
 
+static int raw_preallocate(struct disk_image *i, unsigned mode)
+{
+    if (mode == PREALLOCATE_FULL)
+        return image_write_zeros(i, 0, i->size);
+    int r = mode == PREALLOCATE_FALLOC && i->size ? posix_fallocate(i->fd, 0, (off_t)i->size) : 0;
+    return -r;
+}
+
 const struct image_format image_raw = {
     .name = "raw",
     .probe = raw_probe,
@@ -95,4 +103,5 @@ const struct image_format image_raw = {
     .flush = raw_flush,
     .resize = raw_resize,
     .info = raw_info,
+    .preallocate = raw_preallocate,
 };

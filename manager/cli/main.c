@@ -8,7 +8,7 @@
 #include "base/version.h"
 #include "manager/cli/verb.h"
 
-static const struct verb *const verbs[] = {&verb_run, &verb_check};
+static const struct verb *const verbs[] = {&verb_run, &verb_check, &verb_image};
 
 static void print_help(void)
 {

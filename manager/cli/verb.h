@@ -12,6 +12,6 @@ struct verb {
     int (*run)(int argc, char **argv, struct error *e);
 };
 
-extern const struct verb verb_run, verb_check;
+extern const struct verb verb_run, verb_check, verb_image;
 
 #endif

@@ -1,0 +1,258 @@
+/* image_info.c - lodge image info and check: what an image is, and whether it is whole */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "manager/cli/image.h"
+
+enum { CHECK_DAMAGED = 2, CHECK_LEAKS = 3, CHECK_NOTHING = 63, MAX_LINES = 1000 };
+
+static struct disk_image *open_one(const struct image_arguments *a, bool read_only, bool check,
+                                   struct error *e)
+{
+    const struct image_options o = {.filename = a->word[0],
+                                    .format = a->format,
+                                    .read_only = read_only,
+                                    .no_lock = a->shared,
+                                    .check = check};
+    return image_open(&o, e);
+}
+
+static void print_json(json_t *value)
+{
+    char *text = json_dumps(value, JSON_INDENT(4));
+    puts(text ? text : "");
+    free(text);
+    json_decref(value);
+}
+
+static json_t *number(u64 v)
+{
+    return json_integer((json_int_t)v);
+}
+
+static json_t *snapshot_json(const struct image_snapshot *s)
+{
+    return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o}", "id", s->id, "name", s->name, "vm-state-size",
+                     number(s->vm_state_size), "date-sec", number(s->date_sec), "date-nsec",
+                     number(s->date_nsec), "vm-clock-sec", number(s->clock / 1000000000), "vm-clock-nsec",
+                     number(s->clock % 1000000000));
+}
+
+static json_t *info_json(struct disk_image *i)
+{
+    struct image_info n;
+    image_get_info(i, &n);
+    json_t *o = json_pack("{s:o,s:s,s:s,s:o,s:b}", "virtual-size", number(n.size), "filename", n.filename,
+                          "format", n.format, "actual-size", number(n.allocated), "dirty-flag", n.dirty);
+    if (n.cluster_size)
+        json_object_set_new(o, "cluster-size", number(n.cluster_size));
+    if (n.compat)
+        json_object_set_new(o, "format-specific",
+                            json_pack("{s:s,s:{s:s,s:s,s:b,s:i,s:b,s:b}}", "type", n.format, "data", "compat",
+                                      n.compat, "compression-type", n.compression, "lazy-refcounts",
+                                      n.lazy_refcounts, "refcount-bits", (int)n.refcount_bits, "corrupt",
+                                      n.corrupt, "extended-l2", 0));
+    if (n.backing) {
+        char *full = image_relative_path(n.filename, n.backing);
+        json_object_set_new(o, "backing-filename", json_string(n.backing));
+        json_object_set_new(o, "full-backing-filename", json_string(full ? full : n.backing));
+        if (n.backing_format)
+            json_object_set_new(o, "backing-filename-format", json_string(n.backing_format));
+        free(full);
+    }
+    json_t *list = n.snapshots ? json_array() : NULL;
+    for (unsigned k = 0; k < n.snapshots; k++)
+        json_array_append_new(list, snapshot_json(i->format->snapshot(i, k)));
+    if (list)
+        json_object_set_new(o, "snapshots", list);
+    return o;
+}
+
+/* "10 GiB", as QEMU prints it: three digits. */
+static const char *size_text(u64 bytes, char text[32])
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double v = (double)bytes;
+    unsigned k = 0;
+    for (; v >= 1000 && k + 1 < ARRAY_SIZE(units); k++)
+        v /= 1024;
+    snprintf(text, 32, "%0.3g %s", v, units[k]);
+    return text;
+}
+
+static void print_snapshot(const struct image_snapshot *s)
+{
+    char size[32], date[64];
+    time_t when = s->date_sec;
+    struct tm tm;
+    localtime_r(&when, &tm);
+    strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm);
+    u64 ms = s->clock / 1000000;
+    printf("%-10s%-17s%8s%20s %02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 ".%03" PRIu64 "\n", s->id, s->name,
+           size_text(s->vm_state_size, size), date, ms / 3600000, ms / 60000 % 60, ms / 1000 % 60, ms % 1000);
+}
+
+static void print_info(struct disk_image *i)
+{
+    struct image_info n;
+    char a[32], b[32];
+    image_get_info(i, &n);
+    printf("image: %s\nfile format: %s\nvirtual size: %s (%" PRIu64 " bytes)\ndisk size: %s\n", n.filename,
+           n.format, size_text(n.size, a), n.size, size_text(n.allocated, b));
+    if (n.cluster_size)
+        printf("cluster_size: %" PRIu64 "\n", n.cluster_size);
+    if (n.dirty)
+        puts("cleanly shut down: no");
+    if (n.backing)
+        printf("backing file: %s\n", n.backing);
+    if (n.backing && n.backing_format)
+        printf("backing file format: %s\n", n.backing_format);
+    if (n.snapshots)
+        printf("Snapshot list:\n%-10s%-17s%8s%20s%13s\n", "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK");
+    for (unsigned k = 0; k < n.snapshots; k++)
+        print_snapshot(i->format->snapshot(i, k));
+    if (n.compat)
+        printf(
+            "Format specific information:\n    compat: %s\n    compression type: %s\n    lazy refcounts: %s\n"
+            "    refcount bits: %u\n    corrupt: %s\n    extended l2: false\n",
+            n.compat, n.compression, n.lazy_refcounts ? "true" : "false", n.refcount_bits,
+            n.corrupt ? "true" : "false");
+}
+
+/* Without the chain, an image whose backing file is not there can be looked at as well. */
+int image_verb_info(struct image_arguments *a, struct error *e)
+{
+    struct disk_image *first = open_one(a, true, !a->chain, e);
+    json_t *list = json_array();
+    if (!first) {
+        json_decref(list);
+        return -EINVAL;
+    }
+    for (struct disk_image *i = first; i; i = a->chain ? i->backing : NULL) {
+        if (!a->json && i != first)
+            putchar('\n');
+        if (a->json)
+            json_array_append_new(list, info_json(i));
+        else
+            print_info(i);
+    }
+    if (a->json)
+        print_json(a->chain ? json_incref(list) : json_incref(json_array_get(list, 0)));
+    json_decref(list);
+    image_close(first);
+    return EXIT_SUCCESS;
+}
+
+/* ---- check ---- */
+
+static void print_line(void *opaque, const char *line)
+{
+    unsigned *lines = opaque;
+    if (++*lines <= MAX_LINES)
+        fprintf(stderr, "%s\n", line);
+    else if (*lines == MAX_LINES + 1)
+        fprintf(stderr, "(more of them are not shown)\n");
+}
+
+static void print_check_json(const struct image_arguments *a, const struct disk_image *i,
+                             const struct image_check *c)
+{
+    json_t *o = json_pack("{s:s,s:s,s:o,s:o,s:o}", "filename", a->word[0], "format", i->format->name,
+                          "image-end-offset", number(c->image_end), "total-clusters",
+                          number(c->total_clusters), "check-errors", number(c->errors));
+    const struct {
+        const char *name;
+        u64 value;
+    } rest[] = {{"allocated-clusters", c->allocated_clusters},
+                {"fragmented-clusters", c->fragmented_clusters},
+                {"compressed-clusters", c->compressed_clusters},
+                {"corruptions", c->corruptions - c->corruptions_fixed},
+                {"leaks", c->leaks - c->leaks_fixed},
+                {"corruptions-fixed", c->corruptions_fixed},
+                {"leaks-fixed", c->leaks_fixed}};
+    for (size_t k = 0; k < ARRAY_SIZE(rest); k++)
+        if (rest[k].value)
+            json_object_set_new(o, rest[k].name, number(rest[k].value));
+    print_json(o);
+}
+
+static void print_check(const struct image_check *c)
+{
+    u64 bad = c->corruptions - c->corruptions_fixed, leaks = c->leaks - c->leaks_fixed;
+    if (c->corruptions_fixed || c->leaks_fixed)
+        printf("The following inconsistencies were found and repaired:\n\n    %" PRIu64
+               " leaked clusters\n    %" PRIu64 " corruptions\n\n",
+               c->leaks_fixed, c->corruptions_fixed);
+    if (!bad && !leaks && !c->errors)
+        puts("No errors were found on the image.");
+    if (bad)
+        printf("\n%" PRIu64
+               " errors were found on the image.\nData may be corrupted, or further writes to the image "
+               "may corrupt it.\n",
+               bad);
+    if (leaks)
+        printf("\n%" PRIu64
+               " leaked clusters were found on the image.\nThis means waste of disk space, but no harm to "
+               "data.\n",
+               leaks);
+    if (c->errors)
+        printf("\n%" PRIu64 " internal errors have occurred during the check.\n", c->errors);
+    if (c->total_clusters && c->allocated_clusters)
+        printf("%" PRIu64 "/%" PRIu64
+               " = %0.2f%% allocated, %0.2f%% fragmented, %0.2f%% compressed clusters\n",
+               c->allocated_clusters, c->total_clusters,
+               (double)c->allocated_clusters * 100 / (double)c->total_clusters,
+               (double)c->fragmented_clusters * 100 / (double)c->allocated_clusters,
+               (double)c->compressed_clusters * 100 / (double)c->allocated_clusters);
+    if (c->image_end)
+        printf("Image end offset: %" PRIu64 "\n", c->image_end);
+}
+
+/* qemu-img's status. */
+static int status_of(const struct image_check *c)
+{
+    if (c->errors)
+        return EXIT_FAILURE;
+    if (c->corruptions > c->corruptions_fixed)
+        return CHECK_DAMAGED;
+    return c->leaks > c->leaks_fixed ? CHECK_LEAKS : EXIT_SUCCESS;
+}
+
+int image_verb_check(struct image_arguments *a, struct error *e)
+{
+    unsigned lines = 0;
+    struct image_check c = {.tell = a->quiet ? NULL : print_line, .opaque = &lines};
+    if (a->repair && strcmp(a->repair, "leaks") && strcmp(a->repair, "all"))
+        return error_set(e, EINVAL, "image check: -r '%s' is not supported: use leaks or all", a->repair);
+    if (a->repair)
+        c.fix = strcmp(a->repair, "all") ? IMAGE_FIX_LEAKS : IMAGE_FIX_ALL;
+    struct disk_image *i = open_one(a, !a->repair, true, e);
+    if (!i)
+        return -EINVAL;
+    if (!i->format->check) {
+        if (!a->quiet)
+            report("image check: images of format %s have nothing that could be checked", i->format->name);
+        image_close(i);
+        return CHECK_NOTHING;
+    }
+    int r = image_check(i, &c, e);
+    if (r == 0 && a->repair && (c.corruptions_fixed || c.leaks_fixed) && !c.errors) {
+        struct image_check again = {0}; /* what is left is what counts */
+        r = image_check(i, &again, e);
+        c.corruptions = again.corruptions + c.corruptions_fixed;
+        c.leaks = again.leaks + c.leaks_fixed;
+        c.image_end = again.image_end;
+    }
+    if (r == 0 && a->json)
+        print_check_json(a, i, &c);
+    else if (r == 0 && !a->quiet)
+        print_check(&c);
+    image_close(i);
+    return r < 0 ? r : status_of(&c);
+}
