@@ -1,6 +1,7 @@
 /* board.c - the PC board: what is on it, and where */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <stdio.h>
 
 #include "machine/machine.h"
 #include "machine/pc.h"
@@ -36,6 +37,13 @@ static void set_shadow(void *opaque, const u8 *pam)
         machine_end(m, 1, "guest died: %s", m->slots.error.text);
 }
 
+static void set_event(void *opaque, unsigned gpe, bool level)
+{
+    struct machine *m = opaque;
+    if (level)
+        acpi_pm_event(m->pm, gpe);
+}
+
 static int plug_with(struct machine *m, const struct device_type *type, u16 port, unsigned irq,
                      struct chardev *c, struct error *e)
 {
@@ -46,6 +54,7 @@ static int plug_with(struct machine *m, const struct device_type *type, u16 port
         .irq = {.set = set_gsi, .opaque = m, .number = irq},
         .reset = {.set = set_reset, .opaque = m},
         .power = {.set = set_power, .opaque = m},
+        .event = {.set = set_event, .opaque = m, .number = PC_GPE_PCI_HOTPLUG},
         .loop = &m->loop,
         .chardev = c,
         .pci = &m->pci,
@@ -96,10 +105,12 @@ static int create_chips(struct machine *m, struct error *e)
     return r < 0 ? r : kvm_call(m->kvm, m->vm_fd, KVM_GET_PIT2, &m->chips.pit, e);
 }
 
-static int plug_rtc(struct machine *m, struct error *e)
+/* One that the board has more to do with. */
+static int plug_known(struct machine *m, struct device **known, const struct device_type *type, u16 port,
+                      unsigned irq, struct error *e)
 {
-    int r = plug(m, &rtc_mc146818, PC_PORT_RTC, PC_IRQ_RTC, e);
-    m->rtc = r == 0 ? m->device[m->device_count - 1] : NULL;
+    int r = plug(m, type, port, irq, e);
+    *known = r == 0 ? m->device[m->device_count - 1] : NULL;
     return r;
 }
 
@@ -118,10 +129,20 @@ static void send_msi(void *opaque, u64 gpa, u32 data)
     m->kvm->ioctl(m->vm_fd, KVM_SIGNAL_MSI, (unsigned long)&msi);
 }
 
+static void device_removed(void *opaque, const char *id)
+{
+    char path[160];
+    snprintf(path, sizeof(path), "/machine/peripheral/%s", id ? id : "");
+    if (id)
+        monitor_event(opaque, "DEVICE_DELETED", json_pack("{s:s,s:s}", "device", id, "path", path));
+}
+
 static void create_pci(struct machine *m)
 {
     const struct irq_line first = {.set = set_gsi, .opaque = m, .number = PC_IRQ_PCI};
     pci_bus_init(&m->pci, first, (struct msi_sink){send_msi, m});
+    m->pci.removed = device_removed;
+    m->pci.opaque = m;
     for (unsigned i = 0; i < ARRAY_SIZE(m->isa); i++)
         m->isa[i] = (struct irq_line){.set = set_gsi, .opaque = m, .number = i};
 }
@@ -156,11 +177,13 @@ int board_create(struct machine *m, struct error *e)
 
         (r = create_chips(m, e)) < 0 || (r = create_vcpus(m, e)) < 0 ||
 
-        (r = plug_serial_ports(m, e)) < 0 || (r = plug_rtc(m, e)) < 0 ||
+        (r = plug_serial_ports(m, e)) < 0 ||
+        (r = plug_known(m, &m->rtc, &rtc_mc146818, PC_PORT_RTC, PC_IRQ_RTC, e)) < 0 ||
         (r = plug(m, &i8042, PC_PORT_I8042, 0, e)) < 0 ||
-        (r = plug(m, &acpi_pm, PC_PORT_PM, PC_IRQ_SCI, e)) < 0 ||
+        (r = plug_known(m, &m->pm, &acpi_pm, PC_PORT_PM, PC_IRQ_SCI, e)) < 0 ||
         (r = plug(m, &pci_host, PC_PORT_PCI, 0, e)) < 0 || (r = plug(m, &lpc_ich9, 0, PC_IRQ_PCI, e)) < 0 ||
-        (r = plug(m, &fw_cfg_device, PC_PORT_FW_CFG, 0, e)) < 0)
+        (r = plug(m, &fw_cfg_device, PC_PORT_FW_CFG, 0, e)) < 0 ||
+        (r = plug_known(m, &m->hotplug, &pci_hotplug, PC_PORT_PCI_HOTPLUG, 0, e)) < 0)
         return r;
     return 0;
 }

@@ -56,6 +56,7 @@ struct device_place {
     struct irq_line irq;
     struct irq_line reset; /* raised: the whole machine starts again */
     struct irq_line power; /* raised: the machine goes off */
+    struct irq_line event; /* raised: ACPI's event of the PCI slots has happened */
     struct loop *loop;     /* timers; its lock is held in every call to a device */
     struct chardev *chardev;
     struct pci_bus *pci;   /* the one bus that the host bridge leads to */
@@ -84,6 +85,12 @@ extern const struct device_type acpi_pm;
 extern const struct device_type pci_host;
 extern const struct device_type lpc_ich9;
 extern const struct device_type fw_cfg_device;
+extern const struct device_type pci_hotplug;
+
+/* pci_hotplug.c: a device has come into a slot; one is to go, which is done when the guest lets it go, or
+ * begins anew: false if that has been asked for already. */
+void pci_hotplug_added(struct device *hotplug, unsigned slot);
+bool pci_hotplug_remove(struct device *hotplug, unsigned slot);
 
 /* acpi_pm.c: a general-purpose event has happened. */
 void acpi_pm_event(struct device *pm, unsigned gpe);

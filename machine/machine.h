@@ -52,7 +52,7 @@ struct machine {
     struct object_set objects;
     struct chardevs chardevs;
     struct monitors monitors;
-    struct device *device[MACHINE_MAX_DEVICES], *rtc;
+    struct device *device[MACHINE_MAX_DEVICES], *rtc, *pm, *hotplug;
     unsigned device_count;
     struct vcpu vcpu[MACHINE_MAX_VCPUS];
     unsigned vcpu_count, running; /* running: those with a thread */

@@ -39,6 +39,7 @@ enum {
     PC_PORT_PM = 0x600,
     PC_PORT_PCI = 0xcf8,
     PC_PORT_RESET = 0xcf9,
+    PC_PORT_PCI_HOTPLUG = 0xae00,
 };
 
 /* Where a PC has its serial ports. */

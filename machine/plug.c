@@ -63,16 +63,23 @@ static int add_device(struct machine *m, const struct properties *p, struct erro
     if (console_port_is(driver))
         return console_port_add(&m->pci, &m->chardevs, p, e);
     const struct pci_place place = board_pci_place(m);
-    return pci_device_add(&place, p, e) ? 0 : -ENODEV;
+    const struct pci_device *d = pci_device_add(&place, p, e);
+    if (d && m->plugged)
+        pci_hotplug_added(m->hotplug, d->slot);
+    return d ? 0 : -ENODEV;
 }
 
 /* What is on the PCI bus goes when the guest lets it go; a port goes at once. */
 static int remove_device(struct machine *m, const char *id, struct error *e)
 {
     char path[128];
+    const struct pci_device *d = pci_find(&m->pci, id);
+    if (d)
+        return pci_hotplug_remove(m->hotplug, d->slot)
+                   ? 0
+                   : error_set(e, EBUSY, "Device %s is already in the process of unplug", id);
     if (!console_port_remove(&m->pci, id))
-        return pci_find(&m->pci, id) ? error_set(e, ENOTSUP, "Bus 'pcie.0' does not support hotplugging")
-                                     : error_set(e, ENODEV, "Device '%s' not found", id);
+        return error_set(e, ENODEV, "Device '%s' not found", id);
     snprintf(path, sizeof(path), "/machine/peripheral/%s", id);
     monitor_event(m, "DEVICE_DELETED", json_pack("{s:s,s:s}", "device", id, "path", path));
     return 0;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "machine/acpi/aml.h"
+#include "machine/acpi/pci_slots.h"
 #include "machine/acpi/tables.h"
 #include "machine/pc.h"
 
@@ -201,6 +202,7 @@ static void add_pci_host(struct aml *a)
     aml_memory_window(a, PC_PCI_MMIO, PC_IOAPIC - 1);
     aml_end_resources(a, crs);
     add_interrupt_routing(a);
+    acpi_add_pci_slots(a);
     aml_end(a, device);
 }
 
@@ -242,6 +244,7 @@ static u32 build_dsdt(struct acpi_tables *t, struct aml *a, const struct acpi_bo
     add_rtc(a);
     add_fw_cfg(a);
     aml_end(a, scope);
+    acpi_add_hotplug_event(a);
     return table_end(t, a, table);
 }
 

@@ -186,12 +186,18 @@ int pci_plug(struct pci_bus *b, struct pci_device *d, int slot, struct error *e)
 void pci_unplug(struct pci_device *d)
 {
     struct pci_bus *b = d->bus;
+    if (d->leaving)
+        return;
+    d->leaving = true;
     d->type->reset(d);
     b->slot[d->slot] = NULL;
     d->bus = NULL;
     update_memory(b);
-    free(d->id);
+    char *id = d->id;
     d->type->destroy(d);
+    if (b->removed)
+        b->removed(b->opaque, id);
+    free(id);
 }
 
 struct pci_device *pci_find(struct pci_bus *b, const char *id)

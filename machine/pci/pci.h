@@ -56,6 +56,9 @@ struct pci_bus {
     struct irq_line intx[PCI_INTX_LINES]; /* pin A of slot n is on line pc_pci_pirq(n) */
     unsigned intx_raised[PCI_INTX_LINES];
     struct msi_sink msi;
+    /* A device has been taken out; id NULL: it had none. Set by the board. */
+    void (*removed)(void *opaque, const char *id);
+    void *opaque;
 };
 
 /* What devices on the bus get from the board besides the bus. */
@@ -118,6 +121,7 @@ struct pci_device {
     u32 boot_index; /* its place in the order of boot; UINT32_MAX: none */
     struct pci_bus *bus;
     unsigned slot;
+    bool leaving; /* it is being taken out, which may wait for its I/O */
     u8 config[PCI_CONFIG_SIZE], writable[PCI_CONFIG_SIZE], power_on[PCI_CONFIG_SIZE];
     unsigned config_end; /* of the capabilities so far */
     struct pci_bar bar[PCI_BARS];
@@ -144,7 +148,7 @@ void pci_config_write(struct pci_bus *b, u32 function, u32 offset, unsigned size
 
 /* Puts a device into a slot; -1: the first free one. 0, or -errno with e. */
 int pci_plug(struct pci_bus *b, struct pci_device *d, int slot, struct error *e);
-/* Takes it out, at once. It is reset and destroyed. */
+/* Takes it out. It is reset, for which the lock may be free meanwhile, and destroyed. */
 void pci_unplug(struct pci_device *d);
 
 /* By -device's id, or NULL. */

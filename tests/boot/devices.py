@@ -8,6 +8,7 @@ import tempfile
 import time
 
 from clients.qmp import Client
+from clients.qmp import Client
 from harness.console import Console
 from harness.lodge import PROMPT, TOP, require, shell
 
@@ -204,5 +205,54 @@ def send_to_guest(port, data):
         s.sendall(data)
 
 
+def wait_for(console, command, wanted):
+    """Until the guest has noticed something."""
+    for _ in range(BOOT_PATIENCE):
+        if wanted in shell(console, command):
+            return
+        time.sleep(0.5)
+    require(False, "%s: never says '%s'" % (command, wanted))
+
+
+def plug_and_unplug(build, append):
+    """A disk and a network card come and go while the guest runs, on interrupt lines: the guest is told by ACPI."""
+    def run():
+        with tempfile.TemporaryDirectory(prefix="lodge-test-") as folder:
+            path, socket_path = os.path.join(folder, "disk.raw"), os.path.join(folder, "qmp")
+            with open(path, "wb") as f:
+                f.truncate(8 << 20)
+            arguments = ["-nographic", "-m", "256", "-kernel", build.kernel(), "-initrd", initrd(build, folder),
+                         "-append", "console=ttyS0 quiet " + append, "-qmp", "unix:%s,server=on,wait=off" % socket_path]
+            with Console(build.machine(*arguments)) as c:
+                c.expect(PROMPT, BOOT_PATIENCE)
+                shell(c, "for m in /lib/modules/*.ko; do insmod $m; done")
+                qmp = Client(socket_path, c.process)
+                qmp.ok("qmp_capabilities")
+                for _ in range(2):
+                    qmp.ok("blockdev-add", driver="raw", node_name="d", file={"driver": "file", "filename": path})
+                    qmp.ok("device_add", driver="virtio-blk-pci", drive="d", id="disk1")
+                    wait_for(c, "cat /proc/partitions", "vda")
+                    shell(c, "yes hot-plugged | head -c 4096 >/text")
+                    shell(c, "dd if=/text of=/dev/vda conv=fsync", 60)
+                    has(c, "cat /proc/interrupts | grep virtio", "fasteoi" if "noapic" not in append else "XT-PIC")
+                    qmp.ok("device_del", id="disk1")
+                    require(qmp.event("DEVICE_DELETED")["data"]["device"] == "disk1", "another device was deleted")
+                    require("vda" not in shell(c, "cat /proc/partitions"), "the guest still has the disk")
+                    require("error" in qmp.ask("device_del", id="disk1"), "it can be deleted twice")
+                    qmp.ok("blockdev-del", node_name="d")
+                qmp.ok("netdev_add", type="user", id="n")
+                qmp.ok("device_add", driver="virtio-net-pci", netdev="n", id="card", bus="pcie.0", addr="5")
+                wait_for(c, "ls /sys/class/net", "eth0")
+                qmp.ok("device_del", id="card")
+                qmp.event("DEVICE_DELETED")
+                qmp.ok("netdev_del", id="n")
+                c.send("poweroff -f\n")
+                require(c.wait() == 0, "the guest did not power off")
+            with open(path, "rb") as f:
+                require(f.read(11) == b"hot-plugged", "what the guest wrote is not in the file")
+    return run
+
+
 def tests(build):
-    return [("disk", disk(build)), ("network", network(build)), ("ports-and-balloon", ports_and_balloon(build))]
+    return [("disk", disk(build)), ("network", network(build)), ("hotplug", plug_and_unplug(build, "pci=nomsi")),
+            ("hotplug-pic", plug_and_unplug(build, "pci=nomsi noapic")), ("ports-and-balloon", ports_and_balloon(build))]

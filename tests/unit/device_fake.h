@@ -20,7 +20,7 @@ struct fake_board {
     struct bus ports, mmio;
     struct loop loop;
     struct pci_bus pci;
-    struct wire irq, reset, power, isa_wire[16];
+    struct wire irq, reset, power, event, isa_wire[16];
     struct irq_line isa[16];
     struct fw_cfg fw_cfg;
     u8 pam[7];
@@ -59,6 +59,7 @@ static inline struct fake_board *fake_board(const struct device_type *type, u16 
         .irq = {.set = wire_set, .opaque = &b->irq},
         .reset = {.set = wire_set, .opaque = &b->reset},
         .power = {.set = wire_set, .opaque = &b->power},
+        .event = {.set = wire_set, .opaque = &b->event},
         .loop = &b->loop,
         .chardev = &b->chardev,
         .pci = &b->pci,
