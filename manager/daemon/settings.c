@@ -60,6 +60,7 @@ void settings_init(struct settings *s, const char *root)
         .log_max = 2 << 20,
         .config_dir = root ? text_printf("%s/etc", root) : text_copy("/etc/lodge"),
         .run_dir = root ? text_printf("%s/run", root) : text_copy("/run/lodge"),
+        .state_dir = root ? text_printf("%s/lib", root) : text_copy("/var/lib/lodge"),
         .log_dir = root ? text_printf("%s/log", root) : text_copy("/var/log/lodge"),
     };
 }
@@ -70,6 +71,7 @@ void settings_free(struct settings *s)
     free(s->kvm);
     free(s->config_dir);
     free(s->run_dir);
+    free(s->state_dir);
     free(s->log_dir);
 }
 

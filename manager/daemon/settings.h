@@ -17,6 +17,7 @@ struct settings {
     /* Folders, from --root or the system's. */
     char *config_dir; /* definitions */
     char *run_dir;    /* sockets, and what is running */
+    char *state_dir;  /* saved machines */
     char *log_dir;
 };
 

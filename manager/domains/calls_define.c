@@ -13,28 +13,8 @@
 #include "manager/domains/store.h"
 
 enum { DEFINE_VALIDATE = 1, CREATE_PAUSED = 1, CREATE_VALIDATE = 16 };
-/* There are no managed saves, snapshots, NVRAM, checkpoints or TPMs, so that what is to become of them is no
- * question. */
-enum { UNDEFINE_ALL = 127 };
-
-/* One uuid and one name belong together. *found: the domain that has both, or NULL: nobody has either. */
-static int find_same(struct manager *m, xmlNode *config, struct domain **found, struct vir_error *e)
-{
-    u8 uuid[16];
-    char text[UUID_TEXT];
-    const char *name = xml_get(config, "name");
-    uuid_parse(xml_get(config, "uuid"), uuid);
-    struct domain *by_uuid = domains_by_uuid(&m->domains, uuid),
-                  *by_name = domains_by_name(&m->domains, name);
-    if (by_uuid && by_uuid != by_name)
-        return vir_fail(e, VIR_ERR_OPERATION_FAILED, "domain '%s' is already defined with uuid %s",
-                        by_uuid->name, uuid_format(uuid, text));
-    if (by_name && !by_uuid)
-        return vir_fail(e, VIR_ERR_OPERATION_FAILED, "domain '%s' already exists with uuid %s", name,
-                        uuid_format(by_name->uuid, text));
-    *found = by_uuid;
-    return 0;
-}
+/* There are no snapshots, NVRAM, checkpoints or TPMs, so that what is to become of them is no question. */
+enum { UNDEFINE_MANAGED_SAVE = 1, UNDEFINE_ALL = 127 };
 
 static int define(struct call *call, const char *text, struct remote_domain *ret)
 {
@@ -44,7 +24,7 @@ static int define(struct call *call, const char *text, struct remote_domain *ret
     xmlNode *config = definition_parse(m, text, e);
     if (!config)
         return -1;
-    if (find_same(m, config, &d, e) < 0) {
+    if (domains_find_same(m, config, &d, e) < 0) {
         xml_free(config);
         return -1;
     }
@@ -90,6 +70,10 @@ static int undefine(struct call *call, const struct remote_domain *name, u32 fla
         return -1;
     if (!d->persistent)
         return vir_fail(&call->error, VIR_ERR_OPERATION_INVALID, "cannot undefine transient domain");
+    if (store_has_save(d) && !(flags & UNDEFINE_MANAGED_SAVE))
+        return vir_fail(&call->error, VIR_ERR_OPERATION_INVALID,
+                        "Refusing to undefine while domain managed save image exists");
+    store_forget_save(d);
     store_forget_config(d);
     d->persistent = d->autostart = false;
     notify_lifecycle(d, EV_UNDEFINED, UNDEFINED_REMOVED);
@@ -119,7 +103,7 @@ int handle_domain_create_xml(struct call *call, const struct remote_domain_creat
     xmlNode *config = definition_parse(m, args->xml_desc, e);
     if (!config)
         return -1;
-    if (find_same(m, config, &d, e) < 0 ||
+    if (domains_find_same(m, config, &d, e) < 0 ||
         (d &&
          vir_fail(e, VIR_ERR_OPERATION_FAILED, "domain '%s' already exists with that uuid", d->name) < 0)) {
         xml_free(config);
@@ -178,7 +162,9 @@ static int check_rename(struct domain *d, const char *name, struct vir_error *e)
         return vir_fail(e, VIR_ERR_INVALID_ARG, "Can't rename domain to itself");
     if (domains_by_name(&d->manager->domains, name))
         return vir_fail(e, VIR_ERR_OPERATION_INVALID, "domain with name '%s' already exists", name);
-    return 0;
+    return store_has_save(d)
+               ? vir_fail(e, VIR_ERR_OPERATION_INVALID, "domain with a managed saved state can't be renamed")
+               : 0;
 }
 
 /* The new file first: a crash leaves two of one uuid, of which the daemon reads the first. */

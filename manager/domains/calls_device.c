@@ -25,8 +25,10 @@ static int change_inside_job(struct domain *d, const char *xml, struct affect a,
         xml_free(fresh);
         return -1;
     }
-    if (a.live && domain_active(d))
+    if (a.live && domain_active(d)) {
+        life_learn_places(d);
         store_state(d);
+    }
     return fresh ? domain_replace_config(d, fresh, e) : 0;
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "manager/daemon/manager.h"
 #include "manager/domains/definition.h"
@@ -10,6 +11,8 @@
 #include "manager/domains/life.h"
 #include "manager/domains/notify.h"
 #include "manager/domains/qmp.h"
+#include "manager/domains/save.h"
+#include "manager/domains/save_image.h"
 #include "manager/domains/store.h"
 
 enum {
@@ -21,6 +24,20 @@ enum {
 };
 enum { SHUTDOWN_ACPI = 1 };
 
+/* As it was when it was saved; then the file has done its work. */
+static int start_saved(struct domain *d, u32 flags, struct vir_error *e)
+{
+    struct save_image s;
+    char *path = store_path(d, "save");
+    xmlNode *live = save_image_open(&s, path, e) == 0 ? definition_parse(d->manager, s.xml, e) : NULL;
+    int r = live ? restore_domain(d, live, &s, flags & CREATE_PAUSED ? SAVE_PAUSED : 0, e) : -1;
+    if (r == 0)
+        unlink(path);
+    save_image_close(&s);
+    free(path);
+    return r;
+}
+
 static int start(struct call *call, const struct remote_domain *name, u32 flags, struct remote_domain *ret)
 {
     struct domain *d = domain_find(call, name);
@@ -28,7 +45,11 @@ static int start(struct call *call, const struct remote_domain *name, u32 flags,
     if (!d || vir_check_flags(&call->error, flags, known, "virDomainCreateWithFlags") < 0 ||
         job_begin(d, JOB_START, &call->error) < 0)
         return -1;
-    int r = life_start(d, NULL, -1, flags & CREATE_PAUSED, &call->error);
+    if (flags & CREATE_FORCE_BOOT && !domain_active(d))
+        store_forget_save(d);
+    int r = store_has_save(d) && !domain_active(d)
+                ? start_saved(d, flags, &call->error)
+                : life_start(d, NULL, -1, flags & CREATE_PAUSED, &call->error);
     if (ret) {
         *ret = domain_remote(d);
         ret->name = arena_strdup(&call->arena, d->name);

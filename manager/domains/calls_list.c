@@ -4,6 +4,7 @@
 
 #include "manager/daemon/manager.h"
 #include "manager/daemon/text.h"
+#include "manager/domains/store.h"
 
 /* virConnectListAllDomainsFlags: of a group, what is asked for is or-ed; the groups are and-ed. */
 enum {
@@ -44,12 +45,14 @@ static u32 properties_of(const struct domain *d)
           : d->state == DOMAIN_PAUSED  ? LIST_PAUSED
           : d->state == DOMAIN_SHUTOFF ? LIST_SHUTOFF
                                        : LIST_OTHER;
-    return is | LIST_NO_MANAGEDSAVE;
+    return is;
 }
 
 bool domain_matches(const struct domain *d, u32 flags)
 {
     u32 is = properties_of(d);
+    if (flags & (LIST_MANAGEDSAVE | LIST_NO_MANAGEDSAVE))
+        is |= store_has_save(d) ? LIST_MANAGEDSAVE : LIST_NO_MANAGEDSAVE;
     for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
         if ((flags & groups[i]) && !(flags & groups[i] & is))
             return false;

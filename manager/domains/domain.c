@@ -32,6 +32,13 @@ struct domain *domain_new(struct manager *m, xmlNode *config)
     return d;
 }
 
+struct domain *domain_new_transient(struct manager *m, xmlNode *live)
+{
+    struct domain *d = domain_new(m, live);
+    d->config = NULL;
+    return d;
+}
+
 void domain_get(struct domain *d)
 {
     d->references++;
@@ -74,6 +81,24 @@ struct domain *domains_by_name(struct domains *ds, const char *name)
         if (!strcmp(ds->at[i]->name, name))
             return ds->at[i];
     return NULL;
+}
+
+int domains_find_same(struct manager *m, xmlNode *config, struct domain **found, struct vir_error *e)
+{
+    u8 uuid[16];
+    char text[UUID_TEXT];
+    const char *name = xml_get(config, "name");
+    uuid_parse(xml_get(config, "uuid"), uuid);
+    struct domain *by_uuid = domains_by_uuid(&m->domains, uuid),
+                  *by_name = domains_by_name(&m->domains, name);
+    if (by_uuid && by_uuid != by_name)
+        return vir_fail(e, VIR_ERR_OPERATION_FAILED, "domain '%s' is already defined with uuid %s",
+                        by_uuid->name, uuid_format(uuid, text));
+    if (by_name && !by_uuid)
+        return vir_fail(e, VIR_ERR_OPERATION_FAILED, "domain '%s' already exists with uuid %s", name,
+                        uuid_format(by_name->uuid, text));
+    *found = by_uuid;
+    return 0;
 }
 
 struct domain *domains_by_id(struct domains *ds, s32 id)

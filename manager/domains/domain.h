@@ -47,7 +47,9 @@ enum job_operation { JOB_NONE, JOB_START = 1, JOB_SAVE = 2, JOB_RESTORE = 3, JOB
 
 struct job {
     enum job_operation operation;
-    u64 since; /* loop_now() */
+    u64 since;                       /* loop_now() */
+    u64 total, processed, remaining; /* bytes, of one that saves or dumps */
+    bool aborted;
     struct job_waiter *waiters, **waiters_end;
 };
 
@@ -91,6 +93,8 @@ struct domains {
 /* A new domain, in the list, with one reference: the list's. Takes config over (a definition that was
  * checked). */
 struct domain *domain_new(struct manager *m, xmlNode *config);
+/* The same without a definition: only its names are taken of the document, which runs later. */
+struct domain *domain_new_transient(struct manager *m, xmlNode *live);
 void domain_get(struct domain *d);
 void domain_put(struct domain *d);
 /* Out of the list. */
@@ -111,6 +115,10 @@ static inline xmlNode *domain_xml(const struct domain *d)
 struct domain *domains_by_uuid(struct domains *ds, const u8 uuid[16]);
 struct domain *domains_by_name(struct domains *ds, const char *name);
 struct domain *domains_by_id(struct domains *ds, s32 id);
+
+/* One uuid and one name belong together. *found: the domain that has both, or NULL: nobody has either. 0, or
+ * -1 with e. */
+int domains_find_same(struct manager *m, xmlNode *config, struct domain **found, struct vir_error *e);
 
 /* The domain that a client names, by its uuid alone; or NULL with "Domain not found". It stays until the
  * call's end. */

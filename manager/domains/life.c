@@ -25,6 +25,7 @@
 #include "manager/domains/monitor_event.h"
 #include "manager/domains/notify.h"
 #include "manager/domains/qmp.h"
+#include "manager/domains/save.h"
 #include "manager/domains/store.h"
 
 enum { TERM_SECONDS = 10, KILL_SECONDS = 15 };
@@ -314,6 +315,36 @@ static void learn_graphics(struct domain *d)
     json_decref(vnc);
 }
 
+/* Where the program has put each device, so that a saved machine comes back with the same places. */
+static void learn_place(struct domain *d, json_t *function)
+{
+    const char *id = json_string_value(json_object_get(function, "qdev_id"));
+    xmlNode *device = id && *id ? device_find_alias(d->live, id) : NULL;
+    const char *kind = device ? xml_name(device) : "";
+    bool placed = !strcmp(kind, "interface") || !strcmp(kind, "memballoon") || !strcmp(kind, "rng") ||
+                  (!strcmp(kind, "disk") && xml_is(device, "target/@bus", "virtio"));
+    if (!placed || xml_get(device, "address/@type"))
+        return;
+    xml_set(device, "address/@type", "pci");
+    xml_set(device, "address/@domain", "0x0000");
+    xml_set(device, "address/@bus", "0x00");
+    xml_setf(device, "address/@slot", "0x%02llx", json_integer_value(json_object_get(function, "slot")));
+    xml_setf(device, "address/@function", "0x%llx",
+             json_integer_value(json_object_get(function, "function")));
+}
+
+void life_learn_places(struct domain *d)
+{
+    json_t *buses, *bus, *function;
+    size_t i, k;
+    struct vir_error e;
+    if (life_command(d, "query-pci", NULL, &buses, &e) < 0)
+        return; /* lodge-vm gives its places in the order of the command line alone */
+    json_array_foreach(buses, i, bus) if (json_integer_value(json_object_get(bus, "bus")) == 0)
+        json_array_foreach(json_object_get(bus, "devices"), k, function) learn_place(d, function);
+    json_decref(buses);
+}
+
 /* A machine with memory that the guest does not have yet. */
 static void set_balloon(struct domain *d)
 {
@@ -351,6 +382,7 @@ static int bring_up(struct domain *d, int image, bool paused, struct vir_error *
         return -1;
     }
     learn_graphics(d);
+    life_learn_places(d);
     hotplug_set_links(d);
     if (image < 0)
         set_balloon(d);
@@ -448,7 +480,10 @@ static int reconnect(struct domain *d, struct vir_error *e)
     json_t *status;
     if (connect_monitor(d, e) < 0 || life_command(d, "query-status", NULL, &status, e) < 0)
         return -1;
-    adopt_status(d, json_string_value(json_object_get(status, "status")) ?: "");
+    if (d->state == DOMAIN_PAUSED && (d->reason == PAUSED_SAVE || d->reason == PAUSED_DUMP))
+        save_recover(d);
+    else
+        adopt_status(d, json_string_value(json_object_get(status, "status")) ?: "");
     json_decref(status);
     return 0;
 }

@@ -18,6 +18,9 @@ int life_resume(struct domain *d, int reason, struct vir_error *e);
 /* Needs no job: ends the process, with the reasons for state and event. Returns when it has gone. */
 int life_destroy(struct domain *d, bool graceful, int reason, int detail, struct vir_error *e);
 
+/* Writes into the document at which address of the PCI bus each device is. */
+void life_learn_places(struct domain *d);
+
 /* At the daemon's start: the process of the state that was read is found, or has died. */
 void life_reconnect(struct domain *d);
 

@@ -21,6 +21,7 @@ static const struct {
     {"autostart", offsetof(struct settings, config_dir), "/autostart", ".xml"},
     {"state", offsetof(struct settings, run_dir), "/domains", ".xml"},
     {"monitor", offsetof(struct settings, run_dir), "/domains", ".monitor"},
+    {"save", offsetof(struct settings, state_dir), "/save", ".save"},
     {"log", offsetof(struct settings, log_dir), "", ".log"},
 };
 
@@ -98,6 +99,19 @@ int store_autostart(struct domain *d, bool autostart, struct vir_error *e)
     return r;
 }
 
+bool store_has_save(const struct domain *d)
+{
+    char *path = store_path(d, "save");
+    bool is_there = access(path, F_OK) == 0;
+    free(path);
+    return is_there;
+}
+
+void store_forget_save(struct domain *d)
+{
+    unlink_path(d, "save");
+}
+
 /* ---- states ---- */
 
 void store_state(struct domain *d)
@@ -172,9 +186,7 @@ static struct domain *domain_of_state(struct manager *m, xmlNode *live)
     struct domain *d = domains_by_uuid(&m->domains, uuid);
     if (d)
         return d->id == -1 ? d : NULL;
-    d = domain_new(m, live); /* transient: it has only a live document */
-    d->config = NULL;
-    return d;
+    return domain_new_transient(m, live);
 }
 
 static void load_state(struct manager *m, const char *path)

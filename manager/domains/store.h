@@ -10,15 +10,19 @@
  * CONFIG/autostart/NAME.xml   a link to it, if it starts with the daemon
  * RUN/domains/NAME.xml        of a running one: its state, process, and live document
  * RUN/domains/NAME.monitor    its QMP socket
+ * STATE/save/NAME.save        of one that comes back as it was when it is started
  * LOG/NAME.log
  */
 char *store_path(const struct domain *d,
-                 const char *kind); /* "config", "autostart", "state", "monitor", "log" */
+                 const char *kind); /* "config", "autostart", "state", "monitor", "save", "log" */
 int store_folders(struct manager *m, struct error *e);
 
 int store_config(struct domain *d, struct vir_error *e);
 void store_forget_config(struct domain *d);
 int store_autostart(struct domain *d, bool autostart, struct vir_error *e);
+
+bool store_has_save(const struct domain *d);
+void store_forget_save(struct domain *d);
 
 /* Writes the state of a running domain. A failure is reported and the domain goes on. */
 void store_state(struct domain *d);
