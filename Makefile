@@ -67,6 +67,7 @@ IMAGE_OBJ    := $(call objects,app,$(IMAGE_SRC))
 MACHINE_OBJ  := $(call objects,app,$(MACHINE_SRC))
 CLI_OBJ      := $(call objects,app,$(CLI_SRC))
 DAEMON_OBJ   := $(call objects,app,$(DAEMON_SRC)) $(O)/gen/codec.o $(O)/gen/procedures.o
+RPC_OBJ      := $(call objects,app,manager/rpc/xdr.c manager/rpc/arena.c) $(O)/gen/codec.o
 UNIT_LIB_OBJ := $(if $(SAN),$(call objects,unit,$(LIB_SRC)),$(LIB_OBJ))
 # Archives, so that a unit test links only what it names; and what a test defines itself, a fake, wins over the
 # library's function of that name even where something else from the same file is needed.
@@ -103,7 +104,7 @@ $(O)/lodge-kvm: $(SHIM_OBJ) $(BASE_OBJ) $(LIBRARY)
 $(O)/lodge-vm: $(MACHINE_OBJ) $(CONFIG_OBJ) $(IMAGE_OBJ) $(BASE_OBJ) $(LIBRARY)
 	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $(filter %.o,$^) $(RPATH) -L$(O) -llodge-kvm -lpthread $(MACHINE_LIBS)
 
-$(O)/lodge: $(CLI_OBJ) $(CONFIG_OBJ) $(IMAGE_OBJ) $(BASE_OBJ)
+$(O)/lodge: $(CLI_OBJ) $(RPC_OBJ) $(CONFIG_OBJ) $(IMAGE_OBJ) $(BASE_OBJ)
 	$(call say,LINK)$(LINK) $(LINK_SAN) -Wl,-z,now -o $@ $^ -ljansson $(IMAGE_LIBS)
 
 # The RPC's structs, tables and codec are made of one description.
@@ -111,8 +112,8 @@ RPC_HEADER := $(O)/gen/manager/rpc/protocol.h
 $(RPC_HEADER) $(O)/gen/codec.c $(O)/gen/procedures.c: manager/rpc/protocol.def manager/rpc/generate.py
 	@mkdir -p $(dir $(RPC_HEADER))
 	$(call say,GEN)python3 manager/rpc/generate.py $< $(if $(filter %.h,$@),header,$(basename $(@F))) >$@.new && mv $@.new $@
-$(DAEMON_OBJ): $(RPC_HEADER)
-$(DAEMON_OBJ): STD += -I$(O)/gen -I/usr/include/libxml2
+$(DAEMON_OBJ) $(CLI_OBJ): $(RPC_HEADER)
+$(DAEMON_OBJ) $(CLI_OBJ): STD += -I$(O)/gen -I/usr/include/libxml2
 $(O)/gen/%.o: $(O)/gen/%.c
 	$(call say,CC)$(CC) $(APP_FLAGS) -c -o $@ $<
 

@@ -12,6 +12,11 @@ struct verb {
     int (*run)(int argc, char **argv, struct error *e);
 };
 
-extern const struct verb verb_run, verb_check, verb_image;
+extern const struct verb verb_create, verb_list, verb_start, verb_stop, verb_console, verb_top, verb_logs,
+    verb_rm, verb_run, verb_check, verb_image, verb_completion;
+
+/* All of them, in the order of the help. */
+extern const struct verb *const lodge_verbs[];
+extern const size_t verb_count;
 
 #endif

@@ -65,12 +65,16 @@ static int create_file(const struct volume_plan *p, struct error *e)
 
 static int create_image(const struct volume_plan *p, struct error *e)
 {
-    if (strcmp(p->format, "raw"))
-        return error_set(e, ENOTSUP, "'%s' volumes cannot be made yet: make a raw one", p->format);
-    return truncate(p->path, (off_t)p->capacity) < 0
-               ? error_set(e, errno, "cannot make '%s' %lu bytes long: %s", p->path, p->capacity,
-                           strerror(errno))
-               : 0;
+    struct image_create c = {.filename = p->path,
+                             .format = p->format,
+                             .size = p->capacity,
+                             .cluster_size = 65536,
+                             .version = 3,
+                             .refcount_bits = 16,
+                             .backing = p->backing,
+                             .backing_format = p->backing_format,
+                             .preallocation = p->preallocate ? PREALLOCATE_METADATA : PREALLOCATE_OFF};
+    return image_create(&c, e);
 }
 
 static int allocate(const char *path, u64 bytes, struct error *e)

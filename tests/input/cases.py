@@ -129,7 +129,7 @@ MACHINE = [
 LODGE = [
     ("lodge-no-command", [], "usage|lodge help"),
     ("lodge-unknown-command", ["frobnicate"], "frobnicate"),
-    ("lodge-run-nothing", ["run"], "no kernel"),
+    ("lodge-run-nothing", ["run"], "KERNEL is missing"),
     ("lodge-run-unknown-option", ["run", "k", "--frobnicate"], "--frobnicate"),
     ("lodge-run-missing-kernel", ["run", "/nonexistent/kernel"], "/nonexistent/kernel.*No such file"),
     ("lodge-run-memory-0", ["run", "k", "--memory", "0"], "-m: size '0'"),

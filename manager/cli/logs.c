@@ -1,0 +1,73 @@
+/* logs.c - lodge logs: how a machine was started, and what its program said */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "manager/cli/connection.h"
+#include "manager/cli/verb.h"
+
+struct logs_arguments {
+    struct target target;
+    bool follow;
+};
+
+static const struct argument table[] = {
+    TARGET_ARGUMENTS(struct logs_arguments, target),
+    {"follow", ARGUMENT_FLAG, offsetof(struct logs_arguments, follow)},
+    {0},
+};
+
+/* The daemon's protocol has no logs: they are files. */
+static int log_path(const struct target *t, const char *name, char *path, size_t size, struct error *e)
+{
+    const char *root = target_root(t);
+    int n = root         ? snprintf(path, size, "%s/log/%s.log", root, name)
+            : t->connect ? snprintf(path, size, "/var/log/libvirt/qemu/%s.log", name)
+                         : snprintf(path, size, "/var/log/lodge/%s.log", name);
+    return n < 0 || (size_t)n >= size ? error_set(e, ENAMETOOLONG, "the path of the log is too long") : 0;
+}
+
+static int copy(int fd, bool follow, struct error *e)
+{
+    char data[65536];
+    for (;;) {
+        ssize_t n = read(fd, data, sizeof(data));
+        if (n < 0)
+            return error_set(e, errno, "cannot read the log: %s", strerror(errno));
+        if (n == 0 && !follow)
+            return 0;
+        if (n == 0)
+            usleep(200000);
+        else if (write(STDOUT_FILENO, data, (size_t)n) < 0)
+            return error_set(e, errno, "cannot write: %s", strerror(errno));
+    }
+}
+
+static int run(int argc, char **argv, struct error *e)
+{
+    struct logs_arguments a = {0};
+    const char *name;
+    char path[4096];
+    int r = arguments_parse(argc, argv, table, &a, "NAME", &name, e);
+    if (r == 0 && strchr(name, '/'))
+        r = error_set(e, EINVAL, "logs: '%s' is no name", name);
+    if (r < 0 || (r = log_path(&a.target, name, path, sizeof(path), e)) < 0)
+        return r;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(e, errno, "cannot open the log '%s': %s%s", path, strerror(errno),
+                         errno == ENOENT ? ": has the machine been started?" : "");
+    r = copy(fd, a.follow, e);
+    close(fd);
+    return r;
+}
+
+const struct verb verb_logs = {
+    "logs",
+    "NAME [--follow] [--root DIR | --connect SOCKET]",
+    "      how a machine was started, and what its program said\n",
+    run,
+};
