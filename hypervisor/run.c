@@ -13,6 +13,7 @@
 
 #include "hypervisor/api/dirty_ring.h"
 #include "hypervisor/cpu/msr_exit.h"
+#include "hypervisor/direct/direct.h"
 #include "hypervisor/irq/irq.h"
 #include "hypervisor/signals.h"
 #include "hypervisor/translate/access.h"
@@ -60,6 +61,7 @@ void vcpu_kick(struct vcpu *v, u32 request)
         ssize_t n = write(v->wake_fd, &one, sizeof(one));
         (void)n; /* EAGAIN: it is awake already */
     }
+    direct_kick(v);
 }
 
 /* A kick sets the request first and arms the poll second: taken in between, the request leaves an armed poll
@@ -138,6 +140,7 @@ static void take_startup(struct vcpu *v)
 static void handle_requests(struct vcpu *v)
 {
     u32 r = take_requests(v);
+    direct_interrupted(v);
     if (r & REQ_STOP) {
         gate_leave(v, STATE_OUTSIDE);
         gate_enter(v);

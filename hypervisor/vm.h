@@ -28,6 +28,7 @@ struct irqchip; /* PIC, IOAPIC, PIT and GSI routing: irq/irq.h */
 struct timers;
 struct io_bus; /* api/io_bus.h */
 struct engine;
+struct backing;
 
 struct vm {
     int fd;
@@ -40,6 +41,7 @@ struct vm {
     struct io_bus *io_bus;
     struct timers *timers;   /* timer.h: one helper thread, started at KVM_CREATE_VM */
     struct engine *engine;   /* translate/engine.h */
+    struct backing *backing; /* direct/backing.h; NULL: no direct execution */
     u64 tss_addr, identity_map_addr;
     u32 boot_cpu_id;
     u32 manual_dirty_log;           /* KVM_DIRTY_LOG_*: KVM_GET_DIRTY_LOG does not clear */

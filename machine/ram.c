@@ -33,7 +33,9 @@ void ram_destroy(struct ram *r)
 
 void ram_clear(struct ram *r)
 {
-    madvise(r->host, r->size, MADV_DONTNEED);
+    if (madvise(r->host, r->size,
+                MADV_REMOVE)) /* where the hypervisor has made it a file's (direct/backing.h) */
+        madvise(r->host, r->size, MADV_DONTNEED);
 }
 
 void *ram_at(const struct ram *r, u64 gpa, u64 len)

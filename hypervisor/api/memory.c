@@ -8,6 +8,7 @@
 #include "hypervisor/api/api.h"
 #include "hypervisor/api/dirty_ring.h"
 #include "hypervisor/api/user.h"
+#include "hypervisor/direct/backing.h"
 #include "hypervisor/translate/dump.h"
 #include "hypervisor/translate/engine.h"
 #include "lodge/kvm_abi.h"
@@ -133,6 +134,16 @@ void memory_mark_dirty(struct vcpu *v, struct memslot *s, gpa a)
 
 /* ---- changes: with vm->lock, and nobody else looking ---- */
 
+/* Its memory may become one that shadows can map. */
+static void adopt(struct vm *vm, const struct memslot *s)
+{
+    bool has_run = false;
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        has_run |= vm->vcpu[i]->has_run;
+    if (vm->backing)
+        backing_adopt(vm->backing, s->host, slot_size(s), has_run);
+}
+
 void memory_change_begin(struct vm *vm)
 {
     pthread_rwlock_wrlock(&vm->slots_lock);
@@ -241,6 +252,7 @@ static int region_replace(struct vm *vm, struct memslot *old, struct memslot s)
     DUMP(NULL, DUMP_MEMORY, "slot %u %s: gpa %09llx, %llu pages, flags %x\n", s.id, old ? "changed" : "added",
          (unsigned long long)s.base, (unsigned long long)s.pages, s.flags);
     memory_change_begin(vm);
+    adopt(vm, &s);
     if (old)
         slot_remove(&vm->memory, old);
     slot_insert(&vm->memory, s);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "hypervisor/api/object.h"
+#include "hypervisor/direct/direct.h"
 #include "hypervisor/translate/cache.h"
 #include "lodge/kvm.h"
 
@@ -59,6 +60,19 @@ static void vcpu_text(struct text *t, const struct vcpu *v)
              count(&v->stat_tlb_misses), count(&v->stat_invalidations));
 }
 
+static void direct_text(struct text *t, const struct vcpu *v)
+{
+    struct direct_statistics s;
+    direct_statistics(v, &s);
+    if (s.entries)
+        text_add(
+            t,
+            "vcpu %u, ring 3 run directly: %llu ms in %llu entries, left for system calls %llu, page faults %llu, "
+            "others %llu, kicks %llu; pages mapped %llu\n",
+            v->id, count(&s.nanoseconds) / 1000000, count(&s.entries), count(&s.system_calls),
+            count(&s.faults), count(&s.others), count(&s.kicks), count(&s.mapped));
+}
+
 static void cache_text(struct text *t, const struct engine *e)
 {
     text_add(t, "code cache: %u blocks, %zu of %d KiB of code, %zu of %d KiB of tables, emptied %llu times\n",
@@ -82,8 +96,10 @@ __attribute__((visibility("default"))) int lodge_kvm_statistics(int fd, char *bu
         *buffer = 0;
     pthread_mutex_lock(&vm->lock);
     for (unsigned i = 0; i < vm->vcpu_count; i++)
-        if (vm->vcpu[i])
+        if (vm->vcpu[i]) {
             vcpu_text(&t, vm->vcpu[i]);
+            direct_text(&t, vm->vcpu[i]);
+        }
     cache_text(&t, vm->engine);
     pthread_mutex_unlock(&vm->lock);
     object_put(o);

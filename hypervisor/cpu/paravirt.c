@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <time.h>
 
+#include "hypervisor/direct/direct.h"
 #include "hypervisor/cpu/handlers.h"
 #include "hypervisor/irq/irq.h"
 #include "hypervisor/vm.h"
@@ -54,17 +55,20 @@ static void mark_dirty(struct vcpu *v)
     memory_mark_dirty(v, memory_find(v->vm, a), a);
 }
 
-static u64 thread_ns(void)
+/* In a shadow another thread works for the vcpu. */
+static u64 thread_ns(const struct vcpu *v)
 {
     struct timespec t;
+    struct direct_statistics s;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
+    direct_statistics(v, &s);
+    return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec + s.nanoseconds;
 }
 
 /* Time in KVM_RUN, not asleep, in which the thread had no processor. */
 static u64 stolen_since_last(struct vcpu *v, u64 now)
 {
-    u64 cpu = thread_ns(), ran = v->steal.ran + (now - v->steal.entered), had = cpu - v->steal.cpu;
+    u64 cpu = thread_ns(v), ran = v->steal.ran + (now - v->steal.entered), had = cpu - v->steal.cpu;
     v->steal.ran = 0;
     v->steal.entered = v->steal.updated = now;
     v->steal.cpu = cpu;

@@ -197,6 +197,7 @@ struct lapic;
 struct vm;
 struct block;
 struct vcpu_engine;
+struct direct;
 
 enum { STAT_EXITS = 32 };
 
@@ -293,6 +294,7 @@ struct vcpu {
     struct lapic *lapic; /* NULL without an in-library irqchip */
     struct dirty_ring ring;
     struct kvm_run *run; /* the library's own mapping, at VCPU_RUN_OFFSET before this struct */
+    struct direct *direct; /* direct/direct.h; NULL: ring 3 is always translated */
     u32 id;
     int fd;
     _Atomic u32 requests;

@@ -2,10 +2,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <string.h>
 
+#include "hypervisor/direct/direct.h"
 #include "hypervisor/translate/cache.h"
 #include "hypervisor/translate/emit.h"
 #include "hypervisor/translate/ibtc.h"
 #include "hypervisor/translate/tlb.h"
+
+enum { META_RESERVE = 1 << 20 }; /* for a block under way (translate.c) */
 
 static unsigned block_hash(u64 pc, const u8 *host)
 {
@@ -44,7 +47,8 @@ struct code_page *cache_page(struct engine *e, const u8 *host)
 bool cache_has_code(struct engine *e, const u8 *host)
 {
     const struct code_page *p = cache_page(e, host);
-    return p && __atomic_load_n(&p->blocks, __ATOMIC_ACQUIRE);
+    return p &&
+           (__atomic_load_n(&p->blocks, __ATOMIC_ACQUIRE) || __atomic_load_n(&p->direct, __ATOMIC_ACQUIRE));
 }
 
 static struct code_page *page_make(struct engine *e, u8 *host)
@@ -83,7 +87,7 @@ static void block_join_page(struct engine *e, struct block *b, unsigned i, u8 *h
 {
     struct code_page *p = page_make(e, host);
     ASSERT(p); /* translate reserves room for it */
-    bool first = !p->blocks;
+    bool first = !p->blocks && !p->direct;
     b->page[i] = p;
     b->page_next[i] = p->blocks;
     __atomic_store_n(&p->blocks, b, __ATOMIC_RELEASE); /* before write entries are looked for: tlb.c */
@@ -219,12 +223,59 @@ bool cache_overlaps(struct engine *e, const u8 *host, size_t n, const struct blo
     return host < to && from < host + n;
 }
 
+static void end_direct(struct engine *e, struct code_page *p)
+{
+    if (!p->direct)
+        return;
+    __atomic_store_n(&p->direct, false, __ATOMIC_RELEASE);
+    for (unsigned i = 0; i < e->vm->vcpu_count; i++)
+        if (e->vm->vcpu[i]) {
+            direct_code_changed(e->vm->vcpu[i], p->host);
+            direct_kick(e->vm->vcpu[i]);
+        }
+}
+
+bool cache_is_direct(struct engine *e, const u8 *host)
+{
+    const struct code_page *p = cache_page(e, host);
+    return p && __atomic_load_n(&p->direct, __ATOMIC_ACQUIRE);
+}
+
+bool cache_make_direct(struct vcpu *v, u8 *host)
+{
+    struct engine *e = v->engine;
+    bool settled = false;
+    engine_lock(v);
+    struct code_page *p = META_SIZE - e->meta_used > META_RESERVE ? page_make(e, host) : cache_page(e, host);
+    if (p) {
+        bool first = !p->blocks && !p->direct;
+        __atomic_store_n(&p->direct, true, __ATOMIC_RELEASE);
+        if (first)
+            page_protect(e, p);
+        settled = cache_settle(v, p);
+    }
+    engine_unlock(v);
+    return settled;
+}
+
+bool cache_forget_page(struct vcpu *v, const u8 *host)
+{
+    engine_lock(v);
+    struct code_page *p = cache_page(v->engine, host);
+    bool gone = !p || !p->direct;
+    while (gone && p && p->blocks)
+        cache_invalidate(v->engine, p->blocks);
+    engine_unlock(v);
+    return gone;
+}
+
 bool cache_store(struct engine *e, const u8 *host, size_t n)
 {
     struct code_page *p = cache_page(e, host);
     bool any = false;
     if (!p)
         return false;
+    end_direct(e, p);
     for (struct block *b = p->blocks, *next; b; b = next) {
         next = b->page_next[b->page[0] != p];
         if (!cache_overlaps(e, host, n, b))
@@ -287,6 +338,8 @@ void cache_flush(struct engine *e)
     e->crossing_count = 0;
     e->flushes++;
     for (unsigned i = 0; i < e->vm->vcpu_count; i++)
-        if (e->vm->vcpu[i])
+        if (e->vm->vcpu[i]) {
             ibtc_flush_all(e->vm->vcpu[i]);
+            direct_forget_all(e->vm->vcpu[i]);
+        }
 }

@@ -133,6 +133,7 @@ struct code_page {
     u64 verified;         /* generation in which the bytes were compared last */
     u64 epoch;            /* that began when it was protected */
     bool settled;         /* all vcpus have noted that epoch */
+    bool direct;          /* shadows may have it executable (direct/direct.h) */
     u32 looks;            /* at whether they have */
 };
 
@@ -197,6 +198,12 @@ bool cache_has_code(struct engine *e, const u8 *host);
 /* A store of n bytes at host, within one page that has code, has happened: drops blocks made of these bytes.
  * true if there were any. */
 bool cache_store(struct engine *e, const u8 *host, size_t n);
+/* The page is to be executable in a shadow, and so counts as code from now on. true: no vcpu can write to it
+ * unseen any more. */
+bool cache_make_direct(struct vcpu *v, u8 *host);
+bool cache_is_direct(struct engine *e, const u8 *host);
+/* Drops all blocks of the page; false: it is executable in a shadow, and stays code. */
+bool cache_forget_page(struct vcpu *v, const u8 *host);
 bool cache_overlaps(struct engine *e, const u8 *host, size_t n, const struct block *b);
 void cache_invalidate(struct engine *e, struct block *b);
 /* Compares the page's blocks with memory and drops those that differ. */

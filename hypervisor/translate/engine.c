@@ -7,6 +7,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "hypervisor/direct/backing.h"
+#include "hypervisor/direct/conditions.h"
+#include "hypervisor/direct/direct.h"
 #include "hypervisor/translate/cache.h"
 #include "hypervisor/translate/engine.h"
 #include "hypervisor/translate/execute.h"
@@ -76,6 +79,10 @@ int engine_create(struct vm *vm)
     e->by_code = map_anonymous(MAX_BLOCKS * sizeof(*e->by_code));
     e->translator = map_anonymous(sizeof(*e->translator));
     int r = e->meta && e->by_code && e->translator ? map_code(e) : -ENOMEM;
+    const char *direct = getenv("LODGE_DIRECT");
+    bool wanted = e->stress.modes & STRESS_DIRECT || (direct && !strcmp(direct, "on"));
+    if (wanted && conditions_host())
+        vm->backing = backing_create(); /* NULL: without */
     if (!r)
         r = map_poll(e);
     if (!r)
@@ -103,6 +110,9 @@ void engine_destroy(struct vm *vm)
     pthread_mutex_destroy(&e->lock);
     unmap(e, sizeof(*e));
     vm->engine = NULL;
+    if (vm->backing)
+        backing_destroy(vm->backing);
+    vm->backing = NULL;
 }
 
 static void set_thunks(struct vcpu *v)
@@ -150,11 +160,17 @@ struct vcpu *engine_create_vcpu(struct vm *vm, u32 id, int fd)
     set_thunks(v);
     tlb_init(v);
     ibtc_init(v);
+    if (direct_create_vcpu(v)) {
+        engine_destroy_vcpu(v);
+        errno = ENOMEM;
+        return NULL;
+    }
     return v;
 }
 
 void engine_destroy_vcpu(struct vcpu *v)
 {
+    direct_destroy_vcpu(v);
     if (v->wake_fd >= 0)
         close(v->wake_fd);
     unmap(v->priv, sizeof(*v->priv));
@@ -165,6 +181,8 @@ void engine_destroy_vcpu(struct vcpu *v)
 void engine_slots_changed(struct vm *vm)
 {
     for (unsigned i = 0; i < vm->vcpu_count; i++)
-        if (vm->vcpu[i])
+        if (vm->vcpu[i]) {
             tlb_flush_all(vm->vcpu[i]);
+            direct_forget_all(vm->vcpu[i]);
+        }
 }

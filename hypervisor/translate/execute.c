@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "hypervisor/cpu/debug.h"
+#include "hypervisor/direct/direct.h"
 #include "hypervisor/translate/access.h"
 #include "hypervisor/translate/cache.h"
 #include "hypervisor/translate/execute.h"
@@ -110,12 +111,12 @@ static void note_epoch(struct vcpu *v)
 }
 
 /* Something waits that only the run loop does. */
-static bool must_return(const struct vcpu *v)
+static bool must_return(struct vcpu *v)
 {
     return v->requests || v->event.pending || v->mmio_writes || v->code_changed || v->run->immediate_exit ||
            v->signal_came || v->mp_state != KVM_MP_STATE_RUNNABLE ||
            (v->interrupt_waits && (v->rflags & FLAG_IF)) || (v->nmi_pending && !v->nmi_blocked) ||
-           v->debug.trap || v->debug.changed;
+           v->debug.trap || v->debug.changed || direct_waits(v);
 }
 
 /* Outside 64-bit mode the branch cache's offsets mean addresses of one code segment. */
@@ -401,6 +402,8 @@ void engine_execute(struct vcpu *v)
     note_epoch(v);
     if (stress_now(&v->engine->stress, STRESS_TLB | STRESS_SLOW, 64))
         tlb_flush_all(v);
+    if (direct_run(v))
+        return;
     v->mode = mode_of(v);
     v->debug.step_once = false;
     begin_instruction(v);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include "hypervisor/direct/direct.h"
 #include "hypervisor/translate/cache.h"
 #include "hypervisor/translate/execute.h"
 #include "hypervisor/translate/faults.h"
@@ -40,6 +41,7 @@ struct vcpu *engine_signal_came(void)
         return NULL;
     v->signal_came = true;
     atomic_store(&v->poll, engine_poll_armed(v->engine));
+    direct_signal_came(v);
     return v;
 }
 

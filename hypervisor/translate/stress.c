@@ -10,8 +10,8 @@ static const struct {
     const char *name;
     unsigned modes;
 } names[] = {
-    {"block", STRESS_BLOCK}, {"cache", STRESS_CACHE}, {"tlb", STRESS_TLB},
-    {"slow", STRESS_SLOW},   {"exit", STRESS_EXIT},   {"all", 0x1f},
+    {"block", STRESS_BLOCK}, {"cache", STRESS_CACHE},   {"tlb", STRESS_TLB}, {"slow", STRESS_SLOW},
+    {"exit", STRESS_EXIT},   {"direct", STRESS_DIRECT}, {"all", 0x1f},
 };
 
 static void take_word(struct stress *s, const char *word, size_t n)
@@ -25,7 +25,8 @@ static void take_word(struct stress *s, const char *word, size_t n)
             s->modes |= names[i].modes;
             return;
         }
-    fprintf(stderr, "lodge: LODGE_STRESS: no mode '%.*s': use block, cache, tlb, slow, exit, all or seed=N\n",
+    fprintf(stderr,
+            "lodge: LODGE_STRESS: no mode '%.*s': use block, cache, tlb, slow, exit, direct, all or seed=N\n",
             (int)n, word);
 }
 

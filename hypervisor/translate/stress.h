@@ -11,7 +11,8 @@ enum stress_mode {
     STRESS_TLB = BIT(2),   /* the TLB is flushed at random */
     STRESS_SLOW =
         BIT(3), /* few pages enter the TLB; their operands go through the slow path, half in vcpu.bounce */
-    STRESS_EXIT = BIT(4), /* translated code is left for the run loop at random */
+    STRESS_EXIT = BIT(4),   /* translated code is left for the run loop at random */
+    STRESS_DIRECT = BIT(5), /* ring 3 runs directly whenever it can (direct/) */
 };
 
 struct stress {

@@ -10,6 +10,7 @@
 
 #include "hypervisor/api/dirty_ring.h"
 #include "hypervisor/cpu/debug.h"
+#include "hypervisor/direct/direct.h"
 #include "hypervisor/translate/cache.h"
 #include "hypervisor/translate/dump.h"
 #include "hypervisor/translate/execute.h"
@@ -208,6 +209,7 @@ void tlb_flush_all(struct vcpu *v)
     memset(v->priv->large, 0, sizeof(v->priv->large));
     fetch_flush(v, true);
     branch_caches_flush(v);
+    direct_flush(v);
     DUMP(v, DUMP_TLB, "tlb flush all\n");
 }
 
@@ -226,6 +228,7 @@ void tlb_flush_nonglobal(struct vcpu *v)
         ibtc_flush(v, CLASS_USER);
         ibtc_flush(v, CLASS_OTHER);
     }
+    direct_flush(v);
     DUMP(v, DUMP_TLB, "tlb flush non-global, cr3 %09llx\n", (unsigned long long)v->cr3);
 }
 
@@ -267,6 +270,7 @@ void tlb_flush_page(struct vcpu *v, gva a)
         large_flush(v, a);
     else if (test_bit(v->priv->fetched, a >> 12, FETCHED_BITS))
         branch_caches_flush(v);
+    direct_flush_page(v, a);
     DUMP(v, DUMP_TLB, "tlb flush page %016llx\n", (unsigned long long)a);
 }
 
@@ -282,6 +286,7 @@ static void vcpu_protect(struct vcpu *v, const u8 *host_page)
         }
     }
     pthread_mutex_unlock(&v->priv->tlb_lock);
+    direct_code_changed(v, host_page);
 }
 
 void tlb_protect(struct vm *vm, const u8 *host_page)

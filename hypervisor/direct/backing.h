@@ -1,0 +1,22 @@
+/* backing.h - the VM's RAM as a file that other processes can map */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef DIRECT_BACKING_H
+#define DIRECT_BACKING_H
+
+#include "hypervisor/vm.h"
+
+struct backing;
+
+/* At KVM_CREATE_VM; NULL with errno. */
+struct backing *backing_create(void);
+void backing_destroy(struct backing *b);
+int backing_fd(const struct backing *b);
+/* Where the byte at host is in the file; false: not there. Vcpus' threads; ranges are added, with vm->lock,
+ * while vcpus are held. */
+bool backing_find(const struct backing *b, const u8 *host, u64 *offset);
+/* With vm->lock: a slot with this memory is about to be added. Puts the file in the place of the memory, with
+ * its contents, if nobody can notice; quiet: others may be writing to it already, so only if it is still
+ * untouched. Otherwise all stays as it is. */
+void backing_adopt(struct backing *b, u8 *host, u64 size, bool in_use);
+
+#endif

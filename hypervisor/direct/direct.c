@@ -1,0 +1,502 @@
+/* direct.c - ring-3 code that computes runs on the host's CPU as it is: entry, exits, shadows of a vcpu */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "hypervisor/cpu/segments.h"
+#include "hypervisor/cpu/xsave.h"
+#include "hypervisor/direct/backing.h"
+#include "hypervisor/direct/conditions.h"
+#include "hypervisor/direct/direct.h"
+#include "hypervisor/direct/pages.h"
+#include "hypervisor/direct/policy.h"
+#include "hypervisor/translate/cache.h"
+
+enum { SPACES = 4, SWITCH_US = 9 };
+
+/* An address space of the guest with a shadow. */
+struct space {
+    u64 cr3;    /* of its page tables, without the PCID */
+    u64 paging; /* conditions_paging */
+    u64 used;   /* counts entries: the space with the lowest is given up first */
+    gva cr2;    /* of the last page fault that was seen at an entry */
+    struct shadow_process process;
+    struct pages pages;
+};
+
+struct direct {
+    pthread_mutex_t lock;  /* a leaf: covers inside against the end of that process */
+    volatile pid_t inside; /* the process that runs guest code now, or 0 */
+    bool never;            /* it failed once: not possible here */
+    bool hold;             /* the translator goes on until the vcpu has been in ring 0 */
+    pthread_t thread;      /* that traces the shadows */
+    int filters;           /* seccomp_filters when the vcpu was made */
+    u64 entries;
+    struct space space[SPACES];
+    struct policy policy;
+    struct direct_statistics stat;
+};
+
+static u64 cr3_base(const struct vcpu *v)
+{
+    return v->cr3 & MASK(51, 12);
+}
+
+/* ---- being noticed ---- */
+
+void direct_kick(struct vcpu *v)
+{
+    struct direct *d = v->direct;
+    if (!d)
+        return;
+    pthread_mutex_lock(&d->lock);
+    if (d->inside)
+        syscall(SYS_tgkill, d->inside, d->inside, SIGURG);
+    pthread_mutex_unlock(&d->lock);
+}
+
+void direct_signal_came(struct vcpu *v)
+{
+    struct direct *d = v->direct;
+    if (d && d->inside)
+        syscall(SYS_tgkill, d->inside, d->inside, SIGURG);
+}
+
+static bool somebody_waits(void *arg)
+{
+    struct vcpu *v = arg;
+    return atomic_load(&v->requests) || v->signal_came || v->run->immediate_exit;
+}
+
+static void set_inside(struct direct *d, pid_t pid)
+{
+    pthread_mutex_lock(&d->lock);
+    d->inside = pid;
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* ---- shadows ---- */
+
+static void space_end(struct space *s)
+{
+    shadow_end(&s->process);
+    pages_destroy(&s->pages);
+    *s = (struct space){0};
+}
+
+static void end_all(struct direct *d)
+{
+    for (unsigned i = 0; i < SPACES; i++)
+        if (d->space[i].process.pid)
+            space_end(&d->space[i]);
+}
+
+/* Where the guest has nothing: the top level of its page tables has no entry there. */
+static bool is_unused(struct vcpu *v, u64 stub)
+{
+    const u8 *top = phys_page(v->vm, cr3_base(v), NULL);
+    return top && !(((const u64 *)top)[stub >> 39 & 511] & 1);
+}
+
+static u64 find_stub(struct vcpu *v)
+{
+    static const unsigned candidates[] = {0x2c, 0x6d, 0x91, 0x13, 0xc5, 0xe2};
+    for (unsigned i = 0; i < ARRAY_SIZE(candidates); i++)
+        if (is_unused(v, (u64)candidates[i] << 39))
+            return ((u64)candidates[i] << 39) + ((host_tsc() & 0x3fffff) << 12);
+    return 0;
+}
+
+/* How many filters of system calls this thread has: what is tried with more than when the vcpu was made may
+ * be answered with the program's end. */
+static int seccomp_filters(void)
+{
+    char text[4096], *line;
+    int fd = open("/proc/thread-self/status", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        close(fd);
+    if (n < 0)
+        return -1;
+    text[n] = 0;
+    line = strstr(text, "Seccomp_filters:");
+    return line ? atoi(line + strlen("Seccomp_filters:")) : prctl(PR_GET_SECCOMP);
+}
+
+static bool space_start(struct vcpu *v, struct space *s)
+{
+    u64 stub = find_stub(v);
+    if (!stub)
+        return false;
+    *s = (struct space){.cr3 = cr3_base(v), .paging = conditions_paging(v), .cr2 = v->cr2};
+    if (seccomp_filters() == v->direct->filters && pages_create(&s->pages, v, &s->process) &&
+        !shadow_start(&s->process, backing_fd(v->vm->backing), stub))
+        return true;
+    space_end(s);
+    v->direct->never = true;
+    return false;
+}
+
+static struct space *space_of(struct vcpu *v)
+{
+    struct direct *d = v->direct;
+    struct space *oldest = &d->space[0];
+    for (unsigned i = 0; i < SPACES; i++) {
+        struct space *s = &d->space[i];
+        if (s->process.pid && s->cr3 == cr3_base(v))
+            return s;
+        if (s->used < oldest->used)
+            oldest = s;
+    }
+    if (oldest->process.pid)
+        space_end(oldest);
+    return space_start(v, oldest) ? oldest : NULL;
+}
+
+/* ---- state ---- */
+
+static void put_state(struct vcpu *v, struct space *s)
+{
+    struct user_regs_struct *r = &s->process.regs;
+    *r = (struct user_regs_struct){
+        .rax = v->gpr[GPR_RAX],
+        .rcx = v->gpr[GPR_RCX],
+        .rdx = v->gpr[GPR_RDX],
+        .rbx = v->gpr[GPR_RBX],
+        .rsp = v->gpr[GPR_RSP],
+        .rbp = v->gpr[GPR_RBP],
+        .rsi = v->gpr[GPR_RSI],
+        .rdi = v->gpr[GPR_RDI],
+        .r8 = v->gpr[GPR_R8],
+        .r9 = v->gpr[GPR_R9],
+        .r10 = v->gpr[GPR_R10],
+        .r11 = v->gpr[GPR_R11],
+        .r12 = v->gpr[GPR_R12],
+        .r13 = v->gpr[GPR_R13],
+        .r14 = v->gpr[GPR_R14],
+        .r15 = v->gpr[GPR_R15],
+        .rip = v->rip,
+        .eflags = rflags_get(v),
+        .cs = v->seg[SEG_CS].selector,
+        .ss = v->seg[SEG_SS].selector,
+        .ds = v->seg[SEG_DS].selector,
+        .es = v->seg[SEG_ES].selector,
+        .fs = v->seg[SEG_FS].selector,
+        .gs = v->seg[SEG_GS].selector,
+        .fs_base = v->seg[SEG_FS].base,
+        .gs_base = v->seg[SEG_GS].base,
+    };
+    s->process.loaded = false;
+}
+
+static void get_gprs(struct vcpu *v, const struct user_regs_struct *r)
+{
+    v->gpr[GPR_RAX] = r->rax;
+    v->gpr[GPR_RCX] = r->rcx;
+    v->gpr[GPR_RDX] = r->rdx;
+    v->gpr[GPR_RBX] = r->rbx;
+    v->gpr[GPR_RSP] = r->rsp;
+    v->gpr[GPR_RBP] = r->rbp;
+    v->gpr[GPR_RSI] = r->rsi;
+    v->gpr[GPR_RDI] = r->rdi;
+    v->gpr[GPR_R8] = r->r8;
+    v->gpr[GPR_R9] = r->r9;
+    v->gpr[GPR_R10] = r->r10;
+    v->gpr[GPR_R11] = r->r11;
+    v->gpr[GPR_R12] = r->r12;
+    v->gpr[GPR_R13] = r->r13;
+    v->gpr[GPR_R14] = r->r14;
+    v->gpr[GPR_R15] = r->r15;
+    v->rip = r->rip;
+    rflags_set(v, r->eflags & ~(u64)FLAG_RF);
+}
+
+/* The selector that the program has loaded is null or, by conditions.c, the flat data segment that SS is. */
+static void get_segment(struct vcpu *v, enum seg n, u64 selector, u64 base)
+{
+    struct segment s = v->seg[n];
+    if (s.selector != selector)
+        s = selector_is_null((u16)selector) ? segment_null((u16)selector) : v->seg[SEG_SS];
+    s.selector = (u16)selector;
+    s.base = base;
+    vcpu_set_segment(v, n, s);
+}
+
+static void get_segments(struct vcpu *v, const struct user_regs_struct *r)
+{
+    get_segment(v, SEG_DS, r->ds, 0);
+    get_segment(v, SEG_ES, r->es, 0);
+    get_segment(v, SEG_FS, r->fs, r->fs_base);
+    get_segment(v, SEG_GS, r->gs, r->gs_base);
+}
+
+static void get_state(struct vcpu *v, struct space *s)
+{
+    get_gprs(v, &s->process.regs);
+    get_segments(v, &s->process.regs);
+    fpu_area(v)->fop = 0; /* as fpu_put does: fpu.c */
+    fpu_area(v)->fip = fpu_area(v)->fdp = 0;
+    fpu_area(v)->xstate_bv &= XSTATE_OFFERED;
+}
+
+/* ---- why it stopped ---- */
+
+/* The byte before rip, which the guest has just executed. */
+static u8 byte_before(struct vcpu *v, u64 rip)
+{
+    struct translation t;
+    u32 error;
+    if (!page_walk(v, rip - 1, ACCESS_FETCH, true, false, &t, &error))
+        return 0;
+    const u8 *page = phys_page(v->vm, t.gpa, NULL);
+    return page ? page[t.gpa & 4095] : 0;
+}
+
+/* So that the translator finds the instruction before it, and does it. */
+static void undo_syscall(struct vcpu *v, struct user_regs_struct *r)
+{
+    (void)v;
+    r->rax = r->orig_rax;
+    r->rip -= 2;
+}
+
+enum { TRAP_BREAKPOINT = 1, TRAP_STEP = 2 }; /* si_code of SIGTRAP */
+
+static void undo_trap(struct vcpu *v, struct user_regs_struct *r, int code)
+{
+    if (code == TRAP_STEP)        /* POPF had set TF */
+        v->debug.trap |= BIT(14); /* DR6.BS */
+    else if (code == TRAP_BREAKPOINT || byte_before(v, r->rip) == 0xcc)
+        r->rip -= 1; /* INT1, INT3 */
+    else
+        r->rip -= 2; /* INT 3 in two bytes */
+}
+
+/* The kernel has begun to emulate a call into the vsyscall page, and gave it up at the filter. */
+static void undo_vsyscall(struct user_regs_struct *r, u64 address)
+{
+    r->rip = address;
+    r->rsp -= 8;
+}
+
+static void undo(struct vcpu *v, struct user_regs_struct *r, const struct shadow_stop *stop)
+{
+    if (stop->event == SHADOW_SYSCALL)
+        undo_syscall(v, r);
+    else if (stop->event == SHADOW_FAULT && stop->number == SIGTRAP)
+        undo_trap(v, r, stop->code);
+    else if (stop->event == SHADOW_FAULT && stop->number == SIGSYS)
+        undo_vsyscall(r, stop->address);
+}
+
+static bool is_page_fault(const struct shadow_stop *stop)
+{
+    return stop->event == SHADOW_FAULT && stop->number == SIGSEGV &&
+           (stop->code == SEGV_MAPERR || stop->code == SEGV_ACCERR);
+}
+
+/* ---- running ---- */
+
+_Noreturn static void lost(struct vcpu *v, struct space *s)
+{
+    set_inside(v->direct, 0);
+    space_end(s);
+    v->direct->never = true;
+    vcpu_exit_internal_error(v, KVM_INTERNAL_ERROR_EMULATION, NULL);
+}
+
+/* Until something is not for us. Time inside is added up. */
+static void run(struct vcpu *v, struct space *s, struct shadow_stop *stop)
+{
+    struct direct *d = v->direct;
+    const u64 change = SWITCH_US * d->policy.khz / 1000;
+    u64 last = host_tsc();
+    for (;;) {
+        u64 begin = host_tsc();
+        if (somebody_waits(v)) {
+            stop->event = SHADOW_KICKED;
+            return;
+        }
+        shadow_resume(&s->process, stop, somebody_waits, v);
+        u64 end = host_tsc(), inside = end - begin > change ? end - begin - change : 0;
+        bool again = false, fault = is_page_fault(stop);
+        if (stop->event == SHADOW_DEAD || !shadow_read(&s->process))
+            lost(v, s);
+        if (fault) {
+            d->stat.faults++;
+            again = pages_fault(&s->pages, stop->address, s->process.regs.rip);
+        } else if (stop->event == SHADOW_KICKED) {
+            d->stat.kicks++;
+            again = !somebody_waits(v);
+        } else if (stop->event == SHADOW_SYSCALL) {
+            d->stat.system_calls++;
+        } else {
+            d->stat.others++;
+        }
+        u64 now = host_tsc();
+        d->stat.nanoseconds += inside * 1000000 / d->policy.khz;
+        policy_account(&d->policy, s->cr3, inside, now - last - inside, now);
+        last = now;
+        if (!again || !policy_wants(&d->policy, s->cr3))
+            return;
+    }
+}
+
+static bool enter(struct vcpu *v, struct space *s)
+{
+    struct direct *d = v->direct;
+    size_t size = xsave_size(v->xsave_offset, XSTATE_OFFERED);
+    struct shadow_stop stop;
+    s->used = ++d->entries;
+    d->stat.entries++;
+    fpu_put(v);
+    if (s->paging != conditions_paging(v)) {
+        s->paging = conditions_paging(v);
+        atomic_store(&s->pages.forget, true);
+    }
+    put_state(v, s);
+    if (s->cr2 != v->cr2)
+        pages_expect(&s->pages, s->cr2 = v->cr2);
+    if (!pages_update(&s->pages) || !shadow_set_vectors(&s->process, v->fpu, size)) {
+        space_end(s);
+        d->hold = true;
+        return false;
+    }
+    set_inside(d, s->process.pid);
+    run(v, s, &stop);
+    set_inside(d, 0);
+    if (!shadow_get_vectors(&s->process, v->fpu, size))
+        lost(v, s);
+    undo(v, &s->process.regs, &stop);
+    get_state(v, s);
+    d->hold = stop.event != SHADOW_KICKED;
+    return stop.event == SHADOW_KICKED || v->debug.trap;
+}
+
+static bool is_wanted(struct vcpu *v)
+{
+    struct direct *d = v->direct;
+    return d && !d->never && !d->hold && v->cpl == 3 && policy_wants(&d->policy, cr3_base(v));
+}
+
+bool direct_waits(struct vcpu *v)
+{
+    if (v->direct && v->cpl != 3)
+        v->direct->hold = false;
+    return is_wanted(v) && conditions_hold(v);
+}
+
+bool direct_run(struct vcpu *v)
+{
+    struct direct *d = v->direct;
+    if (d && v->cpl != 3)
+        d->hold = false;
+    if (!is_wanted(v) || !conditions_hold(v))
+        return false;
+    if (!pthread_equal(d->thread, pthread_self())) {
+        end_all(d);
+        d->thread = pthread_self();
+    }
+    struct space *s = space_of(v);
+    if (s && !is_unused(v, s->process.stub)) {
+        space_end(s); /* the guest has come to have something there */
+        s = NULL;
+    }
+    if (!s)
+        d->hold = true;
+    return s && enter(v, s);
+}
+
+void direct_interrupted(struct vcpu *v)
+{
+    if (v->direct && !v->direct->never && v->cpl == 3)
+        policy_sample(&v->direct->policy, cr3_base(v), host_tsc());
+}
+
+/* ---- what makes mappings invalid ---- */
+
+static struct pages *pages_at(struct vcpu *v, unsigned i)
+{
+    return v->direct && v->direct->space[i].pages.region ? &v->direct->space[i].pages : NULL;
+}
+
+void direct_flush(struct vcpu *v)
+{
+    for (unsigned i = 0; i < SPACES; i++)
+        if (pages_at(v, i))
+            pages_at(v, i)->stale = true;
+}
+
+void direct_flush_page(struct vcpu *v, gva a)
+{
+    for (unsigned i = 0; i < SPACES; i++) {
+        struct pages *p = pages_at(v, i);
+        if (!p || p->stale)
+            continue;
+        if (p->stale_pages == STALE_PAGES)
+            p->stale = true;
+        else
+            p->stale_page[p->stale_pages++] = a;
+    }
+}
+
+void direct_forget_all(struct vcpu *v)
+{
+    for (unsigned i = 0; i < SPACES; i++)
+        if (pages_at(v, i))
+            atomic_store(&pages_at(v, i)->forget, true);
+}
+
+void direct_code_changed(struct vcpu *v, const u8 *host_page)
+{
+    unsigned bit = (uintptr_t)host_page >> 12 & (MARKS - 1);
+    for (unsigned i = 0; i < SPACES; i++) {
+        struct pages *p = pages_at(v, i);
+        if (!p)
+            continue;
+        atomic_fetch_or(&p->mark[bit / 64], BIT(bit % 64));
+        atomic_store(&p->marked, true);
+    }
+}
+
+/* ---- with the vcpu ---- */
+
+int direct_create_vcpu(struct vcpu *v)
+{
+    if (!v->vm->backing)
+        return 0;
+    struct direct *d = calloc(1, sizeof(*d));
+    if (!d)
+        return -ENOMEM;
+    pthread_mutex_init(&d->lock, NULL);
+    d->policy.khz = v->vm->tsc_khz;
+    d->policy.always = v->engine->stress.modes & STRESS_DIRECT;
+    d->filters = seccomp_filters();
+    v->direct = d;
+    return 0;
+}
+
+void direct_destroy_vcpu(struct vcpu *v)
+{
+    if (!v->direct)
+        return;
+    end_all(v->direct);
+    pthread_mutex_destroy(&v->direct->lock);
+    free(v->direct);
+    v->direct = NULL;
+}
+
+void direct_statistics(const struct vcpu *v, struct direct_statistics *s)
+{
+    *s = v->direct ? v->direct->stat : (struct direct_statistics){0};
+    for (unsigned i = 0; v->direct && i < SPACES; i++)
+        s->mapped += v->direct->space[i].pages.stat_mapped;
+}

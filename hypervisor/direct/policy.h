@@ -1,0 +1,38 @@
+/* policy.h - which address spaces run directly, by what it has brought so far */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A program that is found in ring 3 by two interrupts in a row computes. It is tried, and stays as long as
+ * the time that it runs between two stops is worth more than the stops. It has a credit at first, since its
+ * pages must be mapped. If it does not pay, it is left to the translator for a while, which doubles each
+ * time; its mappings stay meanwhile, so that the next try begins with them.
+ */
+#ifndef DIRECT_POLICY_H
+#define DIRECT_POLICY_H
+
+#include "base/base.h"
+
+enum { POLICY_SPACES = 64 };
+
+struct policy_space {
+    u64 cr3;
+    u64 sampled;    /* TSC at the last interrupt that found it in ring 3 */
+    u64 not_before; /* TSC */
+    u64 pause;      /* how long the next one is */
+    bool active;
+    u32 samples;
+    u64 inside, outside; /* TSC since this was looked at last */
+};
+
+struct policy {
+    u64 khz;     /* of the TSC */
+    bool always; /* LODGE_STRESS=direct */
+    struct policy_space space[POLICY_SPACES];
+};
+
+/* An interrupt has found cr3 in ring 3. */
+void policy_sample(struct policy *p, u64 cr3, u64 now);
+bool policy_wants(struct policy *p, u64 cr3);
+/* It has been inside for so long, and that has cost so much besides. */
+void policy_account(struct policy *p, u64 cr3, u64 inside, u64 outside, u64 now);
+
+#endif
