@@ -34,7 +34,25 @@ class Sample:
         self.memory, self.idle = None, None  # of a boot: MiB beside the guest's memory, share of a processor when idle
 
 
+def children_cpu(pid):
+    """Processes that run guest code for it (hypervisor/direct) count too: those that are there, those that it had."""
+    with open("/proc/%d/stat" % pid) as f:
+        fields = f.read().rpartition(")")[2].split()
+    total = (int(fields[13]) + int(fields[14])) * (1000000000 // os.sysconf("SC_CLK_TCK"))
+    for task in os.listdir("/proc/%d/task" % pid):
+        try:
+            with open("/proc/%d/task/%s/children" % (pid, task)) as f:
+                total += sum(own_cpu(int(child)) for child in f.read().split())
+        except OSError:
+            pass
+    return total
+
+
 def process_cpu(pid):
+    return own_cpu(pid) + children_cpu(pid)
+
+
+def own_cpu(pid):
     """Nanoseconds that all threads of a process have run, those that have ended too (its CPU clock, clock_getcpuclockid)."""
     return time.clock_gettime_ns(~pid << 3 | 2)
 

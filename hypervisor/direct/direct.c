@@ -268,12 +268,14 @@ static void undo_syscall(struct vcpu *v, struct user_regs_struct *r)
     r->rip -= 2;
 }
 
-enum { TRAP_BREAKPOINT = 1, TRAP_STEP = 2 }; /* si_code of SIGTRAP */
+enum { TRAP_BREAKPOINT = 1, TRAP_STEP = 2, TRAP_DEBUG_REGISTER = 4 }; /* si_code of SIGTRAP */
 
 static void undo_trap(struct vcpu *v, struct user_regs_struct *r, int code)
 {
-    if (code == TRAP_STEP)        /* POPF had set TF */
-        v->debug.trap |= BIT(14); /* DR6.BS */
+    if (code == TRAP_STEP)                /* POPF had set TF */
+        v->debug.trap |= BIT(14);         /* DR6.BS */
+    else if (code == TRAP_DEBUG_REGISTER) /* before an instruction that scan.c found */
+        ;
     else if (code == TRAP_BREAKPOINT || byte_before(v, r->rip) == 0xcc)
         r->rip -= 1; /* INT1, INT3 */
     else

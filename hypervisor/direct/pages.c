@@ -117,6 +117,30 @@ static u64 entry_now(const struct region *r, unsigned i)
            (page_address(r, i) & (size - 1));
 }
 
+/* Those of the page, or of all. */
+static void end_sites(struct pages *p, gva page, bool all)
+{
+    for (unsigned n = 0; n < SCAN_SITES; n++)
+        if (p->site[n] && (all || ALIGN_DOWN(p->site[n], PAGE_BYTES) == page)) {
+            shadow_breakpoint(p->process, n, 0);
+            p->site[n] = 0;
+        }
+}
+
+/* false: there are not as many breakpoints. */
+static bool begin_sites(struct pages *p, gva page, const u16 *site, int count)
+{
+    for (unsigned n = 0; count && n < SCAN_SITES; n++)
+        if (!p->site[n]) {
+            if (!shadow_breakpoint(p->process, n, page + site[count - 1]))
+                break;
+            p->site[n] = page + site[--count];
+        }
+    if (count)
+        end_sites(p, page, false);
+    return !count;
+}
+
 static bool set_state(struct pages *p, struct region *r, unsigned i, enum page_state s, u64 offset)
 {
     static const int protection[] = {
@@ -125,6 +149,8 @@ static bool set_state(struct pages *p, struct region *r, unsigned i, enum page_s
         [PAGE_WRITE] = PROT_READ | PROT_WRITE,
         [PAGE_EXEC] = PROT_READ | PROT_EXEC,
     };
+    if (r->state[i] == PAGE_EXEC)
+        end_sites(p, page_address(r, i), false);
     r->mapped += (s != PAGE_ABSENT) - (r->state[i] != PAGE_ABSENT);
     r->execs += (s == PAGE_EXEC) - (r->state[i] == PAGE_EXEC);
     r->state[i] = (u8)s;
@@ -137,6 +163,9 @@ static bool unmap_region(struct pages *p, struct region *r)
 {
     if (!r->mapped)
         return true;
+    for (unsigned n = 0; n < SCAN_SITES; n++)
+        if (p->site[n] >> REGION_SHIFT == r->number)
+            end_sites(p, ALIGN_DOWN(p->site[n], PAGE_BYTES), false);
     memset(r->state, 0, sizeof(r->state));
     r->mapped = r->execs = 0;
     p->mappings++;
@@ -152,6 +181,7 @@ static bool forget(struct pages *p)
             p->region[i].mapped = p->region[i].execs = 0;
             memset(p->region[i].state, 0, sizeof(p->region[i].state));
         }
+    end_sites(p, 0, true);
     p->regions = p->mappings = 0;
     p->stale = false;
     p->stale_pages = 0;
@@ -329,13 +359,11 @@ static u8 *page_memory(const struct pages *p, const struct region *r, u64 entry,
 }
 
 /* Page i as data, readable, and writable if that sets no bit. write: it must be writable. */
-static bool map_data(struct pages *p, struct region *r, unsigned i, bool write, bool logged)
+static bool map_data(struct pages *p, struct region *r, unsigned i, bool write)
 {
     u64 entry = entry_now(r, i), offset;
     bool may_write;
     u8 *host = page_memory(p, r, entry, &may_write, &offset);
-    if (logged && host && r->writable && (entry & PTE_W) && (entry & PTE_D))
-        may_write = !cache_has_code(p->v->engine, host); /* the slot's log has the page */
     if (!host || (write && !may_write))
         return false;
     if (r->state[i] >= (may_write ? PAGE_WRITE : PAGE_READ))
@@ -351,7 +379,7 @@ static void map_around(struct pages *p, struct region *r, unsigned i, unsigned w
         from = 0, window = REGION_PAGES;
     for (unsigned n = from; n < from + window; n++)
         if (n != i && r->state[n] == PAGE_ABSENT)
-            map_data(p, r, n, false, false);
+            map_data(p, r, n, false);
 }
 
 /* A store to a page of which translations were made once: they go, if nothing executes there directly. */
@@ -368,15 +396,13 @@ static bool fault_data(struct pages *p, gva a, bool write)
     if (!page_walk(v, a, write ? ACCESS_WRITE : ACCESS_READ, true, false, &t, &error))
         return false;
     struct memslot *s = memory_find(v->vm, t.gpa);
-    if (!s || (write && (s->flags & KVM_MEM_READONLY)))
+    if (!s || (write && ((s->flags & KVM_MEM_READONLY) || s->dirty))) /* a log is the translator's */
         return false;
     if (write && !give_up_code(p, s->host + (ALIGN_DOWN(t.gpa, PAGE_BYTES) - s->base)))
         return false;
-    if (write)
-        memory_mark_dirty(v, s, t.gpa);
     struct region *r = region_of(p, a);
     unsigned i = a >> 12 & (REGION_PAGES - 1);
-    if (!r || !map_data(p, r, i, write, write))
+    if (!r || !map_data(p, r, i, write))
         return false;
     map_around(p, r, i, AROUND_DATA);
     return true;
@@ -390,7 +416,8 @@ static const u8 *neighbour(const struct pages *p, const struct region *r, unsign
     return i < REGION_PAGES ? page_memory(p, r, entry_now(r, i), &may_write, &offset) : NULL;
 }
 
-static bool map_code(struct pages *p, struct region *r, unsigned i)
+/* asked: for this page; else along with another, if it takes no breakpoint. */
+static bool map_code(struct pages *p, struct region *r, unsigned i, bool asked)
 {
     u64 entry = entry_now(r, i), offset;
     bool may_write;
@@ -398,8 +425,10 @@ static bool map_code(struct pages *p, struct region *r, unsigned i)
     if (!host || !r->executable || (entry & PTE_NX))
         return false;
     u32 sum = scan_sum(host);
-    if (!scan_page(neighbour(p, r, i - 1), host, neighbour(p, r, i + 1)) || !cache_make_direct(p->v, host) ||
-        scan_sum(host) != sum)
+    u16 site[SCAN_SITES];
+    int sites = scan_page(neighbour(p, r, i - 1), host, neighbour(p, r, i + 1), site);
+    if (sites < 0 || (sites && !asked) || !cache_make_direct(p->v, host) || scan_sum(host) != sum ||
+        !begin_sites(p, page_address(r, i), site, sites))
         return false;
     r->entry[i] = entry;
     r->sum[i] = sum;
@@ -414,11 +443,11 @@ static bool fault_code(struct pages *p, gva a)
         return false;
     struct region *r = region_of(p, a);
     unsigned i = a >> 12 & (REGION_PAGES - 1), from = ALIGN_DOWN(i, AROUND_CODE);
-    if (!r || !map_code(p, r, i))
+    if (!r || !map_code(p, r, i, true))
         return false;
     for (unsigned n = from; n < from + AROUND_CODE; n++)
         if (r->state[n] == PAGE_ABSENT)
-            map_code(p, r, n);
+            map_code(p, r, n, false);
     return true;
 }
 
@@ -452,5 +481,5 @@ void pages_expect(struct pages *p, gva a)
     struct region *r = a < USER_END && a >= MIN_ADDRESS ? region_of(p, a) : NULL;
     unsigned i = a >> 12 & (REGION_PAGES - 1);
     if (r && r->state[i] == PAGE_ABSENT)
-        map_data(p, r, i, false, false);
+        map_data(p, r, i, false);
 }

@@ -4,6 +4,7 @@
 #define DIRECT_PAGES_H
 
 #include "hypervisor/cpu/vcpu.h"
+#include "hypervisor/direct/scan.h"
 #include "hypervisor/direct/shadow.h"
 
 /* 4096 regions of 2 MiB are 8 GiB of a program; more than that, and all is forgotten and begins anew. */
@@ -37,7 +38,8 @@ struct pages {
     struct region *region; /* REGIONS of them, a hash table */
     unsigned regions, mappings;
     u64 stat_mapped;
-    u64 generation; /* in which the executable pages were compared last */
+    gva site[SCAN_SITES]; /* instructions in executable pages that have a breakpoint; 0: free */
+    u64 generation;       /* in which the executable pages were compared last */
     /* What is to be looked at before guest code runs again. By the vcpu's thread: */
     bool stale;
     unsigned stale_pages;

@@ -61,8 +61,10 @@ struct text {
     unsigned from, end;
 };
 
-/* Decoding from `from` comes to an instruction whose opcode is at `at`. */
-static bool leads_to(const ZydisDecoder *z, const struct text *t, unsigned from, unsigned at)
+enum verdict { INSIDE_ANOTHER, BEGINS_HERE, UNCLEAR };
+
+/* What decoding from `from` says of the bytes at `at`. */
+static enum verdict look_from(const ZydisDecoder *z, const struct text *t, unsigned from, unsigned at)
 {
     ZydisDecodedInstruction i;
     while (from < at) {
@@ -70,27 +72,27 @@ static bool leads_to(const ZydisDecoder *z, const struct text *t, unsigned from,
         while (n < at && is_prefix(t->byte[n]))
             n++;
         if (n == at)
-            return true;
+            return UNCLEAR; /* prefixes of it */
         if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(z, NULL, t->byte + from, t->end - from, &i)))
-            return false;
+            return INSIDE_ANOTHER;
         from += i.length;
     }
-    return from == at;
+    return from == at ? BEGINS_HERE : INSIDE_ANOTHER;
 }
 
 /* Of fifteen places in a row, one begins an instruction; from the others, decoding falls in with the
  * program's instructions soon, as x86 code is. So all begin some way before. */
-static bool is_instruction(const struct text *t, unsigned at)
+static enum verdict look(const struct text *t, unsigned at)
 {
     ZydisDecoder z;
     ZydisDecoderInit(&z, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
     unsigned from = max(t->from, at - BEFORE);
+    enum verdict worst = INSIDE_ANOTHER;
     if (at - from < LONGEST) /* it may have begun in the page before */
-        return true;
+        return UNCLEAR;
     for (unsigned n = from; n < from + LONGEST; n++)
-        if (leads_to(&z, t, n, at))
-            return true;
-    return false;
+        worst = max(worst, look_from(&z, t, n, at));
+    return worst;
 }
 
 static void take_text(struct text *t, const u8 *before, const u8 *page, const u8 *behind)
@@ -104,20 +106,32 @@ static void take_text(struct text *t, const u8 *before, const u8 *page, const u8
         memcpy(t->byte + BEFORE + PAGE, behind, BEHIND);
 }
 
-bool scan_page(const u8 *before, const u8 *page, const u8 *behind)
+/* Bytes at `at` that may be an instruction to look for, of which the page's end may cut off some. */
+static bool is_suspect(const struct text *t, unsigned at)
+{
+    const u8 *b = t->byte + at;
+    if (*b == 0xcd) /* INT 80H: the kernel cuts rax to 32 bits before ptrace sees it */
+        return at + 1 >= t->end || b[1] == 0x80;
+    if (*b != 0x0f)
+        return false;
+    if (at + 1 >= t->end || (at + 2 >= t->end && (b[1] <= 0x01 || b[1] == 0xc7)))
+        return true;
+    return tells(b[1], b[2]);
+}
+
+int scan_page(const u8 *before, const u8 *page, const u8 *behind, u16 site[SCAN_SITES])
 {
     struct text t;
+    int count = 0;
     take_text(&t, before, page, behind);
     for (unsigned at = BEFORE; at < BEFORE + PAGE; at++) {
-        if (t.byte[at] == 0xcd && at + 1 < t.end && t.byte[at + 1] == 0x80 && is_instruction(&t, at))
-            return false; /* INT 80H: the kernel cuts rax to 32 bits before ptrace sees it */
-        if (t.byte[at] != 0x0f)
-            continue;
-        bool cut = at + 2 >= t.end && (at + 1 >= t.end || t.byte[at + 1] <= 0x01 || t.byte[at + 1] == 0xc7);
-        if ((cut || tells(t.byte[at + 1], t.byte[at + 2])) && is_instruction(&t, at))
-            return false;
+        enum verdict verdict = is_suspect(&t, at) ? look(&t, at) : INSIDE_ANOTHER;
+        if (verdict == UNCLEAR || (verdict == BEGINS_HERE && count == SCAN_SITES))
+            return -1;
+        if (verdict == BEGINS_HERE)
+            site[count++] = (u16)(at - BEFORE);
     }
-    return true;
+    return count;
 }
 
 u32 scan_sum(const u8 *page)

@@ -279,6 +279,27 @@ bool shadow_apply(struct shadow_process *p)
     return !left && !errno;
 }
 
+static bool poke_debug_register(struct shadow_process *p, unsigned n, u64 value)
+{
+    size_t offset = offsetof(struct user, u_debugreg) + n * sizeof(((struct user *)0)->u_debugreg[0]);
+    return !ptrace(PTRACE_POKEUSER, p->pid, (void *)offset, (void *)value);
+}
+
+/* DR7: a local breakpoint of each that is in use, type and length 0 for execution (SDM 3B 17.2.4). */
+bool shadow_breakpoint(struct shadow_process *p, unsigned n, u64 address)
+{
+    u64 bit = BIT(2 * n);
+    if (p->dr7 & bit && !poke_debug_register(p, 7, p->dr7 & ~bit))
+        return false;
+    p->dr7 &= ~bit;
+    if (!address)
+        return true;
+    if (!poke_debug_register(p, n, address) || !poke_debug_register(p, 7, p->dr7 | bit))
+        return false;
+    p->dr7 |= bit;
+    return true;
+}
+
 /* ---- guest code ---- */
 
 /* Beside our thread, on its processor: a wake-up on another costs four times as much. */

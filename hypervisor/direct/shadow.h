@@ -21,6 +21,7 @@ struct shadow_process {
     int ram;   /* descriptor of the VM's memory, here */
     struct shadow_op *ops;
     unsigned count;
+    u64 dr7;
     bool loaded;                  /* regs are in the process */
     struct user_regs_struct regs; /* of the guest's code */
 };
@@ -44,6 +45,9 @@ void shadow_end(struct shadow_process *p);
 /* Mappings are gathered, and made by shadow_apply, which the rest calls when it must. prot 0: unmapped. */
 bool shadow_map(struct shadow_process *p, u64 address, u64 length, int protection, u64 offset);
 bool shadow_apply(struct shadow_process *p);
+
+/* Stops guest code before the instruction at address, by debug register n; 0: no longer. */
+bool shadow_breakpoint(struct shadow_process *p, unsigned n, u64 address);
 
 /* Runs guest code from p->regs, and stops. */
 void shadow_resume(struct shadow_process *p, struct shadow_stop *stop, bool (*interrupted)(void *),
