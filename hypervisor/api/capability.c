@@ -82,6 +82,19 @@ static int enable_dirty_ring(struct vm *vm, const struct kvm_enable_cap *c)
     return dirty_ring_enable(vm, c->args[0]);
 }
 
+static int enable_platform_info(struct vm *vm, const struct kvm_enable_cap *c)
+{
+    vm->no_platform_info = !c->args[0];
+    return 0;
+}
+
+/* An instruction that there is no handler for ends KVM_RUN anyway. */
+static int enable_exit_on_emulation_failure(struct vm *vm, const struct kvm_enable_cap *c)
+{
+    (void)vm;
+    return c->args[0] & ~1ull ? -EINVAL : 0;
+}
+
 static int enable_exception_payload(struct vm *vm, const struct kvm_enable_cap *c)
 {
     vm->exception_payload = c->args[0];
@@ -103,6 +116,8 @@ static const struct enabler {
     {KVM_CAP_X86_DISABLE_EXITS, enable_disable_exits},
     {KVM_CAP_MAX_VCPU_ID, enable_max_vcpu_id},
     {KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, enable_manual_dirty_log},
+    {KVM_CAP_MSR_PLATFORM_INFO, enable_platform_info},
+    {KVM_CAP_EXIT_ON_EMULATION_FAILURE, enable_exit_on_emulation_failure},
     {KVM_CAP_DIRTY_LOG_RING, enable_dirty_ring},
     {KVM_CAP_DIRTY_LOG_RING_ACQ_REL, enable_dirty_ring},
     {KVM_CAP_X86_USER_SPACE_MSR, enable_user_space_msr},
@@ -122,11 +137,15 @@ int vm_enable_cap(struct vm *vm, union ioctl_arg arg)
     return -EINVAL;
 }
 
-/* Those of a vcpu are Hyper-V's and the like. */
+/* The others of a vcpu are Hyper-V's and the like. */
 int vcpu_enable_cap(struct vcpu *v, union ioctl_arg arg)
 {
-    (void)v, (void)arg;
-    return -EINVAL;
+    const struct kvm_enable_cap *c = arg.data;
+
+    if (c->flags || c->cap != KVM_CAP_ENFORCE_PV_FEATURE_CPUID)
+        return -EINVAL;
+    v->enforce_pv = c->args[0];
+    return 0;
 }
 
 /* ---- what there is ---- */
@@ -207,6 +226,16 @@ static const struct {
     {KVM_CAP_PRE_FAULT_MEMORY, 1, NULL},
     {KVM_CAP_TSC_CONTROL, 1, NULL},
     {KVM_CAP_VM_TSC_CONTROL, 1, NULL},
+    {KVM_CAP_MSR_PLATFORM_INFO, 1, NULL},
+    {KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1, NULL},
+    {KVM_CAP_ENABLE_CAP, 1, NULL},
+    {KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1, NULL},
+    {KVM_CAP_NOP_IO_DELAY, 1, NULL},
+    {KVM_CAP_PIT, 1, NULL},
+    {KVM_CAP_STEAL_TIME, 1, NULL},
+    {KVM_CAP_IOAPIC_POLARITY_IGNORED, 1, NULL},
+    {KVM_CAP_IOEVENTFD_NO_LENGTH, 1, NULL},
+    {KVM_CAP_SMALLER_MAXPHYADDR, 1, NULL},
     {KVM_CAP_SYNC_REGS, KVM_SYNC_X86_VALID_FIELDS, NULL},
     {KVM_CAP_X86_USER_SPACE_MSR, 1, NULL},
     {KVM_CAP_X86_MSR_FILTER, 1, NULL},

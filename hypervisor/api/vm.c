@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -226,6 +227,32 @@ int vm_set_irqchip(struct vm *vm, union ioctl_arg arg)
 int vm_create_pit2(struct vm *vm, union ioctl_arg arg)
 {
     return irqchip_has_pic(vm) ? irqchip_create_pit(vm, arg.data) : -ENOENT;
+}
+
+/* The older forms of the next two, and of KVM_CREATE_PIT2, which know no flags. */
+int vm_create_pit(struct vm *vm, union ioctl_arg arg)
+{
+    struct kvm_pit_config config = {0};
+
+    (void)arg;
+    return vm_create_pit2(vm, (union ioctl_arg){.data = &config});
+}
+
+int vm_get_pit(struct vm *vm, union ioctl_arg arg)
+{
+    struct kvm_pit_state2 s = {0};
+    int r = vm_get_pit2(vm, (union ioctl_arg){.data = &s});
+
+    memcpy(arg.data, s.channels, sizeof(s.channels));
+    return r;
+}
+
+int vm_set_pit(struct vm *vm, union ioctl_arg arg)
+{
+    struct kvm_pit_state2 s = {0};
+
+    memcpy(s.channels, arg.data, sizeof(s.channels));
+    return vm_set_pit2(vm, (union ioctl_arg){.data = &s});
 }
 
 int vm_get_pit2(struct vm *vm, union ioctl_arg arg)

@@ -24,6 +24,7 @@ struct msr {
     bool (*read)(struct vcpu *v, const struct access *a, u64 *value);
     bool (*write)(struct vcpu *v, const struct access *a, u64 value); /* false: #GP */
     u32 field;
+    u32 pv; /* KVM_FEATURE_* that goes with it */
 };
 
 static u64 *field_of(struct vcpu *v, const struct access *a)
@@ -65,12 +66,6 @@ static bool ignored_write(struct vcpu *v, const struct access *a, u64 value)
 {
     (void)v, (void)a, (void)value;
     return true;
-}
-
-static bool zero_write(struct vcpu *v, const struct access *a, u64 value)
-{
-    (void)v, (void)a;
-    return value == 0;
 }
 
 /* ---- time ---- */
@@ -407,6 +402,19 @@ static bool debugctl_write(struct vcpu *v, const struct access *a, u64 value)
     return !(value & ~(u64)(LBR | BTF));
 }
 
+/* CPUID that faults at CPL 3 (SDM 3A, MSR_PLATFORM_INFO[31]) is there; what else the register tells is user
+ * space's. */
+static bool platform_info_read(struct vcpu *v, const struct access *a, u64 *value)
+{
+    return (a->host || !v->vm->no_platform_info) && field_read(v, a, value);
+}
+
+static bool misc_features_write(struct vcpu *v, const struct access *a, u64 value)
+{
+    u64 allowed = v->platform_info & PLATFORM_CPUID_FAULTS ? MISC_CPUID_FAULTS : 0;
+    return !(value & ~allowed) && field_write(v, a, value);
+}
+
 enum { HWCR_TSC_FREQ_SEL = BIT(24), HWCR_IGNORED = BIT(3) | BIT(6) | BIT(8) | BIT(18) };
 
 static bool hwcr_read(struct vcpu *v, const struct access *a, u64 *value)
@@ -435,13 +443,16 @@ static bool de_cfg_read(struct vcpu *v, const struct access *a, u64 *value)
 #define ONE(index)         .first = (index), .last = (index)
 #define MANY(index, count) .first = (index), .last = (index) + (count)-1
 #define PLAIN(name)        .read = field_read, .write = field_write, FIELD(name)
+#define PV(feature)        .pv = BIT(KVM_FEATURE_##feature)
 #define ZERO_IGNORED       .read = zero_read, .write = ignored_write
 
 static const struct msr msrs[] = {
     {MANY(MSR_P5_MC_ADDR, 2), .read = zero_read},
     {ONE(MSR_IA32_TSC), .read = tsc_read, .write = tsc_write},
-    {ONE(MSR_KVM_WALL_CLOCK), .read = field_read, .write = wall_clock_write, FIELD(wall_clock_msr)},
-    {ONE(MSR_KVM_SYSTEM_TIME), .read = field_read, .write = kvmclock_write, FIELD(kvmclock_msr)},
+    {ONE(MSR_KVM_WALL_CLOCK), PV(CLOCKSOURCE), .read = field_read, .write = wall_clock_write,
+     FIELD(wall_clock_msr)},
+    {ONE(MSR_KVM_SYSTEM_TIME), PV(CLOCKSOURCE), .read = field_read, .write = kvmclock_write,
+     FIELD(kvmclock_msr)},
     {ONE(MSR_IA32_PLATFORM_ID), .read = zero_read},
     {ONE(MSR_IA32_APICBASE), .read = field_read, .write = apic_base_write, FIELD(apic_base)},
     {ONE(MSR_EBL_CR_POWERON), ZERO_IGNORED},
@@ -451,9 +462,9 @@ static const struct msr msrs[] = {
     {ONE(MSR_IA32_UCODE_WRITE), .read = zero_read, .write = ignored_write},
     {ONE(MSR_IA32_UCODE_REV), .read = field_read, .write = microcode_write, FIELD(microcode)},
     {MANY(MSR_P6_PERFCTR0, 2), ZERO_IGNORED},
-    {ONE(MSR_PLATFORM_INFO), .read = zero_read, .write = zero_write},
+    {ONE(MSR_PLATFORM_INFO), .read = platform_info_read, .write = host_write, FIELD(platform_info)},
     {ONE(MSR_MTRRCAP), .read = mtrr_cap_read},
-    {ONE(MSR_MISC_FEATURES_ENABLES), .read = zero_read, .write = zero_write},
+    {ONE(MSR_MISC_FEATURES_ENABLES), .read = field_read, .write = misc_features_write, FIELD(misc_features)},
     {ONE(MSR_IA32_SYSENTER_CS), PLAIN(sysenter_cs)},
     {ONE(MSR_IA32_SYSENTER_ESP), .read = field_read, .write = canonical_write, FIELD(sysenter_esp)},
     {ONE(MSR_IA32_SYSENTER_EIP), .read = field_read, .write = canonical_write, FIELD(sysenter_eip)},
@@ -473,10 +484,13 @@ static const struct msr msrs[] = {
     {MANY(MSR_IA32_MC0_CTL, 32 * 4), .read = mc_bank_read, .write = mc_bank_write, FIELD(mce_banks)},
     {ONE(MSR_IA32_TSC_DEADLINE), .read = tsc_deadline_read, .write = tsc_deadline_write},
     {MANY(MSR_X2APIC_FIRST, 256), .read = x2apic_read, .write = x2apic_write},
-    {ONE(MSR_KVM_WALL_CLOCK_NEW), .read = field_read, .write = wall_clock_write, FIELD(wall_clock_msr)},
-    {ONE(MSR_KVM_SYSTEM_TIME_NEW), .read = field_read, .write = kvmclock_write, FIELD(kvmclock_msr)},
+    {ONE(MSR_KVM_WALL_CLOCK_NEW), PV(CLOCKSOURCE2), .read = field_read, .write = wall_clock_write,
+     FIELD(wall_clock_msr)},
+    {ONE(MSR_KVM_SYSTEM_TIME_NEW), PV(CLOCKSOURCE2), .read = field_read, .write = kvmclock_write,
+     FIELD(kvmclock_msr)},
     {ONE(MSR_KVM_ASYNC_PF_EN), .write = unoffered_write},
-    {ONE(MSR_KVM_STEAL_TIME), .read = field_read, .write = steal_time_write, FIELD(steal_msr)},
+    {ONE(MSR_KVM_STEAL_TIME), PV(STEAL_TIME), .read = field_read, .write = steal_time_write,
+     FIELD(steal_msr)},
     {MANY(MSR_KVM_PV_EOI_EN, 5), .write = unoffered_write},
     {ONE(MSR_EFER), .read = field_read, .write = efer_write, FIELD(efer)},
     {ONE(MSR_STAR), PLAIN(star)},
@@ -512,6 +526,8 @@ const u32 msr_index_list[] = {
     MSR_IA32_MCG_STATUS,
     MSR_IA32_MCG_CTL,
     MSR_IA32_MISC_ENABLE,
+    MSR_PLATFORM_INFO,
+    MSR_MISC_FEATURES_ENABLES,
     MSR_IA32_CR_PAT,
     MSR_MTRRdefType,
     MSR_IA32_TSC_DEADLINE,
@@ -556,7 +572,7 @@ static struct access access_to(const struct msr *m, u32 index, bool host)
 bool msr_read(struct vcpu *v, u32 index, u64 *value, bool host)
 {
     const struct msr *m = msr_find(index);
-    if (!m)
+    if (!m || !pv_offers(v, m->pv))
         return false;
     struct access a = access_to(m, index, host);
     if (!m->read) /* not offered to the guest; user space finds it unused */
@@ -567,7 +583,7 @@ bool msr_read(struct vcpu *v, u32 index, u64 *value, bool host)
 bool msr_write(struct vcpu *v, u32 index, u64 value, bool host)
 {
     const struct msr *m = msr_find(index);
-    if (!m || !m->write)
+    if (!m || !m->write || !pv_offers(v, m->pv))
         return false;
     struct access a = access_to(m, index, host);
     return m->write(v, &a, value);
@@ -591,6 +607,8 @@ void msr_power_up(struct vcpu *v, bool bsp)
     v->pat = 0x0007040600070406;
     v->misc_enable = BTS_UNAVAILABLE | PEBS_UNAVAILABLE;
     v->microcode = BIT(32);
+    v->platform_info = PLATFORM_CPUID_FAULTS;
+    v->misc_features = 0;
     v->tsc_adjust = 0;
     v->kvmclock_msr = v->wall_clock_msr = v->steal_msr = 0;
     v->tsc_offset = power_up_tsc_offset(v);

@@ -42,6 +42,7 @@ enum {
     MSR_IA32_TSC_DEADLINE = 0x6e0,
     MSR_X2APIC_FIRST = 0x800,
 };
+enum { PLATFORM_CPUID_FAULTS = (int)BIT(31), MISC_CPUID_FAULTS = BIT(0) };
 #define MSR_EFER              0xc0000080u
 #define MSR_STAR              0xc0000081u
 #define MSR_LSTAR             0xc0000082u

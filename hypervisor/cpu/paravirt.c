@@ -126,6 +126,15 @@ void paravirt_tick(struct vcpu *v)
         steal_update(v, s);
 }
 
+bool pv_offers(struct vcpu *v, u32 features)
+{
+    u32 out[4];
+    if (!features || !v->enforce_pv)
+        return true;
+    cpuid_query(v, KVM_CPUID_FEATURES, 0, out);
+    return (out[0] & features) == features;
+}
+
 /* ---- hypercalls ---- */
 
 struct hypercall {
@@ -180,10 +189,14 @@ static s64 yield_to(struct vcpu *v, const struct hypercall *h)
 
 static const struct {
     u32 number;
+    u32 pv; /* KVM_FEATURE_* that goes with it */
     s64 (*call)(struct vcpu *v, const struct hypercall *h);
 } hypercalls[] = {
-    {KVM_HC_VAPIC_POLL_IRQ, poll_irq}, {KVM_HC_KICK_CPU, kick_cpu},    {KVM_HC_CLOCK_PAIRING, clock_pairing},
-    {KVM_HC_SEND_IPI, send_ipi},       {KVM_HC_SCHED_YIELD, yield_to},
+    {KVM_HC_VAPIC_POLL_IRQ, 0, poll_irq},
+    {KVM_HC_KICK_CPU, BIT(KVM_FEATURE_PV_UNHALT), kick_cpu},
+    {KVM_HC_CLOCK_PAIRING, 0, clock_pairing},
+    {KVM_HC_SEND_IPI, BIT(KVM_FEATURE_PV_SEND_IPI), send_ipi},
+    {KVM_HC_SCHED_YIELD, BIT(KVM_FEATURE_PV_SCHED_YIELD), yield_to},
 };
 
 static s64 hypercall(struct vcpu *v)
@@ -196,7 +209,7 @@ static s64 hypercall(struct vcpu *v)
     for (size_t i = 0; i < ARRAY_SIZE(argument); i++)
         h.a[i] = v->gpr[argument[i]] & mask;
     for (size_t i = 0; i < ARRAY_SIZE(hypercalls); i++)
-        if (hypercalls[i].number == number)
+        if (hypercalls[i].number == number && pv_offers(v, hypercalls[i].pv))
             return hypercalls[i].call(v, &h);
     return -KVM_ENOSYS;
 }

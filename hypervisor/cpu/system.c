@@ -5,6 +5,7 @@
 
 #include "hypervisor/cpu/control.h"
 #include "hypervisor/cpu/handlers.h"
+#include "hypervisor/cpu/msr.h"
 #include "hypervisor/cpu/vcpu.h"
 #include "hypervisor/vm.h"
 
@@ -153,6 +154,8 @@ void insn_cpuid(struct vcpu *v, const struct insn *in)
 {
     u32 out[4];
     (void)in;
+    if ((v->misc_features & MISC_CPUID_FAULTS) && v->cpl == 3)
+        raise_gp(v);
     cpuid_query(v, (u32)v->gpr[GPR_RAX], (u32)v->gpr[GPR_RCX], out);
     v->gpr[GPR_RAX] = out[0];
     v->gpr[GPR_RBX] = out[1];

@@ -242,7 +242,8 @@ struct vcpu {
     u64 tsc_offset; /* guest TSC = scaled host TSC + tsc_offset (SDM 3B 17.17) */
     u64 tsc_ratio;  /* of the guest's frequency to the host's, with TSC_RATIO_BITS of fraction; 0: they are one */
     u32 tsc_khz;    /* the guest's */
-    u64 tsc_adjust, tsc_deadline, smi_count, microcode;
+    u64 tsc_adjust, tsc_deadline, smi_count, microcode, platform_info, misc_features;
+    bool enforce_pv; /* KVM_CAP_ENFORCE_PV_FEATURE_CPUID */
     u64 kvmclock_msr, wall_clock_msr, steal_msr, async_pf_msr, pv_eoi_msr, poll_control_msr;
     u8 cpl; /* DPL of SS; 0 in real mode, 3 in virtual-8086 mode */
 
@@ -483,6 +484,9 @@ int fpu_set_xsave(struct vcpu *v, const struct kvm_xsave *x);
 void paravirt_entered(struct vcpu *v);
 void paravirt_leaving(struct vcpu *v);
 void paravirt_tick(struct vcpu *v);
+/* Whether the guest may use what goes with these bits of KVM_CPUID_FEATURES: if CPUID has them, or user space does not
+ * insist on that (KVM_CAP_ENFORCE_PV_FEATURE_CPUID). */
+bool pv_offers(struct vcpu *v, u32 features);
 bool steal_write(struct vcpu *v, u64 msr); /* MSR_KVM_STEAL_TIME; false: #GP */
 
 /* io.c: completes a KVM_EXIT_IO that user space has answered: registers, memory (may fault) and rip. Called

@@ -50,6 +50,20 @@ static void chips(void)
     CHECK_FAILS(vm, KVM_SET_IRQCHIP, &out, EINVAL);
 }
 
+/* The older form has no flags. */
+static void old_pit(void)
+{
+    struct kvm_pit_state old;
+    struct kvm_pit_state2 now;
+
+    CHECK_OK(vm, KVM_GET_PIT, &old);
+    old.channels[2].count = 0x4321;
+    CHECK_OK(vm, KVM_SET_PIT, &old);
+    CHECK_OK(vm, KVM_GET_PIT2, &now);
+    CHECK_EQ(now.channels[2].count, 0x4321);
+    CHECK_FAILS(vm, KVM_CREATE_PIT, 0, EEXIST);
+}
+
 static void pit(void)
 {
     struct kvm_pit_state2 in, out;
@@ -160,6 +174,7 @@ int main(int argc, char **argv)
     creation(kvm);
     chips();
     pit();
+    old_pit();
     struct machine m = machine_create(kvm, true, 1);
     vm = m.vm;
     lapic(m.vcpu);

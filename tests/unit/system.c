@@ -440,6 +440,19 @@ static void msrs(void)
     CHECK_FAULT(insn_rdmsr, &in, EXC_GP, 0);
 }
 
+static void cpuid_faulting(void)
+{
+    struct insn in;
+    start(LONG, 3);
+    in = instruction(0, 0, 4);
+    CHECK_EQ(run_handler(insn_cpuid, &in), COMPLETED);
+    v->misc_features = 1;
+    CHECK_FAULT(insn_cpuid, &in, EXC_GP, 0);
+    v->cpl = 0;
+    CHECK_EQ(run_handler(insn_cpuid, &in), COMPLETED);
+    v->misc_features = 0;
+}
+
 static u64 hypercall(u64 number)
 {
     struct insn in = instruction(0, 0, 4);
@@ -536,6 +549,7 @@ int main(void)
     hlt();
     time_stamp();
     msrs();
+    cpuid_faulting();
     hypercalls();
     flags();
     interrupt_flag();
