@@ -55,7 +55,7 @@ static void take(int number)
 
 struct sender {
     pthread_t to;
-    int number;
+    int first, number; /* first: 0 for none */
 };
 
 static void *send_soon(void *sender)
@@ -63,14 +63,16 @@ static void *send_soon(void *sender)
     const struct sender *s = sender;
 
     nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    if (s->first)
+        pthread_kill(s->to, s->first);
     pthread_kill(s->to, s->number);
     return NULL;
 }
 
-/* Into an endless loop of the guest, that a signal ends. */
-static void run_until(int number)
+/* Into an endless loop of the guest, that the second of two signals ends. */
+static void run_until(int first, int number)
 {
-    struct sender s = {pthread_self(), number};
+    struct sender s = {pthread_self(), first, number};
     pthread_t other;
 
     enter_protected_mode(&m, CODE);
@@ -82,7 +84,7 @@ static void run_until(int number)
 
 static void stays_pending(int number)
 {
-    run_until(number);
+    run_until(0, number);
     CHECK_EQ(handled, 0);
     CHECK(is_pending(number));
     CHECK_FAILS(m.vcpu, KVM_RUN, 0, EINTR); /* at once */
@@ -94,14 +96,7 @@ static void stays_pending(int number)
 /* One that the thread has not blocked is held back in KVM_RUN, and handled after it. */
 static void held_back(void)
 {
-    struct sender early = {pthread_self(), SIGALRM};
-    pthread_t other;
-
-    pthread_create(&other, NULL, send_soon, &early);
-    pthread_detach(other);
-    nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-    handled = 0;
-    run_until(SIGUSR1); /* 20 ms from now */
+    run_until(SIGALRM, SIGUSR1);
     CHECK(is_pending(SIGUSR1));
     CHECK_EQ(handled, SIGALRM);
     take(SIGUSR1);
@@ -140,7 +135,7 @@ int main(int argc, char **argv)
     held_back();
     CHECK_OK(m.vcpu, KVM_SET_SIGNAL_MASK, 0);
     raise(SIGUSR1); /* blocked, and without a mask it does not end KVM_RUN */
-    run_until(SIGALRM);
+    run_until(0, SIGALRM);
     CHECK_EQ(handled, SIGALRM);
     CHECK(is_pending(SIGUSR1));
     return TEST_DONE();
