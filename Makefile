@@ -10,6 +10,8 @@ SAN ?=
 O ?= $(if $(SAN),build-san,build)
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
+SYSCONFDIR ?= /etc
+COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 CFLAGS ?= -O2 -g
 TESTS ?=
 
@@ -304,6 +306,16 @@ install: all ## install into PREFIX (/usr/local)
 	install $(O)/liblodge-kvm.so $(O)/liblodge-kvm-preload.so $(DESTDIR)$(LIBDIR)
 	install -m 644 include/lodge/kvm.h $(DESTDIR)$(PREFIX)/include/lodge
 	sed 's,@PREFIX@,$(PREFIX),; s,@LIBDIR@,$(LIBDIR),' tools/lodge-kvm.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/lodge-kvm.pc
+	install -d $(DESTDIR)$(SYSCONFDIR)/lodge $(DESTDIR)$(PREFIX)/lib/systemd/system \
+	  $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(COMPLETIONS)
+	[ -e $(DESTDIR)$(SYSCONFDIR)/lodge/lodged.conf ] || $(O)/lodged --help-config >$(DESTDIR)$(SYSCONFDIR)/lodge/lodged.conf
+	sed 's,@PREFIX@,$(PREFIX),' tools/systemd/lodged.service.in >$(DESTDIR)$(PREFIX)/lib/systemd/system/lodged.service
+	install -m 644 tools/systemd/lodged.socket tools/systemd/lodged-ro.socket $(DESTDIR)$(PREFIX)/lib/systemd/system
+	$(O)/lodge help-man >$(DESTDIR)$(PREFIX)/share/man/man1/lodge.1
+	$(O)/lodge-vm -help-man >$(DESTDIR)$(PREFIX)/share/man/man1/lodge-vm.1
+	$(O)/lodged --help-man >$(DESTDIR)$(PREFIX)/share/man/man8/lodged.8
+	$(O)/lodge completion >$(DESTDIR)$(COMPLETIONS)/lodge
+	$(O)/lodge-vm -help-completion >$(DESTDIR)$(COMPLETIONS)/lodge-vm
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile | expand -t 18

@@ -31,6 +31,7 @@ check  python3          python3
 check  gdb              gdb
 check  qemu-system-x86  qemu-system-x86_64
 check  libvirt-clients  virsh
+check  virtinst         virt-install
 check  python3-libvirt  /usr/lib/python3/dist-packages/libvirt.py
 check  clang-format     clang-format
 check  qemu-utils       qemu-img

@@ -29,6 +29,38 @@ static void print_help(void)
         "environment), or of a libvirtd (--connect /run/libvirt/libvirt-sock). --json: answers for programs.");
 }
 
+/* On one line, whatever it is in the table. */
+static void print_roff(const char *text)
+{
+    for (text += strspn(text, " "); *text; text++) {
+        size_t blank = strspn(text, " \n");
+        if (blank && text[blank])
+            putchar(' ');
+        else if (!blank)
+            printf(*text == '-' ? "\\%c" : "%c", *text);
+        text += blank ? blank - 1 : 0;
+    }
+    putchar('\n');
+}
+
+static void print_man(void)
+{
+    puts(
+        ".TH LODGE 1 \"\" \"Lodge " LODGE_VERSION "\" \"User Commands\"\n"
+        ".SH NAME\nlodge \\- virtual machines without XML\n.SH SYNOPSIS\n.B lodge\n.I VERB\n.RI [ arguments ]\n"
+        ".SH DESCRIPTION\nMachines are those of\n.BR lodged (8):\nthe system's, or one with a folder of its own\n"
+        "(\\-\\-root DIR, or LODGE_ROOT in the environment), or those of a libvirtd\n"
+        "(\\-\\-connect /run/libvirt/libvirt-sock). \\-\\-json: answers for programs.\n.SH VERBS");
+    for (size_t i = 0; i < verb_count; i++) {
+        printf(".TP\n.B lodge %s\n", lodge_verbs[i]->name);
+        print_roff(lodge_verbs[i]->arguments);
+        puts(".br");
+        print_roff(lodge_verbs[i]->help);
+    }
+    puts(".SH EXIT STATUS\n0: done. 1: not; the last line says why, and what to do. Others: see the verb.\n"
+         ".SH SEE ALSO\n.BR lodged (8),\n.BR lodge\\-vm (1),\n.BR virsh (1)");
+}
+
 static const struct verb *find_verb(const char *name)
 {
     for (size_t i = 0; i < verb_count; i++)
@@ -55,6 +87,10 @@ int main(int argc, char **argv)
     }
     if (is(name, "help")) {
         print_help();
+        return EXIT_SUCCESS;
+    }
+    if (is(name, "help-man")) {
+        print_man();
         return EXIT_SUCCESS;
     }
     if (is(name, "version")) {

@@ -313,6 +313,11 @@ int handle_connect_get_domain_capabilities(struct call *call,
     xmlNode *mode = xml_add(xml_add(caps, "cpu"), "mode");
     xml_set(mode, "@name", "host-passthrough");
     xml_set(mode, "@supported", strcmp(type, "kvm") && !em->lodge ? "no" : "yes");
+    if (xml_is(mode, "@supported", "yes")) {
+        xmlNode *migratable = add_enum(mode, "hostPassthroughMigratable");
+        add_value(migratable, "on");
+        add_value(migratable, "off");
+    }
     mode = xml_add(xml_node(caps, "cpu"), "mode");
     xml_set(mode, "@name", "maximum");
     xml_set(mode, "@supported", "yes");

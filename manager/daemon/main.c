@@ -1,6 +1,7 @@
 /* main.c - lodged: the daemon that manages virtual machines */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <libxml/parser.h>
 #include <poll.h>
 #include <signal.h>
@@ -9,11 +10,14 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/version.h"
 #include "manager/daemon/manager.h"
+#include "manager/daemon/manual.h"
 #include "manager/daemon/text.h"
 #include "manager/domains/life.h"
 #include "manager/domains/store.h"
@@ -25,32 +29,29 @@ struct arguments {
     const char *config;
 };
 
-static void print_help(void)
+static void print_version(void)
 {
-    puts(
-        "usage: lodged [--root DIR] [--config FILE]\n\n"
-        "Manages virtual machines; clients speak libvirt's RPC, as virsh and virt-install do:\n"
-        "  virsh -c 'qemu+unix:///system?socket=DIR/run/lodged-sock' list --all\n\n"
-        "  --root DIR     keep definitions, sockets, states and logs below DIR (default: /etc/lodge, /run/lodge, ...)\n"
-        "  --config FILE  read this instead of lodged.conf (NAME = VALUE lines)\n"
-        "  --help         this\n"
-        "  --version      the version\n\n"
-        "The configuration file can have:");
-    settings_help();
+    puts("lodged " LODGE_VERSION);
 }
+
+/* Options that print something, and that is all. */
+static const struct {
+    const char *name;
+    void (*print)(void);
+} printers[] = {
+    {"--help", manual_help},          {"-h", manual_help},          {"--help-man", manual_man},
+    {"--help-config", manual_config}, {"--version", print_version},
+};
 
 /* 0: go on; 1: done; -errno with e. */
 static int parse_arguments(struct arguments *a, int argc, char **argv, struct error *e)
 {
     for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
-            print_help();
-            return 1;
-        }
-        if (!strcmp(argv[i], "--version")) {
-            puts("lodged " LODGE_VERSION);
-            return 1;
-        }
+        for (size_t k = 0; k < ARRAY_SIZE(printers); k++)
+            if (!strcmp(argv[i], printers[k].name)) {
+                printers[k].print();
+                return 1;
+            }
         bool root = !strcmp(argv[i], "--root");
         if (!root && strcmp(argv[i], "--config"))
             return error_set(e, EINVAL, "unknown option '%s': lodged --help lists them", argv[i]);
@@ -74,16 +75,46 @@ static int read_settings(struct settings *s, const struct arguments *a, struct e
     return r;
 }
 
-/* systemd's socket activation (sd_listen_fds(3)): 3 is the socket that may change things, 4 the read-only
- * one. */
+/* Whether the socket of that number is called something-ro; without names the second one is. */
+static bool is_read_only(const char *names, int number)
+{
+    for (int i = 0; names && i < number; i++)
+        names = strchr(names, ':') ? strchr(names, ':') + 1 : NULL;
+    size_t n = names ? strcspn(names, ":") : 0;
+    return n ? n > 3 && !strncmp(names + n - 3, "-ro", 3) : number == 1;
+}
+
+/* systemd's socket activation (sd_listen_fds(3)). */
 static bool adopt_sockets(struct server *s)
 {
+    enum { FIRST = 3 };
     const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
     if (!pid || !count || atoi(pid) != getpid())
         return false;
-    for (int i = 0; i < min(atoi(count), (int)LISTENERS_MAX); i++)
-        server_listen_fd(s, 3 + i, i == 1);
+    for (int i = 0; i < min(atoi(count), (int)LISTENERS_MAX); i++) {
+        fcntl(FIRST + i, F_SETFD, FD_CLOEXEC);
+        fcntl(FIRST + i, F_SETFL, fcntl(FIRST + i, F_GETFL) | O_NONBLOCK);
+        server_listen_fd(s, FIRST + i, is_read_only(getenv("LISTEN_FDNAMES"), i));
+    }
     return s->listener_count;
+}
+
+/* sd_notify(3): clients are served from now on. */
+static void tell_ready(void)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    size_t n = path ? strlen(path) : 0;
+    int fd = n && n < sizeof(at.sun_path) ? socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
+    if (fd < 0)
+        return;
+    memcpy(at.sun_path, path, n);
+    if (at.sun_path[0] == '@')
+        at.sun_path[0] = 0; /* an abstract one */
+    if (sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&at,
+               (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) < 0)
+        report("cannot tell '%s' that lodged is ready: %s", path, strerror(errno));
+    close(fd);
 }
 
 static int open_sockets(struct manager *m, struct error *e)
@@ -156,6 +187,7 @@ static void begin(void *arg)
         loop_stop(&b->manager->loop);
         return;
     }
+    tell_ready();
     life_autostart(b->manager);
 }
 

@@ -9,7 +9,8 @@
 #include "manager/daemon/settings.h"
 #include "manager/daemon/text.h"
 
-enum setting_type { SETTING_TEXT, SETTING_NUMBER, SETTING_OCTAL };
+/* A program that is not a path lies beside lodged. */
+enum setting_type { SETTING_PROGRAM, SETTING_NUMBER, SETTING_OCTAL };
 
 static const struct setting {
     const char *name;
@@ -19,8 +20,9 @@ static const struct setting {
     const char *help;
 } settings[] = {
 #define AT(field) offsetof(struct settings, field)
-    {"emulator", SETTING_TEXT, AT(emulator), 0, 0, "program that runs a domain whose XML names none"},
-    {"kvm", SETTING_TEXT, AT(kvm), 0, 0, "lodge-kvm: runs a QEMU that wants KVM where the kernel has none"},
+    {"emulator", SETTING_PROGRAM, AT(emulator), 0, 0, "program that runs a domain whose XML names none"},
+    {"kvm", SETTING_PROGRAM, AT(kvm), 0, 0,
+     "lodge-kvm: runs a QEMU that wants KVM where the kernel has none"},
     {"max_clients", SETTING_NUMBER, AT(client_max), 1, 100000,
      "connections at the same time; more have to wait"},
     {"socket_mode", SETTING_OCTAL, AT(socket_mode), 0, 0777,
@@ -35,24 +37,20 @@ static const struct setting {
 };
 
 /* Lodge's programs lie beside each other. */
-static void programs_folder(char *folder, size_t size)
+static char *program_path(const char *name)
 {
-    ssize_t n = readlink("/proc/self/exe", folder, size - 1);
-    folder[n < 0 ? 0 : n] = 0;
+    char folder[4096];
+    ssize_t n = strchr(name, '/') ? 0 : readlink("/proc/self/exe", folder, sizeof(folder) - 1);
+    folder[max(n, (ssize_t)0)] = 0;
     char *slash = strrchr(folder, '/');
-    if (slash)
-        *slash = 0;
-    else
-        snprintf(folder, size, "/usr/local/bin");
+    return slash ? text_printf("%.*s/%s", (int)(slash - folder), folder, name) : text_copy(name);
 }
 
 void settings_init(struct settings *s, const char *root)
 {
-    char folder[4096];
-    programs_folder(folder, sizeof(folder));
     *s = (struct settings){
-        .emulator = text_printf("%s/lodge-vm", folder),
-        .kvm = text_printf("%s/lodge-kvm", folder),
+        .emulator = program_path("lodge-vm"),
+        .kvm = program_path("lodge-kvm"),
         .client_max = 1000,
         .socket_mode = 0700,
         .read_only_socket_mode = 0777,
@@ -75,10 +73,20 @@ void settings_free(struct settings *s)
     free(s->log_dir);
 }
 
-void settings_help(void)
+void settings_each(void (*tell)(const char *name, const char *value, const char *help))
 {
-    for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
-        printf("  %-22s %s\n", settings[i].name, settings[i].help);
+    struct settings s;
+    settings_init(&s, NULL);
+    for (const struct setting *row = settings; row < settings + ARRAY_SIZE(settings); row++) {
+        const void *field = (const char *)&s + row->offset;
+        char value[4096];
+        if (row->type == SETTING_PROGRAM)
+            snprintf(value, sizeof(value), "%s", strrchr(*(char *const *)field, '/') + 1);
+        else
+            snprintf(value, sizeof(value), row->type == SETTING_OCTAL ? "0%lo" : "%lu", *(const u64 *)field);
+        tell(row->name, value, row->help);
+    }
+    settings_free(&s);
 }
 
 static int set_number(struct settings *s, const struct setting *row, const char *value, struct error *e)
@@ -105,11 +113,11 @@ static int set(struct settings *s, const char *name, const char *value, struct e
     for (const struct setting *row = settings; row < settings + ARRAY_SIZE(settings); row++) {
         if (strcmp(row->name, name))
             continue;
-        if (row->type != SETTING_TEXT)
+        if (row->type != SETTING_PROGRAM)
             return set_number(s, row, value, e);
         char **field = (char **)((char *)s + row->offset);
         free(*field);
-        *field = text_copy(value);
+        *field = program_path(value);
         return 0;
     }
     return error_set(e, EINVAL, "there is no setting '%s': lodged --help lists them", name);

@@ -25,8 +25,8 @@ struct settings {
 void settings_init(struct settings *s, const char *root);
 /* Reads `NAME = VALUE` lines; '#' begins a comment. 0 or -errno with e. */
 int settings_read(struct settings *s, const char *path, struct error *e);
-/* One line for each name. */
-void settings_help(void);
+/* Calls tell for each setting with its default. */
+void settings_each(void (*tell)(const char *name, const char *value, const char *help));
 void settings_free(struct settings *s);
 
 #endif

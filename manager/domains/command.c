@@ -235,6 +235,8 @@ static int add_interface(struct vm_config *c, xmlNode *interface, const struct l
 static void add_controller(struct vm_config *c, xmlNode *controller)
 {
     const char *model = xml_get_or(controller, "@model", "");
+    if (strstr(model, "xhci") && !objects_find(&c->devices, "usb"))
+        add_device(c, "qemu-xhci", "usb");
     if (!xml_is(controller, "@type", "pci") || strcmp(model, "pcie-root-port"))
         return;
     char id[32];

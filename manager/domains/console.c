@@ -169,22 +169,24 @@ static int make_room(struct domain *d, const char *alias, u32 flags, struct vir_
     return 0;
 }
 
-int handle_domain_open_console(struct call *call, const struct remote_domain_open_console_args *args)
+/* A channel by the name that the guest knows it by; without one the first. */
+static xmlNode *find_channel(struct domain *d, const char *name, struct vir_error *e)
+{
+    xml_each(channel, xml_node(d->live, "devices"),
+             "channel") if (!name || xml_is(channel, "target/@name", name)) return channel;
+    vir_fail(e, VIR_ERR_INTERNAL_ERROR, "cannot find channel %s", name ? name : "<default>");
+    return NULL;
+}
+
+static int open_device(struct call *call, struct domain *d, xmlNode *device, u32 flags)
 {
     struct vir_error *e = &call->error;
-    struct domain *d = domain_find_active(call, &args->dom);
-    if (!d || vir_check_flags(e, args->flags, CONSOLE_FORCE | CONSOLE_SAFE, "virDomainOpenConsole") < 0)
-        return -1;
-    xmlNode *device = find_device(d, args->dev_name, e);
-    const char *path = device ? xml_get(device, "source/@path") : NULL;
-    if (!device)
-        return -1;
+    const char *path = xml_get(device, "source/@path"), *alias = xml_get_or(device, "alias/@name", "");
     bool pty = xml_is(device, "@type", "pty");
-    const char *alias = xml_get_or(device, "alias/@name", "");
     if (!path || (!pty && !xml_is(device, "@type", "unix")))
         return vir_fail(e, VIR_ERR_INTERNAL_ERROR, "character device %s is not using a PTY or UNIX socket",
                         alias);
-    if (make_room(d, alias, args->flags, e) < 0)
+    if (make_room(d, alias, flags, e) < 0)
         return -1;
     int fd = pty ? open_pty(path) : open_socket(path);
     if (fd < 0)
@@ -200,4 +202,23 @@ int handle_domain_open_console(struct call *call, const struct remote_domain_ope
     c->stream = stream_open(call, &console_ops, c);
     loop_add(&d->manager->loop, &c->watch);
     return 0;
+}
+
+int handle_domain_open_console(struct call *call, const struct remote_domain_open_console_args *args)
+{
+    struct domain *d = domain_find_active(call, &args->dom);
+    if (!d ||
+        vir_check_flags(&call->error, args->flags, CONSOLE_FORCE | CONSOLE_SAFE, "virDomainOpenConsole") < 0)
+        return -1;
+    xmlNode *device = find_device(d, args->dev_name, &call->error);
+    return device ? open_device(call, d, device, args->flags) : -1;
+}
+
+int handle_domain_open_channel(struct call *call, const struct remote_domain_open_channel_args *args)
+{
+    struct domain *d = domain_find_active(call, &args->dom);
+    if (!d || vir_check_flags(&call->error, args->flags, CONSOLE_FORCE, "virDomainOpenChannel") < 0)
+        return -1;
+    xmlNode *device = find_channel(d, args->name, &call->error);
+    return device ? open_device(call, d, device, args->flags) : -1;
 }

@@ -68,6 +68,17 @@ static void forget_process(struct domain *d)
         task_wake(&d->manager->tasks, gone);
 }
 
+static void forget_channels(struct domain *d)
+{
+    const char *folder = d->manager->settings.run_dir;
+    xml_each(channel, xml_node(d->live, "devices"), "channel")
+    {
+        const char *path = xml_get_or(channel, "source/@path", "");
+        if (!strncmp(path, folder, strlen(folder)))
+            unlink(path);
+    }
+}
+
 static void life_ended(struct domain *d)
 {
     int reason, detail;
@@ -75,6 +86,7 @@ static void life_ended(struct domain *d)
     domain_get(d);
     consoles_close(d);
     forget_process(d);
+    forget_channels(d);
     store_forget_state(d);
     d->id = -1;
     d->updated = false;
@@ -402,6 +414,19 @@ static void give_up(struct domain *d)
     d->reason = SHUTOFF_FAILED;
 }
 
+/* Sockets of channels for which the document names no place are the daemon's. */
+static void set_channels(struct domain *d)
+{
+    xml_each(channel, xml_node(d->live, "devices"), "channel")
+    {
+        if (!xml_is(channel, "@type", "unix") ||
+            (xml_get(channel, "source/@path") && *xml_get(channel, "source/@path")))
+            continue;
+        xml_setf(channel, "source/@path", "%s/domains/%s.%s", d->manager->settings.run_dir, d->name,
+                 xml_get(channel, "alias/@name"));
+    }
+}
+
 int life_start(struct domain *d, xmlNode *live, int image, bool paused, struct vir_error *e)
 {
     if (domain_active(d)) {
@@ -410,6 +435,7 @@ int life_start(struct domain *d, xmlNode *live, int image, bool paused, struct v
     }
     d->live = live ? live : xml_copy(d->config);
     device_set_aliases(d->live);
+    set_channels(d);
     d->id = d->manager->domains.next_id++;
     xml_setf(d->live, "@id", "%d", d->id);
     if (bring_up(d, image, paused, e) < 0) {

@@ -155,5 +155,37 @@ def hostile(build):
     return run
 
 
+def activated(build):
+    """Sockets and readiness as systemd hands them over, and a configuration file with every setting."""
+    def run():
+        with Daemon(build) as daemon:
+            daemon.process.terminate()
+            daemon.process.wait(30)
+            status, text = output_of([daemon.program, "--help-config"], 20)
+            require(status == 0 and "#emulator = lodge-vm" in text, text)
+            daemon.write("etc/lodged.conf", re.sub("^#(?=\\w)", "", text, flags=re.M))
+            paths = [daemon.root + "/ro.sock", daemon.root + "/rw.sock"]
+            sockets = []
+            for path in paths:
+                s = socket.socket(socket.AF_UNIX)
+                s.bind(path)
+                s.listen()
+                sockets.append(s)
+            ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            ready.bind(daemon.root + "/notify")
+            ready.settimeout(60)
+            script = 'exec 3<&%d 4<&%d; export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=x-ro:x NOTIFY_SOCKET=%s; exec "$0" --root "$1"' % (
+                sockets[0].fileno(), sockets[1].fileno(), daemon.root + "/notify")
+            daemon.process = subprocess.Popen(["sh", "-c", script, daemon.program, daemon.root], pass_fds=[s.fileno() for s in sockets])
+            require(ready.recv(100) == b"READY=1", "lodged does not say that it is ready")
+            daemon.socket = paths[1]
+            daemon.define("a")
+            daemon.socket = paths[0]
+            require("forbidden" in daemon.virsh("undefine", "a", good=False), "the socket that is called -ro is not read-only")
+            require(daemon.virsh("list", "--all", "--name") == "a\n\n", "the read-only socket shows something else")
+    return run
+
+
 def tests(build):
-    return [("survival", survival(build)), ("read-only", read_only(build)), ("hostile", hostile(build))]
+    return [("survival", survival(build)), ("read-only", read_only(build)), ("hostile", hostile(build)),
+            ("activated", activated(build))]

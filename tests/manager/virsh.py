@@ -1,6 +1,7 @@
 # virsh.py - lodged, managed by programs that were written for libvirt: virsh and python3-libvirt
 # SPDX-License-Identifier: GPL-2.0-or-later
 import re
+import shutil
 import subprocess
 
 from harness.console import Console
@@ -168,7 +169,27 @@ def console(build, emulator):
     return run
 
 
+def virt_install(build, emulator):
+    """virt-install --import, on paper and for real; the disk is empty, so that the firmware ends its search."""
+    def run():
+        if not shutil.which("virt-install"):
+            raise Skip("virt-install is not installed")
+        with Daemon(build, emulator) as daemon:
+            disk = daemon.write("disk.raw", b"\0" * (1 << 20))
+            words = ["virt-install", "--connect", daemon.uri(), "--name", "vi", "--memory", "256", "--import", "--disk", disk + ",format=raw",
+                     "--os-variant", "linux2022", "--graphics", "none", "--virt-type", "qemu"]
+            status, out = output_of([*words, "--print-step", "all"], 120)
+            require(status == 0 and '<source network="default"/>' in out and '<target dev="vda" bus="virtio"/>' in out, out)
+            status, out = output_of([*words, "--noautoconsole"], 120)
+            require(status == 0 and "Domain creation completed" in out, out)
+            require(daemon.state("vi").startswith("running"), daemon.state("vi"))
+            require("vda" in daemon.virsh("domblklist", "vi") and "default" in daemon.virsh("domiflist", "vi"), "its devices")
+            daemon.virsh("destroy", "vi")
+            daemon.virsh("start", "vi")
+    return run
+
+
 def tests(build):
-    both = [("commands", commands), ("console", console)]
+    both = [("commands", commands), ("console", console), ("virt-install", virt_install)]
     return [(name + "-" + e, test(build, e)) for name, test in both for e in EMULATORS] + [
         ("refused", refused(build)), ("events", events(build))]
