@@ -260,6 +260,24 @@ $(O)/tests/fuzz-ioctl $(O)/tests/fuzz-translate:
 	@mkdir -p $(@D)
 	$(call say,LINK)clang -fsanitize=fuzzer,address -o $@ $^ -lZydis -lpthread
 
+# The machine's own: everything with the address sanitizer, on the library as it is.
+APP_FUZZERS := virtio qmp options
+FUZZ_APP    := $(call objects,fuzz-app,$(filter-out machine/main.c,$(MACHINE_SRC)) $(CONFIG_SRC) $(IMAGE_SRC) $(BASE_SRC))
+$(O)/fuzz-app/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC)clang $(STD) -O1 -g -fPIC -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -c -o $@ $<
+$(patsubst %,$(O)/tests/fuzz-%,$(APP_FUZZERS)): $(O)/tests/fuzz-%: $(O)/fuzz-app/tests/fuzz/%.o $(FUZZ_APP) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call say,LINK)clang -fsanitize=fuzzer,address,undefined -o $@ $(filter %.o,$^) -Wl,-rpath,'$$ORIGIN/..' -L$(O) -llodge-kvm \
+	  -lpthread $(MACHINE_LIBS)
+
+fuzz-machine: $(patsubst %,$(O)/tests/fuzz-%,$(APP_FUZZERS)) $(O)/tests/guests/faults.elf ## fuzz virtio devices, QMP, options (FUZZ_TIME=seconds each)
+	@for f in $(APP_FUZZERS); do \
+	  mkdir -p $(O)/corpus/$$f $(O)/corpus/work && (cd $(O)/corpus/work && FUZZ_KERNEL=$(abspath $(O))/tests/guests/faults.elf \
+	    $(abspath $(O))/tests/fuzz-$$f -max_total_time=$(FUZZ_TIME) -max_len=4096 -print_final_stats=1 -close_fd_mask=1 \
+	    -rss_limit_mb=4096 -artifact_prefix=../ ../$$f $(abspath tests/fuzz/seeds/)/$$f) || exit 1; \
+	done
+
 fuzz: $(O)/tests/fuzz-ioctl $(O)/tests/fuzz-translate ## fuzz the ioctls, then decoder and translator (FUZZ_TIME=seconds each)
 	@for f in ioctl translate; do \
 	  mkdir -p $(O)/corpus/$$f && ASAN_OPTIONS=detect_leaks=0 $(O)/tests/fuzz-$$f -max_total_time=$(FUZZ_TIME) \
@@ -301,10 +319,13 @@ format-check: ## tell what clang-format would change
 	@tools/check-format.sh
 
 install: all ## install into PREFIX (/usr/local)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include/lodge
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include/lodge \
+	  $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	install $(O)/lodge $(O)/lodge-vm $(O)/lodged $(O)/lodge-kvm $(DESTDIR)$(PREFIX)/bin
 	install $(O)/liblodge-kvm.so $(O)/liblodge-kvm-preload.so $(DESTDIR)$(LIBDIR)
 	install -m 644 include/lodge/kvm.h $(DESTDIR)$(PREFIX)/include/lodge
+	$(O)/lodge-vm -help-man >$(DESTDIR)$(PREFIX)/share/man/man1/lodge-vm.1
+	$(O)/lodge-vm -help-completion >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/lodge-vm
 	sed 's,@PREFIX@,$(PREFIX),; s,@LIBDIR@,$(LIBDIR),' tools/lodge-kvm.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/lodge-kvm.pc
 	install -d $(DESTDIR)$(SYSCONFDIR)/lodge $(DESTDIR)$(PREFIX)/lib/systemd/system \
 	  $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(COMPLETIONS)

@@ -293,7 +293,7 @@ int machine_create(struct machine *m, const struct vm_config *c, struct terminal
     if ((r = gdbstub_create(&m->gdb, m, &gdb, e)) == 0)
         r = board_create(m, e);
     m->blocks = (struct block_set){.loop = &m->loop, .snapshot = c->snapshot};
-    m->nets = (struct net_set){.loop = &m->loop};
+    m->nets = (struct net_set){.loop = &m->loop, .chardevs = &m->chardevs};
     m->objects = (struct object_set){.place = {.nets = &m->nets}};
     loop_lock(&m->loop);
     if (r == 0 && (r = plug_all(m, e)) == 0)

@@ -7,7 +7,7 @@
 
 #include "machine/object.h"
 
-static const struct object_type *const types[] = {&rng_builtin, &rng_random};
+static const struct object_type *const types[] = {&filter_dump, &rng_builtin, &rng_random};
 
 static const struct object_type *find_type(const char *name)
 {
@@ -15,6 +15,12 @@ static const struct object_type *find_type(const char *name)
         if (!strcmp(types[i]->name, name))
             return types[i];
     return NULL;
+}
+
+bool object_is_late(const char *name)
+{
+    const struct object_type *t = find_type(name);
+    return t && t->late;
 }
 
 const char *object_type_name(unsigned i)

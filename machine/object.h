@@ -17,11 +17,12 @@ struct object_place {
 struct object_type {
     const char *name, *help;
     const struct property_row *rows;
+    bool late; /* it refers to a network: made after those */
     /* NULL with e. p: without qom-type and id. */
     struct object *(*create)(const struct object_place *place, const struct properties *p, struct error *e);
     void (*destroy)(struct object *o);
 };
-extern const struct object_type rng_builtin, rng_random;
+extern const struct object_type filter_dump, rng_builtin, rng_random;
 
 struct object {
     const struct object_type *type;
@@ -42,6 +43,7 @@ int object_remove(struct object_set *s, const char *id, struct error *e);
 struct object *object_find(const struct object_set *s, const char *id);
 /* The i-th kind, or NULL. */
 const char *object_type_name(unsigned i);
+bool object_is_late(const char *type);
 void object_help(const char *type);
 
 #endif

@@ -127,13 +127,27 @@ int plug_remove(struct machine *m, enum plug_kind kind, const char *id, struct e
     return rows[kind].remove(m, id, e);
 }
 
+/* Objects of which `late` is true, or false; of other kinds all. */
+static int plug_kind(struct machine *m, enum plug_kind kind, bool late, struct error *e)
+{
+    const struct objects *list = (const void *)((const char *)m->config + rows[kind].list);
+    int r = 0;
+    for (unsigned i = 0; i < list->count && r == 0; i++) {
+        const char *type = kind == PLUG_OBJECT ? properties_get(&list->at[i], rows[kind].type) : NULL;
+        if ((type && object_is_late(type)) == late)
+            r = plug_add(m, kind, &list->at[i], e);
+    }
+    return r;
+}
+
 int plug_all(struct machine *m, struct error *e)
 {
     int r = 0;
-    for (unsigned k = 0; k < PLUG_KINDS; k++) {
-        const struct objects *list = (const void *)((const char *)m->config + rows[k].list);
-        for (unsigned i = 0; i < list->count && r == 0; i++)
-            r = plug_add(m, k, &list->at[i], e);
+    for (unsigned k = 0; k < PLUG_KINDS && r == 0; k++) {
+        if (k == PLUG_DEVICE)
+            r = plug_kind(m, PLUG_OBJECT, true, e);
+        if (r == 0)
+            r = plug_kind(m, k, false, e);
     }
     m->plugged = true;
     return r;

@@ -27,6 +27,9 @@ check  fakeroot         fakeroot
 check  e2fsprogs        /usr/sbin/mke2fs
 check  seabios          /usr/share/seabios/bios-256k.bin
 check  lz4              lz4
+check  iperf3           iperf3
+check  curl             curl
+check  iproute2         ip
 check  python3          python3
 check  gdb              gdb
 check  qemu-system-x86  qemu-system-x86_64

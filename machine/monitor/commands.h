@@ -37,6 +37,9 @@ COMMAND(qmp_balloon);
 COMMAND(query_pci);
 COMMAND(qmp_chardev_add);
 COMMAND(qmp_chardev_remove);
+COMMAND(qmp_set_link);
+COMMAND(qmp_announce_self);
+COMMAND(query_rx_filter);
 
 /* qom.c */
 COMMAND(qmp_qom_list);

@@ -88,6 +88,42 @@ json_t *query_pci(struct qmp_call *call)
     return json_pack("[{s:i,s:o}]", "bus", 0, "devices", list);
 }
 
+/* ---- networks ---- */
+
+json_t *qmp_set_link(struct qmp_call *call)
+{
+    const char *name = qmp_string(call, "name", "");
+    struct net_backend *b = net_find(&call->machine->nets, name);
+    if (!b)
+        return qmp_fail(call, "DeviceNotFound", "Device '%.60s' not found", name);
+    net_set_link(b, qmp_bool(call, "up", true));
+    return json_object();
+}
+
+/* Once, and the guest sends what its own kernel sends. */
+json_t *qmp_announce_self(struct qmp_call *call)
+{
+    for (const struct net_backend *b = call->machine->nets.first; b; b = b->next)
+        if (b->client.announce)
+            b->client.announce(b->client.opaque);
+    return json_object();
+}
+
+json_t *query_rx_filter(struct qmp_call *call)
+{
+    const char *name = qmp_string(call, "name", NULL);
+    json_t *list = json_array();
+    for (const struct net_backend *b = call->machine->nets.first; b; b = b->next) {
+        const char *id = b->client.id ? b->client.id(b->client.opaque) : NULL;
+        if (b->client.rx_filter && (!name || (id && !strcmp(id, name))))
+            json_array_append_new(list, b->client.rx_filter(b->client.opaque));
+    }
+    if (json_array_size(list) || !name)
+        return list;
+    json_decref(list);
+    return qmp_fail(call, "GenericError", "invalid net client name: %.60s", name);
+}
+
 /* ---- character devices ---- */
 
 /* QAPI's ChardevBackend as the properties of -chardev: what is called otherwise there, and what is lifted out

@@ -5,6 +5,7 @@
 
 #include "machine/machine.h"
 #include "machine/monitor/monitor.h"
+#include "machine/net/user.h"
 #include "machine/plug.h"
 
 /* A command of QMP without arguments, or with one; or `run`, which prints. */
@@ -18,10 +19,18 @@ static void info(struct machine *m, const char *argument, FILE *f);
 static void help(struct machine *m, const char *argument, FILE *f);
 static void device_add(struct machine *m, const char *argument, FILE *f);
 static void netdev_add(struct machine *m, const char *argument, FILE *f);
+static void object_add_text(struct machine *m, const char *argument, FILE *f);
+static void chardev_add_text(struct machine *m, const char *argument, FILE *f);
+static void set_link(struct machine *m, const char *argument, FILE *f);
+static void set_balloon(struct machine *m, const char *argument, FILE *f);
+static void hostfwd(struct machine *m, const char *argument, FILE *f);
+static void hostfwd_remove(struct machine *m, const char *argument, FILE *f);
 
 static const struct human_command commands[] = {
     {"help", "?", "", "this list", .run = help},
-    {"info", NULL, "WHAT", "chardev, cpus, kvm, name, registers, status, uuid or version", .run = info},
+    {"info", NULL, "WHAT",
+     "balloon, chardev, cpus, kvm, name, network, pci, registers, status, usernet, uuid, version",
+     .run = info},
     {"stop", "s", "", "stop the guest", "stop"},
     {"cont", "c", "", "let it go on", "cont"},
     {"system_reset", NULL, "", "reset it", "system_reset"},
@@ -32,6 +41,18 @@ static const struct human_command commands[] = {
     {"device_del", NULL, "ID", "remove one", "device_del", "id"},
     {"netdev_add", NULL, "TYPE,id=ID,...", "add the host's end of a network", .run = netdev_add},
     {"netdev_del", NULL, "ID", "remove one", "netdev_del", "id"},
+    {"object_add", NULL, "TYPE,id=ID,...", "add an object, as -object does", .run = object_add_text},
+    {"object_del", NULL, "ID", "remove one", "object-del", "id"},
+    {"chardev-add", NULL, "BACKEND,id=ID,...", "add a character device, as -chardev does",
+     .run = chardev_add_text},
+    {"chardev-remove", NULL, "ID", "remove one", "chardev-remove", "id"},
+    {"set_link", NULL, "ID on|off", "the cable of a network card", .run = set_link},
+    {"announce_self", NULL, "", "network cards tell where they are", "announce-self"},
+    {"hostfwd_add", NULL, "[ID] tcp|udp:[ADDRESS]:PORT-[ADDRESS]:PORT",
+     "a port of the host's leads to the guest", .run = hostfwd},
+    {"hostfwd_remove", NULL, "[ID] tcp|udp:[ADDRESS]:PORT", "and no more", .run = hostfwd_remove},
+    {"balloon", NULL, "MIB", "how much memory the guest is to have", .run = set_balloon},
+    {"system_wakeup", NULL, "", "wake it up, if it sleeps", "system_wakeup"},
 };
 
 static void help(struct machine *m, const char *argument, FILE *f)
@@ -76,20 +97,64 @@ static void info_registers(struct machine *m, FILE *f)
     }
 }
 
+static void info_network(struct machine *m, FILE *f)
+{
+    char text[128];
+    for (const struct net_backend *b = m->nets.first; b; b = b->next) {
+        const char *card = b->client.id ? b->client.id(b->client.opaque) : NULL;
+        b->type->describe(b, text, sizeof(text));
+        fprintf(f, "%s: %s%s, has %s\r\n", b->id, text, b->link_down ? ", link down" : "",
+                card              ? card
+                : b->client.model ? b->client.model
+                                  : "no card");
+    }
+}
+
+static void info_usernet(struct machine *m, FILE *f)
+{
+    for (struct net_backend *b = m->nets.first; b; b = b->next) {
+        char *text = b->type == &net_user ? net_user_connections(b) : NULL;
+        if (text)
+            fprintf(f, "%s:\r\n%s", b->id, text);
+        free(text);
+    }
+}
+
+static void info_pci(struct machine *m, FILE *f)
+{
+    for (unsigned s = 0; s < PCI_SLOTS; s++) {
+        const struct pci_device *d = m->pci.slot[s];
+        if (d)
+            fprintf(f, "0:%02x.0 %04x:%04x class %04x %s %s\r\n", s, pci_get16(d->config + PCI_VENDOR_ID),
+                    pci_get16(d->config + PCI_DEVICE_ID), pci_get16(d->config + PCI_CLASS), d->type->name,
+                    d->id ? d->id : "");
+    }
+}
+
 static void info(struct machine *m, const char *what, FILE *f)
 {
-    static const char *const rows[][2] = {{"chardev", "query-chardev"}, {"cpus", "query-cpus-fast"},
-                                          {"kvm", "query-kvm"},         {"name", "query-name"},
-                                          {"uuid", "query-uuid"},       {"version", "query-version"}};
+    static const struct {
+        const char *what;
+        void (*print)(struct machine *m, FILE *f);
+    } printed[] = {{"network", info_network},
+                   {"usernet", info_usernet},
+                   {"pci", info_pci},
+                   {"registers", info_registers}};
+
+    static const char *const rows[][2] = {{"chardev", "query-chardev"}, {"balloon", "query-balloon"},
+                                          {"cpus", "query-cpus-fast"},  {"kvm", "query-kvm"},
+                                          {"name", "query-name"},       {"uuid", "query-uuid"},
+                                          {"version", "query-version"}};
     if (!strcmp(what, "status")) {
         fprintf(f, "VM status: %s%s%s%s\r\n", m->stopped ? "paused" : "running", m->stopped ? " (" : "",
                 m->stopped ? run_state_names[m->state] : "", m->stopped ? ")" : "");
         return;
     }
-    if (!strcmp(what, "registers")) {
-        info_registers(m, f);
-        return;
-    }
+    for (size_t i = 0; i < ARRAY_SIZE(printed); i++)
+        if (!strcmp(printed[i].what, what)) {
+            printed[i].print(m, f);
+            return;
+        }
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         json_t *answer = strcmp(rows[i][0], what) ? NULL : ask(m, rows[i][1], json_object(), f), *one;
         size_t k;
@@ -120,6 +185,75 @@ static void device_add(struct machine *m, const char *argument, FILE *f)
 static void netdev_add(struct machine *m, const char *argument, FILE *f)
 {
     plug(m, PLUG_NETDEV, argument, "type", f);
+}
+
+static void object_add_text(struct machine *m, const char *argument, FILE *f)
+{
+    plug(m, PLUG_OBJECT, argument, "qom-type", f);
+}
+
+static void chardev_add_text(struct machine *m, const char *argument, FILE *f)
+{
+    struct properties p;
+    struct error e;
+    if (properties_parse(&p, argument, "backend", "monitor", &e) < 0 ||
+        chardevs_add(&m->chardevs, &p, "chardev-add", &e) < 0)
+        fprintf(f, "Error: %s\r\n", e.text);
+    else
+        chardev_start(m->chardevs.all[m->chardevs.count - 1]);
+    properties_free(&p);
+}
+
+static void set_link(struct machine *m, const char *argument, FILE *f)
+{
+    char id[64], state[8], more;
+    if (sscanf(argument, "%63s %7s %c", id, state, &more) != 2 ||
+        (strcmp(state, "on") && strcmp(state, "off")))
+        fprintf(f, "usage: set_link ID on|off\r\n");
+    else
+        json_decref(ask(m, "set_link", json_pack("{s:s,s:b}", "name", id, "up", !strcmp(state, "on")), f));
+}
+
+static void set_balloon(struct machine *m, const char *argument, FILE *f)
+{
+    char *end;
+    unsigned long long mib = strtoull(argument, &end, 10);
+    if (*end || mib > 1 << 30)
+        fprintf(f, "usage: balloon MIB\r\n");
+    else
+        json_decref(ask(m, "balloon", json_pack("{s:I}", "value", (json_int_t)(mib << 20)), f));
+}
+
+/* The user network that the argument begins with, or the first one; *rest: what follows. */
+static struct net_backend *user_network(struct machine *m, const char *argument, const char **rest, FILE *f)
+{
+    char id[64];
+    const char *space = strchr(argument, ' ');
+    snprintf(id, sizeof(id), "%.*s", space ? (int)(space - argument) : 0, argument);
+    *rest = space ? space + strspn(space, " ") : argument;
+    for (struct net_backend *b = m->nets.first; b; b = b->next)
+        if (b->type == &net_user && (!space || !strcmp(b->id, id)))
+            return b;
+    fprintf(f, "there is no user network%s%s\r\n", space ? " " : "", id);
+    return NULL;
+}
+
+static void hostfwd(struct machine *m, const char *argument, FILE *f)
+{
+    const char *text;
+    struct error e;
+    struct net_backend *b = user_network(m, argument, &text, f);
+    if (b && net_user_forward(b, text, &e) < 0)
+        fprintf(f, "Error: %s\r\n", e.text);
+}
+
+static void hostfwd_remove(struct machine *m, const char *argument, FILE *f)
+{
+    const char *text;
+    struct net_backend *b = user_network(m, argument, &text, f);
+    if (b)
+        fprintf(f, "host forwarding rule for %s %s\r\n", text,
+                net_user_remove_forward(b, text) ? "removed" : "not found");
 }
 
 static void run_row(struct machine *m, const struct human_command *c, const char *argument, FILE *f)

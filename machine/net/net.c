@@ -7,7 +7,7 @@
 
 #include "machine/net/net.h"
 
-static const struct net_type *const types[] = {&net_user};
+static const struct net_type *const types[] = {&net_bridge, &net_tap, &net_user};
 
 static const struct net_type *find_type(const char *name)
 {
@@ -40,7 +40,7 @@ static int create(struct net_set *s, const struct net_type *type, const char *id
     properties_remove(rest, "type");
     properties_remove(rest, "id");
     char *name = strdup(id);
-    struct net_backend *b = name ? type->create(s->loop, rest, e) : NULL;
+    struct net_backend *b = name ? type->create(s, rest, e) : NULL;
     if (!b) {
         free(name);
         return name ? -EINVAL : error_set(e, ENOMEM, "-netdev: no memory");
@@ -86,33 +86,86 @@ int net_remove(struct net_set *s, const char *id, struct error *e)
     struct net_backend *b = find(s, id);
     if (!b)
         return error_set(e, ENODEV, "there is no network back end '%s'", id);
-    if (b->user)
-        return error_set(e, EBUSY, "the network back end '%s' is in use by '%s'", id, b->user);
+    if (b->client.receive || b->watchers)
+        return error_set(e, EBUSY, "the network back end '%s' is in use by '%s'", id,
+                         b->client.receive ? b->client.model : "filter-dump");
     destroy(s, b);
     return 0;
 }
 
-struct net_backend *net_attach(struct net_set *s, const char *id, const char *user,
-                               void (*receive)(void *opaque, const u8 *packet, size_t len), void *opaque,
-                               struct error *e)
+struct net_backend *net_attach(struct net_set *s, const char *id, const struct net_client *c, struct error *e)
 {
     struct net_backend *b = find(s, id);
     if (!b)
         error_set(e, ENODEV, "there is no network back end '%s': name one with -netdev", id);
-    else if (b->user)
-        error_set(e, EBUSY, "the network back end '%s' is in use by '%s'", id, b->user);
-    if (!b || b->user)
+    else if (b->client.receive)
+        error_set(e, EBUSY, "the network back end '%s' is in use by '%s'", id, b->client.model);
+    if (!b || b->client.receive)
         return NULL;
-    b->user = user;
-    b->receive = receive;
-    b->opaque = opaque;
+    b->client = *c;
     return b;
 }
 
 void net_detach(struct net_backend *b)
 {
-    b->user = NULL;
-    b->receive = NULL;
+    b->client = (struct net_client){0};
+    net_client_takes(b, 0);
+}
+
+void net_client_takes(struct net_backend *b, unsigned takes)
+{
+    b->client_takes = takes;
+    if (b->type->taken)
+        b->type->taken(b);
+}
+
+struct net_backend *net_find(const struct net_set *s, const char *id)
+{
+    for (struct net_backend *b = s->first; b; b = b->next) {
+        const char *card = b->client.id ? b->client.id(b->client.opaque) : NULL;
+        if (!strcmp(b->id, id) || (card && !strcmp(card, id)))
+            return b;
+    }
+    return NULL;
+}
+
+void net_set_link(struct net_backend *b, bool up)
+{
+    b->link_down = !up;
+    if (b->client.set_link)
+        b->client.set_link(b->client.opaque, up);
+}
+
+static void show(const struct net_backend *b, const u8 *packet, size_t len)
+{
+    for (struct net_watcher *t = b->watchers; t; t = t->next)
+        t->see(t, packet, len);
+}
+
+static void to_type(void *opaque, const struct net_header *h, const u8 *packet, size_t len)
+{
+    struct net_backend *b = opaque;
+    show(b, packet, len);
+    b->type->send(b, h, packet, len);
+}
+
+void net_send(struct net_backend *b, const struct net_header *h, u8 *packet, size_t len)
+{
+    if (!b->link_down)
+        net_resolve(h, packet, len, b->takes, to_type, b);
+}
+
+static void to_client(void *opaque, const struct net_header *h, const u8 *packet, size_t len)
+{
+    struct net_backend *b = opaque;
+    show(b, packet, len);
+    b->client.receive(b->client.opaque, h, packet, len);
+}
+
+void net_deliver(struct net_backend *b, const struct net_header *h, u8 *packet, size_t len)
+{
+    if (b->client.receive && !b->link_down && len <= NET_MAX_PACKET)
+        net_resolve(h, packet, len, b->client_takes, to_client, b);
 }
 
 void net_close_all(struct net_set *s)

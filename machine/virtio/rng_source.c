@@ -75,7 +75,13 @@ static void source_destroy(struct object *o)
     free(r);
 }
 
-const struct object_type rng_builtin = {"rng-builtin", "random numbers of the kernel's", builtin_rows,
-                                        builtin_create, source_destroy};
-const struct object_type rng_random = {"rng-random", "random numbers from a file or device", random_rows,
-                                       random_create, source_destroy};
+const struct object_type rng_builtin = {.name = "rng-builtin",
+                                        .help = "random numbers of the kernel's",
+                                        .rows = builtin_rows,
+                                        .create = builtin_create,
+                                        .destroy = source_destroy};
+const struct object_type rng_random = {.name = "rng-random",
+                                       .help = "random numbers from a file or device",
+                                       .rows = random_rows,
+                                       .create = random_create,
+                                       .destroy = source_destroy};

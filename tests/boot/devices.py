@@ -2,15 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import hashlib
 import os
+import re
+import shutil
 import socket
+import struct
 import subprocess
 import tempfile
+import threading
 import time
 
 from clients.qmp import Client
-from clients.qmp import Client
 from harness.console import Console
-from harness.lodge import PROMPT, TOP, require, shell
+from harness.lodge import PROMPT, TOP, Skip, require, shell
 
 BOOT_PATIENCE = 90
 MODULES = ["drivers/virtio/virtio_ring", "drivers/virtio/virtio", "drivers/virtio/virtio_pci_modern_dev",
@@ -19,14 +22,27 @@ MODULES = ["drivers/virtio/virtio_ring", "drivers/virtio/virtio", "drivers/virti
            "drivers/virtio/virtio_balloon"]
 
 
-def initrd(build, folder):
+def programs(*names):
+    """Programs of this system with their libraries, as mkinitramfs.sh wants them."""
+    out = {}
+    for name in names:
+        path = shutil.which(name)
+        require(path, name + " is not installed")
+        out[os.path.realpath(path)] = "bin/" + name
+        listing = subprocess.run(["ldd", path], capture_output=True, text=True).stdout
+        for library in re.findall(r"(/\S+)", listing):
+            out[os.path.realpath(library)] = library.lstrip("/")
+    return ["%s=%s" % row for row in out.items()]
+
+
+def initrd(build, folder, *more):
     """The usual small system, with the kernel's own virtio drivers."""
     boot = os.path.dirname(build.kernel())
     release = os.path.basename(build.kernel()).removeprefix("vmlinuz-")
     top = os.path.join(os.path.dirname(boot), "lib/modules", release, "kernel")
     out = os.path.join(folder, "initrd.gz")
     files = ["%s/%s.ko=lib/modules/%02d.ko" % (top, name, i) for i, name in enumerate(MODULES)]
-    subprocess.run([os.path.join(TOP, "tools/mkinitramfs.sh"), out, *files], check=True, capture_output=True)
+    subprocess.run([os.path.join(TOP, "tools/mkinitramfs.sh"), out, *files, *programs(*more)], check=True, capture_output=True)
     return out
 
 
@@ -109,6 +125,121 @@ def network(build):
                 c.expect("md5sum /got", 20)
                 send_to_guest(port, megabyte)
                 c.expect(hashlib.md5(megabyte).hexdigest() + "  /got", BOOT_PATIENCE)
+                c.send("poweroff -f\n")
+                require(c.wait() == 0, "the guest did not power off")
+    return run
+
+
+def answer_dns(server):
+    """Every name is 10.0.2.2 (RFC 1035): one question, one answer."""
+    while True:
+        try:
+            query, client = server.recvfrom(512)
+        except OSError:
+            return
+        end = query.index(0, 12) + 5
+        kind = struct.unpack(">H", query[end - 4:end - 2])[0]
+        answer = b"\xc0\x0c" + struct.pack(">HHIH4B", 1, 1, 60, 4, 10, 0, 2, 2) if kind == 1 else b""
+        server.sendto(query[:2] + b"\x81\x80\0\1" + struct.pack(">H", bool(answer)) + b"\0\0\0\0" + query[12:end]
+                      + answer, client)
+
+
+def packets(path):
+    """The packets of a capture file."""
+    with open(path, "rb") as f:
+        require(struct.unpack("<IHHiIII", f.read(24))[::6] == (0xa1b2c3d4, 1), "not a capture file")
+        while head := f.read(16):
+            kept, length = struct.unpack("<8xII", head)
+            data = f.read(kept)
+            require(len(data) == kept <= length, "the capture file ends within a packet")
+            yield data
+
+
+def network_services(build):
+    """DNS, curl and iperf3 (both ways, TCP and UDP) through the user network; a dump of it; a cable that is pulled."""
+    def run():
+        with tempfile.TemporaryDirectory(prefix="lodge-test-") as folder:
+            page, resolv, qmp, dump = (os.path.join(folder, n) for n in ("page", "resolv.conf", "qmp", "net.pcap"))
+            with open(page, "wb") as f:
+                f.write(os.urandom(3 << 20))
+            with open(page, "rb") as f:
+                digest = hashlib.md5(f.read()).hexdigest()
+            web, iperf = free_port(), free_port()
+            arguments = ["-nographic", "-m", "512", "-kernel", build.kernel(), "-initrd", initrd(build, folder, "iperf3", "curl"),
+                         "-append", "console=ttyS0 quiet", "-device", "virtio-net-pci,netdev=n,id=net0",
+                         "-netdev", "user,id=n,hostname=inn", "-qmp", "unix:%s,server=on,wait=off" % qmp,
+                         "-object", "filter-dump,id=d,netdev=n,file=%s,maxlen=200" % dump]
+            servers = [subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for argv in (
+                ["python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", folder, str(web)],
+                ["iperf3", "-s", "-B", "127.0.0.1", "-p", str(iperf)])]
+            own_names = os.geteuid() == 0 and shutil.which("unshare")
+            machine = build.machine(*arguments)
+            dns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            if own_names:
+                with open(resolv, "w") as f:
+                    f.write("nameserver 127.0.0.1\n")
+                try:
+                    dns.bind(("127.0.0.1", 53))
+                except OSError:
+                    own_names = False
+            if own_names:
+                threading.Thread(target=answer_dns, args=(dns,), daemon=True).start()
+                machine = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf; exec "$@"', resolv, *machine]
+            try:
+                with Console(machine) as c:
+                    c.expect(PROMPT, BOOT_PATIENCE)
+                    m = Client(qmp, c.process)
+                    m.ok("qmp_capabilities")
+                    shell(c, "for m in /lib/modules/*.ko; do insmod $m; done")
+                    for command in ("ip link set eth0 up", "ip addr add 10.0.2.15/24 dev eth0", "mkdir -p /etc",
+                                    "ip route add default via 10.0.2.2", "echo nameserver 10.0.2.3 >/etc/resolv.conf"):
+                        shell(c, command)
+                    if own_names:
+                        has(c, "nslookup no.such.example. 10.0.2.3", "Address: 10.0.2.2", 30)
+                    has(c, "curl -s http://%s:%d/page | md5sum" % ("web.example" if own_names else "10.0.2.2", web), digest, 60)
+                    for form in ("", "-R", "-u -b 5M", "-u -b 5M -R"):
+                        has(c, "iperf3 -c 10.0.2.2 -p %d -t 1 %s | tail -n 2" % (iperf, form), "iperf Done.", 60)
+                    m.ok("set_link", name="net0", up=False)
+                    until("the guest sees a link", lambda: "0" in shell(c, "cat /sys/class/net/eth0/carrier").split())
+                    m.ok("set_link", name="n", up=True)
+                    until("the guest sees no link", lambda: "1" in shell(c, "cat /sys/class/net/eth0/carrier").split())
+                    has(c, "curl -s http://10.0.2.2:%d/page | md5sum" % web, digest, 60)
+                    shell(c, "ip link set eth0 address 52:54:00:77:77:77")
+                    require(m.ok("query-rx-filter")[0]["main-mac"] == "52:54:00:77:77:77", "the card's new address")
+                    m.ok("object-del", id="d")
+                    require(any(b"GET /page" in p for p in packets(dump)), "the dump does not have curl's request")
+                    m.ok("quit")
+            finally:
+                dns.close()
+                for s in servers:
+                    s.kill()
+                    s.wait()
+    return run
+
+
+def tap(build):
+    """A tap interface, in a network of its own: checksums and long packets go between the guest and the host's kernel."""
+    def run():
+        if os.geteuid() or not os.access("/dev/net/tun", os.R_OK | os.W_OK) or not shutil.which("ip"):
+            raise Skip("needs root, ip and /dev/net/tun")
+        with tempfile.TemporaryDirectory(prefix="lodge-test-") as folder:
+            arguments = build.machine("-nographic", "-m", "512", "-kernel", build.kernel(), "-initrd",
+                                      initrd(build, folder, "iperf3"), "-append", "console=ttyS0 quiet", "-nic",
+                                      "tap,ifname=lodge0,script=no,downscript=no,model=virtio-net-pci")
+            script = ("ip link set lo up; ip tuntap add lodge0 mode tap vnet_hdr; ip addr add 192.168.77.1/24 dev lodge0;"
+                      "ip link set lodge0 up; iperf3 -s -B 192.168.77.1 >/dev/null & server=$!; \"$@\"; status=$?;"
+                      "kill $server; exit $status")
+            if subprocess.run(["unshare", "-n", "ip", "tuntap", "add", "lodge0", "mode", "tap"]).returncode:
+                raise Skip("no tap interface can be made here")
+            with Console(["unshare", "-n", "sh", "-c", script, "sh", *arguments]) as c:
+                c.expect(PROMPT, BOOT_PATIENCE)
+                shell(c, "for m in /lib/modules/*.ko; do insmod $m; done")
+                shell(c, "ip link set eth0 up")
+                shell(c, "ip addr add 192.168.77.2/24 dev eth0")
+                has(c, "ping -c 3 192.168.77.1", " 0% packet loss", 60)
+                for form in ("", "-R"):
+                    out = shell(c, "iperf3 -c 192.168.77.1 -t 1 -f m %s | tail -n 4" % form, 60)
+                    require("iperf Done." in out and not re.search(r" 0\.00 Bytes", out), out)
                 c.send("poweroff -f\n")
                 require(c.wait() == 0, "the guest did not power off")
     return run
@@ -254,5 +385,6 @@ def plug_and_unplug(build, append):
 
 
 def tests(build):
-    return [("disk", disk(build)), ("network", network(build)), ("hotplug", plug_and_unplug(build, "pci=nomsi")),
+    return [("disk", disk(build)), ("network", network(build)), ("network-services", network_services(build)),
+            ("tap", tap(build)), ("hotplug", plug_and_unplug(build, "pci=nomsi")),
             ("hotplug-pic", plug_and_unplug(build, "pci=nomsi noapic")), ("ports-and-balloon", ports_and_balloon(build))]
