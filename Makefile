@@ -93,7 +93,7 @@ $(O)/liblodge-kvm.so: $(LIB_OBJ) $(LIB_BASE_OBJ)
 	  -o $@ $^ -lZydis -lpthread
 
 IMAGE_LIBS   := -lz -lzstd
-MACHINE_LIBS := -ljansson $(IMAGE_LIBS) -lslirp
+MACHINE_LIBS := -ljansson $(IMAGE_LIBS) -lslirp -lseccomp
 RPATH := -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib'
 # It goes into programs of others, so it has the library's flags and not the sanitizers.
 $(O)/liblodge-kvm-preload.so: $(PRELOAD_OBJ) $(LIBRARY)

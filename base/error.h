@@ -3,6 +3,8 @@
 #ifndef BASE_ERROR_H
 #define BASE_ERROR_H
 
+#include <stdbool.h>
+
 /* One line: what was being done, to what, why it failed, what to do. Made where all of that is known, printed
  * once, by main. */
 struct error {
@@ -11,6 +13,9 @@ struct error {
 
 /* Writes the line and returns -err, so that a function can `return error_set(e, ENOEXEC, ...)`. err > 0. */
 int error_set(struct error *e, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* Lines of `report` begin with the time from here on. */
+void report_times(bool on);
 
 /* "PROGRAM: line" on standard error. */
 void report(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -274,7 +274,7 @@ int chardevs_create(struct chardevs *s, const struct vm_config *c, struct error 
     for (unsigned i = 0; i < c->mons.count && r == 0; i++)
         r = open_mon(s, &c->mons.at[i], e);
     if (r == 0 && wants_default_serial(c))
-        r = open_serial(s, s->stdio_used ? "null" : "mon:stdio", 0, e);
+        r = open_serial(s, s->stdio_used || c->daemonize ? "null" : "mon:stdio", 0, e);
     return r;
 }
 

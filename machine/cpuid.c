@@ -108,23 +108,35 @@ static u32 max_basic_leaf(const struct kvm_cpuid2 *c)
     return 0;
 }
 
+struct kvm_cpuid2 *cpuid_supported(const struct machine *m, struct error *e)
+{
+    struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + MAX_ENTRIES * sizeof(c->entries[0]));
+    if (!c) {
+        error_set(e, ENOMEM, "no memory for CPUID");
+        return NULL;
+    }
+    c->nent = MAX_ENTRIES;
+    if (kvm_call(m->kvm, m->sys_fd, KVM_GET_SUPPORTED_CPUID, c, e) >= 0)
+        return c;
+    free(c);
+    return NULL;
+}
+
 int cpuid_set(struct vcpu *v, unsigned cpus, struct error *e)
 {
     const struct machine *m = v->machine;
     struct topology t = {.id = v->id, .cpus = cpus};
-    struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + MAX_ENTRIES * sizeof(c->entries[0]));
+    struct kvm_cpuid2 *c = cpuid_supported(m, e);
     if (!c)
-        return error_set(e, ENOMEM, "no memory for CPUID");
-    c->nent = MAX_ENTRIES;
+        return -EIO;
     t.tsc_deadline = m->kvm->ioctl(m->sys_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
-    int r = kvm_call(m->kvm, m->sys_fd, KVM_GET_SUPPORTED_CPUID, c, e);
-    if (r == 0) {
-        patch(c, &t);
-        for (size_t i = 0; i < ARRAY_SIZE(topology_leaves); i++)
-            if (topology_leaves[i] <= max_basic_leaf(c))
-                add_topology(c, topology_leaves[i], &t);
+    patch(c, &t);
+    int r = cpu_model_apply(&m->cpu, c, v->id == 0, e);
+    for (size_t i = 0; i < ARRAY_SIZE(topology_leaves) && r == 0; i++)
+        if (topology_leaves[i] <= max_basic_leaf(c))
+            add_topology(c, topology_leaves[i], &t);
+    if (r == 0)
         r = kvm_call(m->kvm, v->fd, KVM_SET_CPUID2, c, e);
-    }
     free(c);
     return r;
 }

@@ -246,9 +246,6 @@ static const char *not_here(const struct vm_config *c)
     } rows[] = {
         {"rtc", strcmp(c->rtc_base, "utc") || c->rtc_clock != RTC_CLOCK_HOST},
         {"incoming", c->incoming},
-        {"sandbox", c->sandbox},
-        {"daemonize", c->daemonize},
-        {"msg", c->timestamps},
         {"overcommit", c->lock_memory},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
@@ -263,8 +260,6 @@ static int check_config(const struct vm_config *c, struct gdb_address *gdb, stru
     if (c->smp.maxcpus > MACHINE_MAX_VCPUS)
         return error_set(e, EINVAL, "-smp %u is too many: use at most %d processors", c->smp.maxcpus,
                          MACHINE_MAX_VCPUS);
-    if (c->cpu && strcmp(c->cpu, "host") && strcmp(c->cpu, "max"))
-        return error_set(e, EINVAL, "-cpu '%s' is not supported: use one of: host, max", c->cpu);
     if ((what = not_here(c)))
         return error_set(e, ENOTSUP, "option '-%s' of QEMU is not supported yet: leave it out", what);
     return gdb_address_parse(gdb, c->gdb ? c->gdb : "none", e);
@@ -275,8 +270,10 @@ int machine_create(struct machine *m, const struct vm_config *c, struct terminal
 {
     struct boot_entry entry;
     struct gdb_address gdb;
-    *m = (struct machine){
-        .config = c, .kvm = kvm_api(c->accel), .no_reboot = c->no_reboot, .no_shutdown = c->no_shutdown};
+    *m = (struct machine){.config = c,
+                          .kvm = kvm_api(c->accel),
+                          .no_reboot = c->no_reboot || c->on_reboot,
+                          .no_shutdown = c->no_shutdown || c->on_shutdown};
     m->chardevs = (struct chardevs){.loop = &m->loop, .terminal = t, .host = {m, quit, start_vcpus}};
     m->freeze.expired = freeze;
     m->stopped = c->stopped;
@@ -285,9 +282,9 @@ int machine_create(struct machine *m, const struct vm_config *c, struct terminal
     int r = loop_init(&m->loop);
     if (r < 0)
         return error_set(e, -r, "cannot create the event loop: %s", strerror(-r));
-    if ((r = check_config(c, &gdb, e)) < 0 || (r = boot_read(&m->boot, c, e)) < 0 ||
-        (r = ram_create(&m->ram, c->memory, e)) < 0 || (r = chardevs_create(&m->chardevs, c, e)) < 0 ||
-        (r = load_memory(m, &entry, e)) < 0)
+    if ((r = check_config(c, &gdb, e)) < 0 || (r = cpu_model_parse(&m->cpu, c->cpu, e)) < 0 ||
+        (r = boot_read(&m->boot, c, e)) < 0 || (r = ram_create(&m->ram, c->memory, e)) < 0 ||
+        (r = chardevs_create(&m->chardevs, c, e)) < 0 || (r = load_memory(m, &entry, e)) < 0)
         return r;
     monitors_create(m, &m->chardevs);
     if ((r = gdbstub_create(&m->gdb, m, &gdb, e)) == 0)

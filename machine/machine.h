@@ -11,6 +11,7 @@
 #include "machine/boot/boot.h"
 #include "machine/bus.h"
 #include "machine/chardevs.h"
+#include "machine/cpu_model.h"
 #include "machine/device.h"
 #include "machine/fw_cfg.h"
 #include "machine/gdbstub/gdbstub.h"
@@ -21,6 +22,8 @@
 #include "machine/pci/pci.h"
 #include "machine/slots.h"
 #include "machine/vcpu.h"
+
+struct sandbox;
 
 enum { MACHINE_MAX_VCPUS = VM_MAX_VCPUS, MACHINE_MAX_DEVICES = 16 };
 
@@ -38,6 +41,7 @@ extern const char *const run_state_names[RUN_STATES];
 struct machine {
     const struct vm_config *config;
     const struct kvm_api *kvm;
+    struct cpu_model cpu;
     int sys_fd, vm_fd;
     struct loop loop;
     struct ram ram;
@@ -52,6 +56,7 @@ struct machine {
     struct object_set objects;
     struct chardevs chardevs;
     struct monitors monitors;
+    struct sandbox *sandbox; /* NULL: none */
     struct device *device[MACHINE_MAX_DEVICES], *rtc, *pm, *hotplug;
     unsigned device_count;
     struct vcpu vcpu[MACHINE_MAX_VCPUS];

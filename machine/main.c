@@ -14,6 +14,8 @@
 #include "lodge/kvm.h"
 #include "machine/machine.h"
 #include "machine/plug.h"
+#include "machine/process.h"
+#include "machine/sandbox.h"
 
 /* For signal handlers, which get no argument. */
 static struct terminal terminal;
@@ -106,6 +108,10 @@ static bool print_help(const struct vm_config *c)
                                            [PLUG_NETDEV] = &c->netdevs,
                                            [PLUG_DEVICE] = &c->devices};
     bool letters = c->dump_letters && !strcmp(c->dump_letters, "help");
+    if (c->cpu && !strcmp(c->cpu, "help")) {
+        cpu_model_help();
+        return true;
+    }
     if (letters)
         fputs(lodge_kvm_dump_help(), stdout);
     for (unsigned k = 0; k < PLUG_KINDS; k++)
@@ -146,25 +152,41 @@ static int write_pidfile(const struct vm_config *c, struct error *e)
                             c->pidfile, strerror(errno));
 }
 
+/* All that needs more than the guest's life does. From here on the process has no more than that. */
+static int settle(const struct vm_config *c, int parent, struct error *e)
+{
+    int r = write_pidfile(c, e);
+    if (r < 0 || (r = process_drop(c, e)) < 0)
+        return r;
+    process_ready(parent);
+    if (c->sandbox && sandbox_is_possible() && !(machine.sandbox = sandbox_create(e)))
+        return -EPERM;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct vm_config config;
     struct error e;
     struct end_signals signals;
-    int r = options_parse(&config, argc, argv, &e);
+    int parent = -1, r = options_parse(&config, argc, argv, &e);
     if (r > 0 || (r == 0 && print_help(&config)))
         return EXIT_SUCCESS;
     fill_standard_descriptors();
+    report_times(config.timestamps);
     if (r == 0)
         kvm_choose(&config);
     signal(SIGPIPE, SIG_IGN);
     catch_fatal_signals();
+    if (r == 0 && (parent = process_daemonize(&config, &e)) < -1)
+        r = parent;
     if (r < 0 || start_dump(&config, &e) < 0 || machine_create(&machine, &config, &terminal, &e) < 0) {
         report("%s", e.text);
         return EXIT_FAILURE;
     }
+    process_name(&config);
     watch_end_signals(&signals, &machine);
-    if (write_pidfile(&config, &e) < 0) {
+    if (settle(&config, parent, &e) < 0) {
         report("%s", e.text);
         return EXIT_FAILURE;
     }

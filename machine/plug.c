@@ -55,11 +55,35 @@ static bool is_serial_port(const char *driver)
     return !strcmp(driver, "isa-serial");
 }
 
-static int add_device(struct machine *m, const struct properties *p, struct error *e)
+/* What -global says of that kind of device, where p does not say otherwise. */
+static int add_globals(const struct vm_config *c, const char *driver, struct properties *p)
 {
-    const char *driver = properties_get(p, "driver");
-    if (is_serial_port(driver))
-        return m->plugged ? error_set(e, EINVAL, "Bus 'isa.0' does not support hotplugging") : 0;
+    const struct pci_type *type = pci_type_find(driver);
+    int r = 0;
+    for (unsigned i = 0; i < c->globals.count && r == 0; i++) {
+        const struct properties *g = &c->globals.at[i];
+        const char *property = properties_get(g, "property");
+        bool same = type ? pci_type_find(properties_get(g, "driver")) == type
+                         : !strcmp(properties_get(g, "driver"), driver);
+        if (same && !properties_get(p, property))
+            r = properties_add(p, property, properties_get(g, "value"));
+    }
+    return r;
+}
+
+static void warn_of_globals(const struct vm_config *c)
+{
+    for (unsigned i = 0; i < c->globals.count; i++) {
+        const char *driver = properties_get(&c->globals.at[i], "driver");
+        if (!pci_type_find(driver) && !console_port_is(driver))
+            report("warning: global %s.%s has invalid class name", driver,
+                   properties_get(&c->globals.at[i], "property"));
+    }
+}
+
+static int add_with_globals(struct machine *m, const char *driver, const struct properties *p,
+                            struct error *e)
+{
     if (console_port_is(driver))
         return console_port_add(&m->pci, &m->chardevs, p, e);
     const struct pci_place place = board_pci_place(m);
@@ -67,6 +91,21 @@ static int add_device(struct machine *m, const struct properties *p, struct erro
     if (d && m->plugged)
         pci_hotplug_added(m->hotplug, d->slot);
     return d ? 0 : -ENODEV;
+}
+
+static int add_device(struct machine *m, const struct properties *p, struct error *e)
+{
+    const char *driver = properties_get(p, "driver");
+    if (is_serial_port(driver))
+        return m->plugged ? error_set(e, EINVAL, "Bus 'isa.0' does not support hotplugging") : 0;
+    struct properties all;
+    if (properties_copy(&all, p) < 0 || add_globals(m->config, driver, &all) < 0) {
+        properties_free(&all);
+        return error_set(e, ENOMEM, "-device %s: no memory", driver);
+    }
+    int r = add_with_globals(m, driver, &all, e);
+    properties_free(&all);
+    return r;
 }
 
 /* What is on the PCI bus goes when the guest lets it go; a port goes at once. */
@@ -143,6 +182,7 @@ static int plug_kind(struct machine *m, enum plug_kind kind, bool late, struct e
 int plug_all(struct machine *m, struct error *e)
 {
     int r = 0;
+    warn_of_globals(m->config);
     for (unsigned k = 0; k < PLUG_KINDS && r == 0; k++) {
         if (k == PLUG_DEVICE)
             r = plug_kind(m, PLUG_OBJECT, true, e);

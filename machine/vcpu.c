@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "machine/machine.h"
+#include "machine/sandbox.h"
 
 enum { KICK_SIGNAL = SIGUSR2 };
 
@@ -163,6 +164,7 @@ static void *vcpu_thread(void *arg)
 {
     struct vcpu *v = arg;
     v->tid = gettid();
+    sandbox_enter(v->machine->sandbox, SANDBOX_VCPU);
     while (may_run(v))
         while (run_once(v))
             ;
@@ -179,6 +181,11 @@ int vcpu_start(struct vcpu *v, struct error *e)
     const struct sigaction action = {.sa_handler = on_kick};
     sigaction(KICK_SIGNAL, &action, NULL);
     int r = pthread_create(&v->thread, NULL, vcpu_thread, v);
+    if (r == 0 && v->machine->config->debug_threads) {
+        char name[16];
+        snprintf(name, sizeof(name), "CPU %u/KVM", v->id % 1000);
+        pthread_setname_np(v->thread, name);
+    }
     return r ? error_set(e, r, "cannot start the thread of processor %u: %s", v->id, strerror(r)) : 0;
 }
 

@@ -48,7 +48,9 @@ void vcpu_describe(struct vcpu *v, char *text, size_t size);
 struct vcpu_state *vcpu_state_save(struct vcpu *v, struct error *e);
 int vcpu_state_load(struct vcpu *v, const struct boot_entry *entry, struct error *e);
 
-/* cpuid.c: what KVM supports, with this processor's ids and topology. */
+/* cpuid.c: what KVM supports, to be freed, or NULL with e; and for a processor that, as the model has it,
+ * with this processor's ids and topology. */
+struct kvm_cpuid2 *cpuid_supported(const struct machine *m, struct error *e);
 int cpuid_set(struct vcpu *v, unsigned cpus, struct error *e);
 
 #endif

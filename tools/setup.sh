@@ -20,6 +20,7 @@ build  libjansson-dev   /usr/include/jansson.h
 build  zlib1g-dev       /usr/include/zlib.h
 build  libzstd-dev      /usr/include/zstd.h
 build  libslirp-dev     /usr/include/slirp/libslirp.h
+build  libseccomp-dev   /usr/include/seccomp.h
 run    seabios          /usr/share/seabios/bios-256k.bin
 check  grub-common      grub-mkimage
 check  grub-pc-bin      /usr/lib/grub/i386-pc/boot.img

@@ -124,6 +124,27 @@ int expand_nic(struct vm_config *c, const char *arg, struct error *e)
     return 0;
 }
 
+/* DRIVER.PROPERTY=VALUE, or driver=, property=, value=. */
+int expand_global(struct vm_config *c, const char *arg, struct error *e)
+{
+    char driver[64], property[64], more;
+    int at = 0;
+    struct properties *p = objects_add(&c->globals);
+    if (!p)
+        return no_memory(e);
+    if (sscanf(arg, "%63[^.=,].%63[^=]=%n%c", driver, property, &at, &more) < 2 || !at) {
+        int r = properties_parse(p, arg, NULL, "-global", e);
+        if (r == 0 &&
+            (!properties_get(p, "driver") || !properties_get(p, "property") || !properties_get(p, "value")))
+            r = error_set(e, EINVAL, "-global '%s' is not DRIVER.PROPERTY=VALUE", arg);
+        return r;
+    }
+    return properties_add(p, "driver", driver) < 0 || properties_add(p, "property", property) < 0 ||
+                   properties_add(p, "value", arg + at) < 0
+               ? no_memory(e)
+               : 0;
+}
+
 int expand_version(struct vm_config *c, const char *arg, struct error *e)
 {
     (void)c, (void)arg, (void)e;

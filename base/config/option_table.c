@@ -26,6 +26,7 @@ static const char *const only_deny[] = {"deny", NULL}, *const off_or_auto[] = {"
 
 static const struct property_row name_rows[] = {
     {"guest", PROPERTY_TEXT, FIELD(name), .help = "the machine's name"},
+    {"process", PROPERTY_TEXT, FIELD(process_name), .help = "the name that ps shows"},
     {"debug-threads", PROPERTY_BOOL, FIELD(debug_threads), "off", "threads are named for what they do"},
     {0}};
 
@@ -86,11 +87,26 @@ static const struct property_row overcommit_rows[] = {
     {0}};
 
 static const struct property_row sandbox_rows[] = {
-    {"enable", PROPERTY_BOOL, FIELD(sandbox), "off", "refuse system calls that the program does not need"},
+    {"enable", PROPERTY_BOOL, FIELD(sandbox), "on", "refuse system calls that the program does not need"},
     FIXED("obsolete", only_deny, "of them: obsolete ones"),
     FIXED("elevateprivileges", only_deny, "those that elevate privileges"),
     FIXED("spawn", only_deny, "those that start programs"),
     FIXED("resourcecontrol", only_deny, "those that set affinity and priority"),
+    {0}};
+
+/* There is neither a watchdog nor a device by which a guest tells of its panic: what is to follow one is
+ * never asked. */
+static const char *const reboot_actions[] = {"reset", "shutdown", NULL}, *const shutdown_actions[] = {
+                                                                             "poweroff", "pause", NULL};
+static const char *const panic_actions[] = {"shutdown", "pause", "none", "exit-failure", NULL};
+static const char *const watchdog_actions[] = {"reset",      "shutdown", "poweroff", "pause",
+                                               "inject-nmi", "none",     "debug",    NULL};
+static const struct property_row action_rows[] = {
+    {"reboot", PROPERTY_CHOICE, FIELD(on_reboot), NULL, "when the guest reboots", .choices = reboot_actions},
+    {"shutdown", PROPERTY_CHOICE, FIELD(on_shutdown), NULL, "when it powers off",
+     .choices = shutdown_actions},
+    {"panic", PROPERTY_CHOICE, FIELD(on_other), NULL, "there is no device for it", .choices = panic_actions},
+    {"watchdog", PROPERTY_CHOICE, FIELD(on_other), NULL, "there is none", .choices = watchdog_actions},
     {0}};
 
 static const struct property_row msg_rows[] = {
@@ -114,7 +130,8 @@ const struct option options[] = {
     {"accel", "NAME", "who runs the guest: lodge (the library) or kvm (the kernel's /dev/kvm)", OPTION_TABLE,
      .implied = "accel", .rows = accel_rows},
     {"enable-kvm", NULL, "the same as -accel kvm", OPTION_SHORT, .expand = expand_enable_kvm},
-    {"cpu", "MODEL", "the processor: host or max, which are the same", OPTION_TEXT, FIELD(cpu)},
+    {"cpu", "MODEL", "the processor: host, max, qemu64, ...; +FEATURE, -FEATURE; -cpu help lists them",
+     OPTION_TEXT, FIELD(cpu)},
     {"smp", "N", "processors; sockets=, dies=, cores=, threads=", OPTION_TABLE, .implied = "cpus",
      .rows = smp_rows},
     {"m", "SIZE", "memory: MiB, or a number with K, M, G or T behind it", OPTION_TABLE, .implied = "size",
@@ -184,17 +201,24 @@ const struct option options[] = {
     {"d", "LETTERS", "print what the engine does; -d help lists the letters", OPTION_TEXT,
      FIELD(dump_letters)},
     {"D", "FILE", "where -d prints; default: standard error", OPTION_TEXT, FIELD(dump_path)},
-    {"sandbox", "on|off", "", OPTION_TABLE, .implied = "enable", .rows = sandbox_rows},
-    {"daemonize", NULL, "", OPTION_FLAG, FIELD(daemonize)},
+    {"sandbox", "on|off", "whether system calls that the program does not need are refused; default: on",
+     OPTION_TABLE, .implied = "enable", .rows = sandbox_rows},
+    {"daemonize", NULL, "go on in the background, once all is ready", OPTION_FLAG, FIELD(daemonize)},
     {"pidfile", "FILE", "write the program's number there", OPTION_TEXT, FIELD(pidfile)},
-    {"msg", "timestamp=on", "", OPTION_TABLE, .rows = msg_rows},
+    {"chroot", "DIR", "see no files but those below DIR, once all is open", OPTION_TEXT, FIELD(chroot)},
+    {"runas", "USER", "go on as that user (or UID:GID), once all is open", OPTION_TEXT, FIELD(runas)},
+    {"action", "EVENT=ACTION", "what follows: reboot=reset|shutdown, shutdown=poweroff|pause", OPTION_TABLE,
+     .rows = action_rows},
+    {"global", "DRIVER.PROP=VALUE", "a default for all devices of a kind", OPTION_SHORT,
+     .expand = expand_global},
+    {"msg", "timestamp=on", "messages say when", OPTION_TABLE, .rows = msg_rows},
 };
 const unsigned option_count = ARRAY_SIZE(options);
 
 const char options_not_supported[] =
-    " fda fdb global set net parallel debugcon spice usb usbdevice vnc audio audiodev audio-help soundhw icount watchdog "
-    "watchdog-action loadvm runas chroot no-acpi no-fd-bootchk numa mem-path mem-prealloc fw_cfg acpitable dtb "
-    "tpmdev virtfs fsdev full-screen action readconfig writeconfig k trace semihosting semihosting-config cpuset compat "
+    " fda fdb set net parallel debugcon spice usb usbdevice vnc audio audiodev audio-help soundhw icount watchdog "
+    "watchdog-action loadvm no-acpi no-fd-bootchk numa mem-path mem-prealloc fw_cfg acpitable dtb "
+    "tpmdev virtfs fsdev full-screen readconfig writeconfig k trace semihosting semihosting-config cpuset compat "
     "iscsi msg-timestamp plugin seed tb-size add-fd curses sdl nographics L rotate portrait g alt-grab ctrl-grab "
     "win2k-hack set-parameter echr show-cursor async-teardown dump-vmstate enable-sync-profile hda-geometry mtdblock sd "
     "pflash bt xen-domid xen-attach prom-env old-param dfilter perfmap jitdump preconfig option-rom singlestep H ";

@@ -43,6 +43,7 @@ int expand_drive(struct vm_config *c, const char *arg, struct error *e);
 int expand_disk(struct vm_config *c, const char *arg, struct error *e);
 int expand_cdrom(struct vm_config *c, const char *arg, struct error *e);
 int expand_nic(struct vm_config *c, const char *arg, struct error *e);
+int expand_global(struct vm_config *c, const char *arg, struct error *e);
 int expand_version(struct vm_config *c, const char *arg, struct error *e);
 int expand_help(struct vm_config *c, const char *arg, struct error *e);
 int expand_help_man(struct vm_config *c, const char *arg, struct error *e);

@@ -54,7 +54,7 @@ static void objects_free(struct objects *o)
 void vm_config_free(struct vm_config *c)
 {
     struct objects *const lists[] = {&c->smbios,   &c->drives,  &c->blockdevs, &c->devices, &c->netdevs,
-                                     &c->chardevs, &c->objects, &c->mons,      &c->kept};
+                                     &c->chardevs, &c->objects, &c->mons,      &c->globals, &c->kept};
     struct texts *const texts[] = {&c->serials, &c->monitors, &c->qmps, &c->qmps_pretty};
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
         objects_free(lists[i]);

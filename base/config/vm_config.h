@@ -33,8 +33,9 @@ struct vm_topology {
 };
 
 struct vm_config {
-    const char *name, *uuid; /* NULL: none */
-    bool debug_threads;      /* threads are named for what they do */
+    const char *name, *uuid;  /* NULL: none */
+    const char *process_name; /* what ps shows; NULL: the program's own */
+    bool debug_threads;       /* threads are named for what they do */
 
     unsigned machine;   /* index of machine_names */
     unsigned accel;     /* enum vm_accel */
@@ -67,9 +68,11 @@ struct vm_config {
     bool sandbox;   /* system calls that the program does not need are refused */
     unsigned fixed; /* for what has one value only */
     bool daemonize;
-    const char *pidfile;
-    bool timestamps;                      /* messages say when */
-    const char *dump_letters, *dump_path; /* lodge_kvm_dump; letters NULL: none */
+    const char *pidfile, *chroot, *runas;
+    unsigned on_reboot, on_shutdown, on_other; /* -action: index of its choices */
+    struct objects globals;                    /* -global: defaults of devices */
+    bool timestamps;                           /* messages say when */
+    const char *dump_letters, *dump_path;      /* lodge_kvm_dump; letters NULL: none */
 
     struct objects kept; /* the memory behind strings that were read from a list of properties */
 };

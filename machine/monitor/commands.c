@@ -23,6 +23,8 @@ const struct qmp_command qmp_commands[] = {
     {"query-display-options", "", query_display_options},
     {"query-memdev", "", query_memdev},
     {"query-hotpluggable-cpus", "", query_hotpluggable_cpus},
+    {"query-cpu-definitions", "", query_cpu_definitions},
+    {"query-cpu-model-expansion", "type:s model:o", query_cpu_model_expansion},
     {"query-command-line-options", "option:s?", query_command_line_options},
     {"query-memory-devices", "", query_nothing},
     {"query-tpm-models", "", query_nothing},

@@ -30,6 +30,8 @@ COMMAND(query_display_options);
 COMMAND(query_memdev);
 COMMAND(query_hotpluggable_cpus);
 COMMAND(query_command_line_options);
+COMMAND(query_cpu_definitions);
+COMMAND(query_cpu_model_expansion);
 
 /* devices.c */
 COMMAND(query_balloon);

@@ -1,5 +1,7 @@
 /* probe.c - what managers ask before they know a machine: models, options, and what this one does not have */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/config/option_table.h"
@@ -53,6 +55,52 @@ json_t *query_hotpluggable_cpus(struct qmp_call *call)
                                         "vcpus-count", 1, "qom-path", path, "type", "host-x86_64-cpu"));
     }
     return list;
+}
+
+/* ---- processors ---- */
+
+json_t *query_cpu_definitions(struct qmp_call *call)
+{
+    struct kvm_cpuid2 *c = cpuid_supported(call->machine, &call->e);
+    json_t *list = c ? cpu_model_definitions(c) : NULL;
+    free(c);
+    return list;
+}
+
+/* The model's name, and the properties that the request has, as -cpu has them. */
+static int read_model(struct qmp_call *call, const json_t *model, struct cpu_model *m)
+{
+    char text[1000];
+    const char *name = json_string_value(json_object_get(model, "name")), *key;
+    json_t *value;
+    int n = snprintf(text, sizeof(text), "%s", name ? name : "");
+    json_object_foreach(json_object_get(model, "props"), key, value)
+    {
+        bool on = json_is_true(value);
+        if (n < (int)sizeof(text) && !strpbrk(key, ",="))
+            n += snprintf(text + n, sizeof(text) - (size_t)n, ",%s=%s", key,
+                          json_is_string(value) ? json_string_value(value)
+                          : on                  ? "on"
+                                                : "off");
+    }
+    return n < (int)sizeof(text) ? cpu_model_parse(m, text, &call->e)
+                                 : error_set(&call->e, E2BIG, "too many properties");
+}
+
+json_t *query_cpu_model_expansion(struct qmp_call *call)
+{
+    const char *type = qmp_string(call, "type", "");
+    const json_t *model = json_object_get(call->arguments, "model");
+    struct cpu_model m;
+    if (strcmp(type, "full") && strcmp(type, "static"))
+        return qmp_fail(call, "GenericError", "Parameter 'type' does not accept value '%.60s'", type);
+    struct kvm_cpuid2 *c = read_model(call, model, &m) < 0 ? NULL : cpuid_supported(call->machine, &call->e);
+    if (!c)
+        return NULL;
+    json_t *answer = json_pack("{s:{s:O,s:o}}", "model", "name", json_object_get(model, "name"), "props",
+                               cpu_model_properties(&m, c));
+    free(c);
+    return answer;
 }
 
 /* ---- options ---- */
