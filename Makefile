@@ -84,7 +84,7 @@ GUESTS   := $(patsubst %,$(O)/%.elf,$(basename $(GUEST_SRC)))
 CHECKERS := $(O)/tests/fuzz-cpu $(O)/tests/lockstep
 IMAGE_LOAD := $(O)/tests/image-load
 
-.PHONY: all tests run check check-qemu check-kill check-guestview fuzz-cpu lockstep fuzz bench bench-boot format format-check install clean help
+.PHONY: all tests run check check-qemu check-kill check-guestview fuzz-cpu lockstep fuzz fuzz-machine bench bench-boot format format-check install clean help
 all: $(LIBRARY) $(PRELOAD) $(PROGRAMS) ## build the library, lodge-kvm, lodge-vm and lodge
 tests: $(UNIT) $(API) $(GUESTS) $(CHECKERS) $(IMAGE_LOAD) ## build all tests without running them
 
