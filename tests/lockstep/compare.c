@@ -82,7 +82,18 @@ static void compare_segment(struct comparison *c, unsigned i)
 #define ARITHMETIC 0xcd5ull
 static bool is_after_syscall(const struct state *s)
 {
-    return s->rip == HANDLERS + 1 || s->rip == HANDLERS + 0x11 || s->rip == HANDLERS + 0x21;
+    return s->rip == HANDLERS + 1 || s->rip == s->msr[LSTAR] + 1 || s->rip == s->msr[CSTAR] + 1;
+}
+
+static u64 handler_of(unsigned vector)
+{
+    return HANDLERS + vector * 16 + 1;
+}
+
+/* A single step stopped behind RDTSC, before the result was overwritten (instructions.c). */
+static bool shows_time(const struct comparison *c)
+{
+    return c->ours->state.rip == handler_of(1) && memmem(c->g->ram + CODE, c->g->code_length, "\x0f\x31", 2);
 }
 
 static void compare_state(struct comparison *c)
@@ -95,7 +106,8 @@ static void compare_state(struct comparison *c)
         mask != ~0ull || modes[c->g->mode].bits != 64; /* the gdbstub can neither show nor set the others */
     unsigned shown = c->who->is_tcg && few ? 8 : 16;
     for (unsigned i = 0; i < shown; i++)
-        compare_value(c, names[i], a->gpr[i] & mask, b->gpr[i] & mask);
+        if ((i != RAX && i != RDX) || !shows_time(c))
+            compare_value(c, names[i], a->gpr[i] & mask, b->gpr[i] & mask);
     compare_value(c, "rip", a->rip, b->rip);
     u64 flags = ~(RF | (c->who->is_tcg && is_after_syscall(a) ? ARITHMETIC : 0));
     if (!c->who->is_tcg && c->ours->end == END_HALT)
@@ -237,27 +249,33 @@ static void compare_ram(struct comparison *c)
     }
 }
 
-static u64 handler_of(unsigned vector)
+static u16 pushed_error(const struct result *r)
 {
-    return HANDLERS + vector * 16 + 1;
+    return (u16)load(r->ram, (unsigned)r->state.gpr[RSP] % (COMPARED_END - 8), 2);
 }
 
 static bool task_in_ldt(const struct comparison *c)
 {
-    return c->ours->state.rip == handler_of(13) && c->theirs->state.rip == handler_of(10) &&
-           (load(c->ours->ram, (unsigned)c->ours->state.gpr[RSP] % COMPARED_END, 4) & 4);
+    u64 theirs = c->theirs->state.rip;
+    return c->ours->state.rip == handler_of(13) && (theirs == handler_of(10) || theirs == handler_of(11)) &&
+           (pushed_error(c->ours) & 4) && pushed_error(c->ours) == pushed_error(c->theirs);
 }
 
+/* Both name the same selector, whose descriptor is that of a data segment with P clear. */
 static bool absent_stack(const struct comparison *c)
 {
-    return c->ours->state.rip == handler_of(12) && c->theirs->state.rip == handler_of(11);
+    u16 error = pushed_error(c->ours);
+    u8 attributes = c->ours->ram[(error & 4 ? LDT : GDT) + (error & ~7u) % (GDT_ENTRIES * 8) + 5];
+    return c->ours->state.rip == handler_of(12) && c->theirs->state.rip == handler_of(11) && (error & ~3) &&
+           error == pushed_error(c->theirs) && (attributes & 0x98) == 0x10;
 }
 
 static bool sysret_in_real_mode(const struct comparison *c)
 {
-    const struct state *ours = &c->ours->state;
+    const struct state *ours = &c->ours->state, *theirs = &c->theirs->state;
     bool has_sysret = memmem(c->g->ram + CODE, c->g->code_length, "\x0f\x07", 2);
-    return has_sysret && !(ours->cr0 & 1) && !(ours->efer & 1) && ours->rip != c->theirs->state.rip;
+    return has_sysret && !(ours->cr0 & 1) && !(ours->efer & 1) && ours->rip == 6 * 16 + 1 &&
+           theirs->rip == 13 * 16 + 1;
 }
 
 static bool null_stack_privilege(const struct comparison *c)
@@ -322,6 +340,85 @@ static bool stack_limit(const struct comparison *c)
     return !modes[c->g->mode].wide && short_one;
 }
 
+/* A push or pop at an end of the canonical addresses: the frame's RSP tells. */
+static bool stack_not_canonical(const struct comparison *c)
+{
+    u64 rsp = load(c->ours->ram, (unsigned)(c->ours->state.gpr[RSP] + 32) % (COMPARED_END - 8), 8);
+    return modes[c->g->mode].bits == 64 && c->ours->state.rip == handler_of(12) &&
+           c->theirs->state.rip == handler_of(13) &&
+           ((s64)(rsp << 16) >> 16 != (s64)rsp || rsp + 64 - (1ull << 47) < 128 ||
+            rsp + 64 + (1ull << 47) < 128);
+}
+
+static bool stack_limit_of_real_mode(const struct comparison *c)
+{
+    const struct mode *m = &modes[c->g->mode];
+    return (m->vm86 && c->ours->state.rip == handler_of(12)) ||
+           (!m->protected && c->ours->state.rip == 12 * 16 + 1);
+}
+
+static bool forbidden_cr0(const struct comparison *c)
+{
+    enum { PE = BIT(0), NW = BIT(29), CD = BIT(30) };
+    u64 cr0 = c->theirs->state.cr0;
+    return cr0 != c->ours->state.cr0 && (((cr0 & BIT(31)) && !(cr0 & PE)) || ((cr0 & NW) && !(cr0 & CD)));
+}
+
+/* TCG's #UD is that of a SYSEXIT at another privilege than 0. */
+static bool sysexit_privilege(const struct comparison *c)
+{
+    const struct state *theirs = &c->theirs->state;
+    u64 rip = load(c->theirs->ram, (unsigned)theirs->gpr[RSP] % (COMPARED_END - 8), 8);
+    const u8 *code = c->g->ram + rip % (COMPARED_END - 8);
+    bool sysexit = !memcmp(code + (code[0] == 0x48), "\x0f\x35", 2);
+    return theirs->rip == handler_of(6) && sysexit && c->g->cpl && c->ours->state.rip != handler_of(6);
+}
+
+/* TCG is stopped before the HLT, which it could not have fetched. */
+static bool halt_not_fetched(const struct comparison *c)
+{
+    return c->ours->state.rip == handler_of(14) && c->ours->state.cr2 == c->theirs->state.rip - 1 &&
+           c->ours->state.cr2 >= TEST_VA;
+}
+
+static bool gate16_offset(const struct comparison *c)
+{
+    u64 ours = c->ours->state.rip, theirs = c->theirs->state.rip;
+    return c->differences == 1 && !modes[c->g->mode].wide && ours < 0x10000 && theirs >> 16 &&
+           (u16)theirs == ours;
+}
+
+/* Both name the same descriptor: a call gate that is not present, and has a type in its upper half. */
+static bool upper_half_of_gate(const struct comparison *c)
+{
+    u16 error = pushed_error(c->ours);
+    const u8 *gate = c->ours->ram + (error & 4 ? LDT : GDT) + (error & ~7u) % (GDT_ENTRIES * 8);
+    return modes[c->g->mode].wide && c->ours->state.rip == handler_of(13) &&
+           c->theirs->state.rip == handler_of(11) && error == pushed_error(c->theirs) &&
+           (gate[5] & 0x9f) == 0xc && (gate[13] & 0x1f);
+}
+
+/* TCG's push went through, then the handler's page was not for CPL 3. */
+static bool event_at_user(const struct comparison *c)
+{
+    const struct state *ours = &c->ours->state, *theirs = &c->theirs->state;
+    if (!modes[c->g->mode].wide || ours->rip != handler_of(14) || theirs->rip != handler_of(14))
+        return false;
+    const u8 *frame = c->ours->ram + ours->gpr[RSP] % (COMPARED_END - 64);
+    u64 pushed = load(c->theirs->ram, (unsigned)(theirs->gpr[RSP] + 32) % (COMPARED_END - 8), 8);
+    return (frame[0] & 6) == 6 && (frame[16] & 3) == 3 && ours->cr2 - pushed < 56;
+}
+
+/* TCG names a segment of 64-bit code that has a limit. */
+static bool call_to_64bit_limit(const struct comparison *c)
+{
+    u16 error = pushed_error(c->theirs);
+    const u8 *d = c->theirs->ram + (error & 4 ? LDT : GDT) + (error & ~7u) % (GDT_ENTRIES * 8);
+    bool is_64bit = (d[5] & 0x98) == 0x98 && (d[6] & 0x20), granular = d[6] & 0x80;
+    return is_64bit && !granular && (error & ~7) && c->theirs->state.rip == handler_of(13) &&
+           c->ours->state.rip != handler_of(13);
+}
+
 static bool smap_with_ac(const struct comparison *c)
 {
     return (c->g->state.cr4 & BIT(21)) && (c->g->state.rflags & BIT(18)) &&
@@ -344,7 +441,8 @@ static const struct {
     bool tcg; /* of TCG, else of /dev/kvm */
     bool (*applies)(const struct comparison *c);
 } deviations[] = {
-    {"a TSS named by an LDT selector is #GP for CALL and JMP (SDM 3A 7.2.2); TCG: #TS", true, task_in_ldt},
+    {"a TSS named by an LDT selector is #GP for CALL and JMP (SDM 3A 7.2.2); TCG: #TS, or #NP", true,
+     task_in_ldt},
     {"SYSRET with EFER.SCE clear is #UD (SDM 2B); TCG asks for CR0.PE first: #GP", true, sysret_in_real_mode},
     {"a stack segment that is not present is #SS for RET and IRET (SDM 2B); TCG: #NP", true, absent_stack},
     {"the null selector in SS needs RPL = CPL (SDM 2B \"MOV\"); TCG does not ask", true,
@@ -362,6 +460,20 @@ static const struct {
     {"a stack from the IST without a change of CPL keeps SS (SDM 2A \"INT n\"); TCG makes it null", true,
      ist_keeps_stack_segment},
     {"stacks have limits (SDM 3A 5.3); not in TCG", true, stack_limit},
+    {"an event that stays at CPL 3 pushes as CPL 3 does (4.6.1); TCG as a supervisor", true, event_at_user},
+    {"64-bit code has no limit (SDM 2A \"CALL\"); TCG asks for it in a far CALL", true, call_to_64bit_limit},
+    {"a gate of 16 bits has an offset of 16 bits (SDM 2A \"INT n\"); TCG takes 32", true, gate16_offset},
+    {"a call gate whose upper half has a type is #GP (5.8.3.1), whether it is present or not; TCG: #NP first",
+     true, upper_half_of_gate},
+    {"an address of the stack that is not canonical is #SS (6.15); TCG: #GP", true, stack_not_canonical},
+    {"a word of the stack at FFFF is #SS in real and virtual-8086 mode (20.1.1); TCG goes round", true,
+     stack_limit_of_real_mode},
+    {"CR0 with PG and no PE, or with NW and no CD, is #GP (SDM 2B \"MOV\"); TCG takes it", true,
+     forbidden_cr0},
+    {"TCG is stopped before an HLT, and does not see that its page cannot be executed", true,
+     halt_not_fetched},
+    {"SYSEXIT at CPL 1 to 3 is #GP (SDM 2B), also on AMD's processors in long mode; TCG: #UD", true,
+     sysexit_privilege},
     {"SMAP forbids implicit accesses to user pages whatever AC is (4.6.1); TCG looks at AC", true,
      smap_with_ac},
     {"a software KVM that gives up by #UD or shutdown", false, software_kvm_fails},

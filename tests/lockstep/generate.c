@@ -30,6 +30,10 @@ void put(struct guest *g, u64 gpa, unsigned size, u64 value)
         memcpy(g->ram + gpa, &value, size);
 }
 
+enum {
+    REAL_END = (LOADER - 0x10000) / 16
+}; /* of real mode's selectors: their segments end before the loader */
+
 /* ---- descriptors (SDM 3A 3.4.5, 3.5) ---- */
 
 enum { CODE_READABLE = 0x9b, DATA_WRITABLE = 0x93, L = 0x2000, B = 0x4000, G = 0x8000 };
@@ -286,7 +290,7 @@ static void set_real_segments(struct generator *n)
     unsigned dpl = n->mode->vm86 ? 3 : 0;
     for (unsigned i = ES; i <= GS; i++)
         n->g->state.segment[i] =
-            real_segment(i == SS || one_in(&n->random, 2) ? 0 : (u16)(random_u64(&n->random) & 0x3fff), dpl);
+            real_segment(i == SS || one_in(&n->random, 2) ? 0 : (u16)random_below(&n->random, REAL_END), dpl);
     n->g->state.segment[CS] = real_segment(CODE / 16, dpl);
 }
 
@@ -393,7 +397,7 @@ u16 random_selector(struct generator *n)
 {
     struct random *r = &n->random;
     if (!n->mode->protected || n->mode->vm86)
-        return (u16)(random_u64(r) & 0x3fff);
+        return (u16)random_below(r, REAL_END);
     if (one_in(r, 3))
         return selector_of(random_below(r, 4), random_below(r, KINDS));
     if (one_in(r, 16))

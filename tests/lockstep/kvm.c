@@ -171,6 +171,18 @@ static void unknown(struct result *out, const char *why, unsigned number)
     snprintf(out->why, sizeof(out->why), "%s %u", why, number);
 }
 
+/* Addresses where nobody is read as 0 in QEMU too; but it has firmware below 4 GiB. */
+static bool answer_mmio(struct kvm *k, struct result *out)
+{
+    enum { FIRMWARE = 0xfffc0000 };
+    if (k->run->mmio.phys_addr >= FIRMWARE && k->run->mmio.phys_addr >> 32 == 0) {
+        unknown(out, "firmware is read,", 0);
+        return false;
+    }
+    memset(k->run->mmio.data, 0, sizeof(k->run->mmio.data));
+    return true;
+}
+
 /* Ports and addresses where nobody is: what QEMU has there. true: go on. */
 static bool answer_exit(struct kvm *k, struct result *out)
 {
@@ -180,7 +192,7 @@ static bool answer_exit(struct kvm *k, struct result *out)
         if (run->io.direction == KVM_EXIT_IO_IN)
             memset((char *)run + run->io.data_offset, 0xff, run->io.size * run->io.count);
         return true;
-    case KVM_EXIT_MMIO: memset(run->mmio.data, 0, sizeof(run->mmio.data)); return true;
+    case KVM_EXIT_MMIO: return answer_mmio(k, out);
     case KVM_EXIT_SET_TPR: return true;
     case KVM_EXIT_HLT: out->end = END_HALT; return false;
     case KVM_EXIT_SHUTDOWN: out->end = END_SHUTDOWN; return false;
