@@ -54,7 +54,8 @@ static void compare_segment(struct comparison *c, unsigned i)
 {
     static const char *const names[SEGMENTS] = {"es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"};
     const struct segment_state *a = &c->ours->state.segment[i], *b = &c->theirs->state.segment[i];
-    bool visible = (a->attributes & P) || (b->attributes & P);
+    bool null = i == LDTR && a->selector < 4 && b->selector < 4; /* TCG leaves the rest as it was */
+    bool visible = !null && ((a->attributes & P) || (b->attributes & P));
     u16 ignored = 0;
     if (c->who->is_tcg && i == TR)
         ignored = BUSY; /* TCG sets it in memory only */
@@ -93,7 +94,8 @@ static u64 handler_of(unsigned vector)
 /* A single step stopped behind RDTSC, before the result was overwritten (instructions.c). */
 static bool shows_time(const struct comparison *c)
 {
-    return c->ours->state.rip == handler_of(1) && memmem(c->g->ram + CODE, c->g->code_length, "\x0f\x31", 2);
+    u64 handler = modes[c->g->mode].protected ? handler_of(1) : 1 * 16 + 1;
+    return c->ours->state.rip == handler && memmem(c->g->ram + CODE, c->g->code_length, "\x0f\x31", 2);
 }
 
 static void compare_state(struct comparison *c)
@@ -138,6 +140,11 @@ static void compare_state(struct comparison *c)
 
 /* ---- known deviations: where the manual is on our side ---- */
 
+static bool is_canonical(u64 a)
+{
+    return (u64)((s64)(a << 16) >> 16) == a;
+}
+
 static u64 load(const u8 *ram, unsigned at, unsigned size)
 {
     u64 v = 0;
@@ -153,13 +160,15 @@ static bool is_descriptor_table(unsigned at)
 static bool pushed_resume_flag(const struct comparison *c, unsigned at)
 {
     u8 a = c->ours->ram[at], b = c->theirs->ram[at];
-    return (a & 1) && (a ^ b) == 1 && !(a & 0xc0) && !is_descriptor_table(at);
+    bool in_frame = at - (c->ours->state.gpr[RSP] & 0xffff) < 64;
+    return (a & 1) && (a ^ b) == 1 && !(a & 0xc0) && (in_frame || !is_descriptor_table(at));
 }
 
 static bool external_bit(const struct comparison *c, unsigned at)
 {
     u8 a = c->ours->ram[at], b = c->theirs->ram[at];
-    return (a & 3) && (a ^ b) == 1 && (a & 1) && at >= STACKS && at < TABLES;
+    bool pushed = at == c->ours->state.gpr[RSP] || (at >= STACKS && at < TABLES);
+    return (a & 3) && (a ^ b) == 1 && (a & 1) && pushed;
 }
 
 static bool descriptor_accessed(const struct comparison *c, unsigned at)
@@ -208,6 +217,14 @@ static bool part_of_frame(const struct comparison *c, unsigned at)
            c->ours->ram[at] == c->g->ram[at];
 }
 
+/* The limit, two bytes at the end of a page, where the base behind it faults. */
+static bool first_part(const struct comparison *c, unsigned at)
+{
+    u64 page = ALIGN_DOWN(c->ours->state.cr2, 4096);
+    return page - at <= 2 && page > at && memmem(c->g->ram + CODE, c->g->code_length, "\x0f\x01", 2) &&
+           c->ours->ram[at] == c->g->ram[at];
+}
+
 /* Of single bytes of RAM. */
 static const struct {
     const char *reason;
@@ -226,6 +243,7 @@ static const struct {
      accessed_by_halt},
     {"an event or call whose frame does not fit writes nothing; TCG writes what fits (6.15 leaves it open)",
      part_of_frame},
+    {"SGDT and SIDT across two pages, one of which faults, write nothing; TCG the limit (open)", first_part},
     {"read-modify-write faults as a write (4.7); TCG reads first", page_fault_write},
 };
 
@@ -254,11 +272,14 @@ static u16 pushed_error(const struct result *r)
     return (u16)load(r->ram, (unsigned)r->state.gpr[RSP] % (COMPARED_END - 8), 2);
 }
 
+/* TCG names a TSS in the LDT. */
 static bool task_in_ldt(const struct comparison *c)
 {
     u64 theirs = c->theirs->state.rip;
-    return c->ours->state.rip == handler_of(13) && (theirs == handler_of(10) || theirs == handler_of(11)) &&
-           (pushed_error(c->ours) & 4) && pushed_error(c->ours) == pushed_error(c->theirs);
+    u16 error = pushed_error(c->theirs);
+    u8 type = c->theirs->ram[LDT + (error & ~7u) % (GDT_ENTRIES * 8) + 5] & 0x1d;
+    return (theirs == handler_of(10) || theirs == handler_of(11)) && (error & 4) &&
+           (type == 1 || type == 9) && c->ours->state.rip != handler_of(10);
 }
 
 /* Both name the same selector, whose descriptor is that of a data segment with P clear. */
@@ -345,9 +366,7 @@ static bool stack_not_canonical(const struct comparison *c)
 {
     u64 rsp = load(c->ours->ram, (unsigned)(c->ours->state.gpr[RSP] + 32) % (COMPARED_END - 8), 8);
     return modes[c->g->mode].bits == 64 && c->ours->state.rip == handler_of(12) &&
-           c->theirs->state.rip == handler_of(13) &&
-           ((s64)(rsp << 16) >> 16 != (s64)rsp || rsp + 64 - (1ull << 47) < 128 ||
-            rsp + 64 + (1ull << 47) < 128);
+           c->theirs->state.rip == handler_of(13) && (!is_canonical(rsp - 64) || !is_canonical(rsp + 64));
 }
 
 static bool stack_limit_of_real_mode(const struct comparison *c)
@@ -419,10 +438,44 @@ static bool call_to_64bit_limit(const struct comparison *c)
            c->ours->state.rip != handler_of(13);
 }
 
+/* AC is set from the beginning, or by POPF or IRET; the page is one for users. */
 static bool smap_with_ac(const struct comparison *c)
 {
-    return (c->g->state.cr4 & BIT(21)) && (c->g->state.rflags & BIT(18)) &&
+    u64 page = ALIGN_DOWN(c->ours->state.cr2, 4096);
+    const u8 *code = c->g->ram + CODE;
+    bool popped = memchr(code, 0x9d, c->g->code_length) || memchr(code, 0xcf, c->g->code_length);
+    bool for_users = page == STACKS + 0x3000 || page >= DATA;
+    return (c->g->state.cr4 & BIT(21)) && ((c->g->state.rflags & AC) || popped) && for_users &&
            c->ours->state.cr2 != c->theirs->state.cr2;
+}
+
+static bool table_base(const struct comparison *c)
+{
+    const struct state *ours = &c->ours->state, *theirs = &c->theirs->state;
+    return (!is_canonical(theirs->gdtr.base) && ours->gdtr.base != theirs->gdtr.base) ||
+           (!is_canonical(theirs->idtr.base) && ours->idtr.base != theirs->idtr.base);
+}
+
+static bool override_in_64bit(const struct comparison *c)
+{
+    u64 d = c->theirs->state.cr2 - c->ours->state.cr2;
+    for (unsigned i = ES; i <= DS; i++)
+        if (modes[c->g->mode].bits == 64 && c->differences == 1 && d && d == c->theirs->state.segment[i].base)
+            return true;
+    return false;
+}
+
+/* The TSS has such a pointer. */
+static bool stack_of_task(const struct comparison *c)
+{
+    const struct state *ours = &c->ours->state, *theirs = &c->theirs->state;
+    bool has_one = false;
+    for (unsigned at = TSS + 4; at < TSS + 0x5c; at += 8)
+        has_one |= !is_canonical(load(c->g->ram, at, 8)) || !is_canonical(load(c->g->ram, at, 8) - 64);
+    bool refused = ours->rip == handler_of(12) && theirs->rip == handler_of(13);
+    bool below =
+        ours->rip == handler_of(14) && ours->cr2 >> 12 == 0x7ffffffffull && theirs->rip == handler_of(12);
+    return modes[c->g->mode].wide && has_one && (refused || below);
 }
 
 /* Of the software KVM: it takes LAR and LSL for undefined in compatibility mode, loses IOPL, and so on. It is
@@ -474,6 +527,12 @@ static const struct {
      halt_not_fetched},
     {"SYSEXIT at CPL 1 to 3 is #GP (SDM 2B), also on AMD's processors in long mode; TCG: #UD", true,
      sysexit_privilege},
+    {"LGDT and LIDT of a base that is not canonical are #GP (APM vol. 3); TCG takes it", true, table_base},
+    {"64-bit code has no segments but FS and GS (SDM 1 3.4.2.1); TCG adds the base of one in a prefix", true,
+     override_in_64bit},
+    {"a stack pointer of the TSS that is not canonical is #SS (SDM 2A \"INT n\"), and is looked at where it is written "
+     "to; TCG: #GP, or looks at the pointer",
+     true, stack_of_task},
     {"SMAP forbids implicit accesses to user pages whatever AC is (4.6.1); TCG looks at AC", true,
      smap_with_ac},
     {"a software KVM that gives up by #UD or shutdown", false, software_kvm_fails},
