@@ -18,6 +18,8 @@ enum {
     HANDLER = 0x3000,
     IDT = 0x4000,
     STACK = 0x6000,
+    NOPS = 0x8000,
+    TABLES = 0x9000,
     RAM_PAGES = 16384,
     LIMIT_NS = 1000000,
     TRIES = 5
@@ -29,6 +31,7 @@ static uint64_t before, after; /* the vcpu thread's CPU time around the request 
 struct loop {
     const char *name;
     uint8_t code[24];
+    bool everywhere; /* NOPs at each address of 4 GiB instead: no branch has a place to look for requests */
 };
 
 /* A register is read at HOLE, where nobody is, before the loop. */
@@ -49,6 +52,7 @@ static const struct loop loops[] = {
     {"cpuid", {0x0f, 0xa2, 0xeb, 0xfc}},
     {"code that changes itself", {0xfe, 0x05, 0x07, 0x10, 0x00, 0x00, 0xb0, 0x00, 0xeb, 0xf6}},
     {"sti and cli", {0xfb, 0xfa, 0xeb, 0xfc}},
+    {"straight on, round 4 GiB", {0}, true},
 };
 
 static uint64_t cpu_time(clockid_t clock)
@@ -82,6 +86,22 @@ static void prepare_memory(void)
     store32(IDT + 0x10c, 0x00cf9b00);
 }
 
+/* NOPs of 15 bytes and one of 1; all entries lead to them. */
+static void prepare_everywhere(struct kvm_sregs *s)
+{
+    static const uint8_t nop[15] = {0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84};
+
+    for (unsigned i = 0; i < PAGE / sizeof(nop); i++)
+        memcpy(m.ram + NOPS + i * sizeof(nop), nop, sizeof(nop));
+    m.ram[NOPS + PAGE - 1] = 0x90;
+    for (unsigned i = 0; i < 1024; i++) {
+        store32(TABLES + i * 4, (TABLES + PAGE) | 3);
+        store32(TABLES + PAGE + i * 4, NOPS | 3);
+    }
+    s->cr3 = TABLES;
+    s->cr0 |= 1u << 31;
+}
+
 static void enter(const struct loop *l)
 {
     struct kvm_sregs s;
@@ -95,6 +115,8 @@ static void enter(const struct loop *l)
     s.idt.limit = 0xff;
     s.gdt.base = IDT + 0x100;
     s.gdt.limit = 0xf;
+    if (l->everywhere)
+        prepare_everywhere(&s);
     CHECK_OK(m.vcpu, KVM_SET_SREGS, &s);
     CHECK_OK(m.vcpu, KVM_GET_REGS, &r);
     r.rsp = STACK;
