@@ -51,13 +51,13 @@ void emit_write_gpr(struct translator *t, u8 gpr, u8 from)
 }
 
 /* r14 = offset in the segment (SDM 1 3.7.5), truncated to the address size. */
-void emit_offset(struct translator *t, const struct tinsn *insn, const struct memop *m, s32 rsp_adjust)
+void emit_offset(struct translator *t, unsigned addrsize, const struct memop *m, s32 rsp_adjust)
 {
-    bool wide = insn->in.addrsize == 8;
+    bool wide = addrsize == 8;
     t->in_address = NULL;
     if (m->base == GPR_NONE && m->index == GPR_NONE) {
         u64 disp = (u64)m->disp;
-        emit_immediate(&t->e, H_ADDRESS, wide ? disp : insn->in.addrsize == 4 ? (u32)disp : (u16)disp);
+        emit_immediate(&t->e, H_ADDRESS, wide ? disp : addrsize == 4 ? (u32)disp : (u16)disp);
         return;
     }
     struct host_mem h = {.base = H_NONE, .index = H_NONE, .scale = m->scale, .disp = (s32)m->disp};
@@ -68,7 +68,7 @@ void emit_offset(struct translator *t, const struct tinsn *insn, const struct me
     if (m->base == GPR_RSP)
         h.disp += rsp_adjust;
     emit_op_mem(&t->e, 0x8d, wide, H_ADDRESS, h);
-    if (insn->in.addrsize == 2)
+    if (addrsize == 2)
         emit_op_reg(&t->e, 0x0fb7, false, H_ADDRESS, H_ADDRESS);
 }
 
@@ -122,7 +122,7 @@ static void emit_bit_offset(struct translator *t, const struct tinsn *insn)
 static void emit_address(struct translator *t, const struct tinsn *insn, unsigned size, bool write,
                          s32 rsp_adjust)
 {
-    emit_offset(t, insn, &insn->in.mem, rsp_adjust);
+    emit_offset(t, insn->in.addrsize, &insn->in.mem, rsp_adjust);
     if (insn->bit_string)
         emit_bit_offset(t, insn);
     emit_segment(t, insn->in.mem.seg, size | masking_descriptor(insn), write);

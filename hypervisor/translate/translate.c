@@ -147,7 +147,7 @@ static void emit_lea_insn(struct translator *t, const struct tinsn *i)
 {
     if (emit_plain_lea(t, i))
         return;
-    emit_offset(t, i, &i->in.mem, 0);
+    emit_offset(t, i->in.addrsize, &i->in.mem, 0);
     u8 to = is_evicted(i->reg.gpr) ? H_SCRATCH : host_reg(i->reg.gpr);
     if (i->in.opsize == 2) {
         if (is_evicted(i->reg.gpr))

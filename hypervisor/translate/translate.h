@@ -163,8 +163,8 @@ void emit_operand(struct translator *t, const struct tinsn *insn, unsigned size,
 void emit_stack(struct translator *t, const struct tinsn *insn, u8 base, s32 offset, unsigned size,
                 unsigned access, operand_fn *use);
 void emit_cold(struct translator *t);
-/* Its pieces: r14 = the effective address m in insn's width of addresses, */
-void emit_offset(struct translator *t, const struct tinsn *insn, const struct memop *m, s32 rsp_adjust);
+/* Its pieces: r14 = the effective address m in that width of addresses, */
+void emit_offset(struct translator *t, unsigned addrsize, const struct memop *m, s32 rsp_adjust);
 /* in seg; size_and_masking and write as an access_segment wants them, */
 void emit_segment(struct translator *t, u8 seg, u32 size_and_masking, bool write);
 /* then the offset in its page, with r12 the index of its entry in the TLB: returns the rel32 of the jump that

@@ -67,7 +67,7 @@ static void emit_instruction(struct translator *t, const struct tinsn *i)
 
 static void emit_operand_address(struct translator *t, const struct tinsn *i)
 {
-    emit_offset(t, i, &i->in.mem, 0);
+    emit_offset(t, i->in.addrsize, &i->in.mem, 0);
     emit_store(&t->e, FIELD(dp), H_ADDRESS);
     emit_store_immediate(&t->e, false, FIELD(segment), i->in.mem.seg | X87_CURRENT);
 }
