@@ -42,6 +42,9 @@ check  qemu-utils       qemu-img
 qemu   qemu-system-x86  qemu-system-x86_64
 qemu   qemu-utils       qemu-img
 qemu   ovmf             /usr/share/OVMF/OVMF_CODE.fd
+qemu   libguestfs-tools guestfish
+qemu   e2fsprogs        mke2fs
+qemu   kmod             /sbin/depmod
 ci     clang            clang
 ci     libclang-rt-14-dev /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a
 guestview python3       python3
