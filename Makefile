@@ -220,7 +220,7 @@ check: ## install what is missing, build, run all tests (TESTS='unit guests boot
 
 check-qemu: ## Debian's QEMU on Lodge: machines, chips, firmware, devices, snapshots, migration, hotplug, gdb (minutes)
 	@tools/setup.sh check qemu
-	@$(PARALLEL_MAKE) all $(O)/initramfs.cpio.gz
+	@$(PARALLEL_MAKE) all $(O)/initramfs.cpio.gz $(O)/disk.raw
 	@tests/run --build $(O) $(if $(TESTS),$(TESTS),qemu)
 
 check-kill: ## images whose writer is killed at any moment, a hundred times of each shape (minutes)

@@ -3,8 +3,7 @@
 /*
  * A guest's instruction runs on the host CPU, so its #DE, #MF, #XM, #UD and alignment #GP arrive as signals;
  * the poll (branch.c) faults when armed; and guest memory may be gone (KVM_RUN then returns EFAULT). What is
- * none of these goes to whoever handled the signal before. The variables here are the process's: signal
- * dispositions have no other place.
+ * none of these goes to the program's own handler (signals.c).
  */
 #include <errno.h>
 #include <pthread.h>
@@ -13,14 +12,13 @@
 #include <ucontext.h>
 
 #include "hypervisor/direct/direct.h"
+#include "hypervisor/signals.h"
 #include "hypervisor/translate/cache.h"
 #include "hypervisor/translate/execute.h"
 #include "hypervisor/translate/faults.h"
 #include "hypervisor/translate/thunks.h"
 #include "hypervisor/translate/vcpu_engine.h"
 
-static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
-static struct sigaction previous[ARRAY_SIZE(signals)];
 static _Thread_local struct vcpu *current __attribute__((tls_model("initial-exec")));
 
 void engine_attach(struct vcpu *v)
@@ -77,20 +75,6 @@ _Noreturn static void leave_helper(struct vcpu *v)
     vcpu_unwind(v);
 }
 
-static void pass_on(int number, siginfo_t *info, void *context)
-{
-    unsigned i = 0;
-    while (signals[i] != number)
-        i++;
-    const struct sigaction *old = &previous[i];
-    if (old->sa_flags & SA_SIGINFO)
-        old->sa_sigaction(number, info, context);
-    else if (old->sa_handler == SIG_DFL)
-        signal(number, SIG_DFL); /* and the instruction faults again */
-    else if (old->sa_handler != SIG_IGN)
-        old->sa_handler(number);
-}
-
 static void on_signal(int number, siginfo_t *info, void *context)
 {
     struct vcpu *v = current;
@@ -104,16 +88,15 @@ static void on_signal(int number, siginfo_t *info, void *context)
         regs[REG_RDI] = (greg_t)(uintptr_t)v;
         regs[REG_RSP] = ALIGN_DOWN(regs[REG_RSP] - 256, 16) - 8; /* past the red zone, as after a call */
     } else {
-        pass_on(number, info, context);
+        signals_pass_fault(number, info, context);
     }
 }
 
 static void install(void)
 {
-    struct sigaction a = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
-    sigemptyset(&a.sa_mask);
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
     for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
-        sigaction(signals[i], &a, &previous[i]);
+        signals_take_fault(signals[i], on_signal);
 }
 
 int faults_install(void)

@@ -27,6 +27,12 @@ int lodge_kvm_close(int fd);
 enum lodge_kvm_kind { LODGE_KVM_NONE, LODGE_KVM_SYSTEM, LODGE_KVM_VM, LODGE_KVM_VCPU, LODGE_KVM_OTHER };
 enum lodge_kvm_kind lodge_kvm_kind(int fd);
 
+/* Like sigaction(2), which a program may use as well; but a handler that this installs while VMs run ends the KVM_RUN
+ * that it interrupts with EINTR, as in the kernel, and one for SIGSEGV, SIGBUS, SIGFPE or SIGILL does not take the
+ * place of the library's, which runs guests by them. */
+struct sigaction;
+int lodge_kvm_sigaction(int number, const struct sigaction *action, struct sigaction *old);
+
 /* Prints what the engine does. letters: any of those of lodge_kvm_dump_help. path: the file to write, or NULL
  * for standard error. Applies to VMs created later. 0, or -1 with errno (EINVAL: an unknown letter). */
 int lodge_kvm_dump(const char *letters, const char *path);

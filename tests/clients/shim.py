@@ -79,7 +79,7 @@ def set_user_id(build):
 # ---- what a program sees ----
 
 SEEN = r"""
-import errno, fcntl, os, stat, sys
+import ctypes, errno, fcntl, os, stat, sys
 vendor = "kvm_amd" if any(w in open("/proc/cpuinfo").read() for w in ("AuthenticAMD", "HygonGenuine")) else "kvm_intel"
 other = {"kvm_amd": "kvm_intel", "kvm_intel": "kvm_amd"}[vendor]
 
@@ -105,6 +105,19 @@ for path, folder in ("/dev/kvm", None), ("kvm", os.open("/dev", os.O_RDONLY)):
     assert fcntl.ioctl(twin, GET_API_VERSION) == 12
     os.close(twin)
     fails(errno.EBADF, fcntl.ioctl, twin, GET_API_VERSION)
+libc = ctypes.CDLL(None, use_errno=True)
+libc.realpath.restype = libc.canonicalize_file_name.restype = ctypes.c_char_p
+libc.fopen.restype = libc.freopen.restype = ctypes.c_void_p
+libc.freopen.argtypes, libc.fileno.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p], [ctypes.c_void_p]
+assert libc.realpath(b"/dev/./kvm", None) == libc.canonicalize_file_name(b"/dev//kvm") == b"/dev/kvm"
+assert os.path.realpath("/dev/kvm") == "/dev/kvm"
+fails(errno.EINVAL, os.readlink, "/dev/kvm")
+SYS_creat = 85
+for fd in libc.creat(b"/dev/kvm", 0o600), libc.syscall(SYS_creat, b"/dev/kvm", 0o600):
+    assert fcntl.ioctl(fd, GET_API_VERSION) == 12
+    os.close(fd)
+stream = libc.freopen(b"/dev/kvm", b"r+", libc.fopen(b"/dev/null", b"r"))
+assert fcntl.ioctl(libc.fileno(stream), GET_API_VERSION) == 12
 os.chdir("/dev")
 with open("kvm", "r+b", buffering=0) as f:
     assert fcntl.ioctl(f, GET_API_VERSION) == 12

@@ -67,6 +67,9 @@ EXPORT long syscall(long number, ...)
     switch (number) {
     case SYS_open: return open((const char *)a[0], (int)a[1], (mode_t)a[2]);
     case SYS_openat: return openat((int)a[0], (const char *)a[1], (int)a[2], (mode_t)a[3]);
+    case SYS_creat: return creat((const char *)a[0], (mode_t)a[1]);
+    case SYS_readlink: return readlink((const char *)a[0], (char *)a[1], (size_t)a[2]);
+    case SYS_readlinkat: return readlinkat((int)a[0], (const char *)a[1], (char *)a[2], (size_t)a[3]);
     case SYS_ioctl: return ioctl((int)a[0], (unsigned long)a[1], a[2]);
     case SYS_close: return close((int)a[0]);
     case SYS_access: return access((const char *)a[0], (int)a[1]);

@@ -107,3 +107,42 @@ static FILE *served_fopen(const struct served *s, const char *mode)
 
 FOPEN(fopen)
 FOPEN(fopen64)
+
+#define CREAT(name)                                                                       \
+    EXPORT int name(const char *path, mode_t mode)                                        \
+    {                                                                                     \
+        const struct served *s = served_find(AT_FDCWD, path);                             \
+        return s ? served_open(s, O_CREAT | O_WRONLY | O_TRUNC) : NEXT(name)(path, mode); \
+    }
+
+CREAT(creat)
+CREAT(creat64)
+
+/* The stream gets its mode from another file, and then the descriptor. */
+static FILE *served_freopen(const struct served *s, const char *mode, FILE *stream)
+{
+    FILE *f = served_fopen(s, mode);
+
+    if (!f) {
+        int e = errno;
+        fclose(stream);
+        errno = e;
+        return NULL;
+    }
+    stream = NEXT(freopen)("/dev/null", mode, stream);
+    if (stream)
+        dup2(fileno(f), fileno(stream));
+    fclose(f);
+    return stream;
+}
+
+/* Without a path it is about the file that the stream has. */
+#define FREOPEN(name)                                                                \
+    EXPORT FILE *name(const char *path, const char *mode, FILE *stream)              \
+    {                                                                                \
+        const struct served *s = served_find(AT_FDCWD, path);                        \
+        return s ? served_freopen(s, mode, stream) : NEXT(name)(path, mode, stream); \
+    }
+
+FREOPEN(freopen)
+FREOPEN(freopen64)
