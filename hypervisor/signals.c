@@ -20,12 +20,10 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "hypervisor/sigaction.h"
 #include "hypervisor/signals.h"
 #include "hypervisor/translate/faults.h"
 #include "lodge/kvm.h"
-
-/* libc's sigaction(2), by the name of it that the shim leaves alone. */
-int __sigaction(int number, const struct sigaction *action, struct sigaction *old);
 
 typedef void signal_handler(int number, siginfo_t *info, void *context);
 

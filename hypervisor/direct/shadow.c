@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "hypervisor/direct/shadow.h"
+#include "hypervisor/sigaction.h"
 
 extern const u8 shadow_stub[], shadow_stub_end[];
 
@@ -48,7 +49,7 @@ static void signals_default(void)
     sigset_t none;
     sigemptyset(&none);
     for (int n = 1; n < NSIG; n++)
-        sigaction(n, &a, NULL);
+        __sigaction(n, &a, NULL);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
