@@ -54,7 +54,9 @@ static void compare_segment(struct comparison *c, unsigned i)
 {
     static const char *const names[SEGMENTS] = {"es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"};
     const struct segment_state *a = &c->ours->state.segment[i], *b = &c->theirs->state.segment[i];
-    bool null = i == LDTR && a->selector < 4 && b->selector < 4; /* TCG leaves the rest as it was */
+    bool may_be_null =
+        i == LDTR || (i == SS && in_64bit(&c->ours->state)); /* TCG has something in the rest */
+    bool null = may_be_null && a->selector < 4 && b->selector < 4;
     bool visible = !null && ((a->attributes & P) || (b->attributes & P));
     u16 ignored = 0;
     if (c->who->is_tcg && i == TR)
@@ -161,7 +163,8 @@ static bool pushed_resume_flag(const struct comparison *c, unsigned at)
 {
     u8 a = c->ours->ram[at], b = c->theirs->ram[at];
     bool in_frame = at - (c->ours->state.gpr[RSP] & 0xffff) < 64;
-    return (a & 1) && (a ^ b) == 1 && !(a & 0xc0) && (in_frame || !is_descriptor_table(at));
+    bool open = c->ours->state.rip == handler_of(8) && in_frame; /* what a double fault pushes */
+    return ((a & 1) || open) && (a ^ b) == 1 && !(a & 0xc0) && (in_frame || !is_descriptor_table(at));
 }
 
 static bool external_bit(const struct comparison *c, unsigned at)
@@ -386,11 +389,34 @@ static bool forbidden_cr0(const struct comparison *c)
 /* TCG's #UD is that of a SYSEXIT at another privilege than 0. */
 static bool sysexit_privilege(const struct comparison *c)
 {
-    const struct state *theirs = &c->theirs->state;
-    u64 rip = load(c->theirs->ram, (unsigned)theirs->gpr[RSP] % (COMPARED_END - 8), 8);
-    const u8 *code = c->g->ram + rip % (COMPARED_END - 8);
-    bool sysexit = !memcmp(code + (code[0] == 0x48), "\x0f\x35", 2);
-    return theirs->rip == handler_of(6) && sysexit && c->g->cpl && c->ours->state.rip != handler_of(6);
+    bool sysexit = memmem(c->g->ram + CODE, c->g->code_length, "\x0f\x35", 2);
+    return c->theirs->state.rip == handler_of(6) && sysexit && c->g->cpl &&
+           c->ours->state.rip != handler_of(6);
+}
+
+/* A TSS of 4 GiB. */
+static bool huge_task(const struct comparison *c)
+{
+    u16 error = pushed_error(c->theirs);
+    const u8 *d = c->theirs->ram + GDT + (error & ~7u) % (GDT_ENTRIES * 8);
+    return c->theirs->state.rip == handler_of(10) && c->ours->state.rip != handler_of(10) && !(error & 4) &&
+           (d[5] & 0x15) == 1 && load(d, 0, 2) == 0xffff && (d[6] & 0x8f) == 0x8f;
+}
+
+static bool task16_in_long_mode(const struct comparison *c)
+{
+    const u8 *code = c->g->ram + CODE;
+    bool asked =
+        memmem(code, c->g->code_length, "\x0f\x02", 2) || memmem(code, c->g->code_length, "\x0f\x03", 2);
+    return asked && modes[c->g->mode].wide && c->differences <= 3 && /* one where the flags were pushed */
+           (c->theirs->state.rflags & ~c->ours->state.rflags & ARITHMETIC) == 0x40;
+}
+
+static bool step_behind_sti(const struct comparison *c)
+{
+    const struct state *ours = &c->ours->state;
+    bool stepped = (ours->dr[6] & BIT(14)) && !(c->theirs->state.dr[6] & BIT(14));
+    return stepped && memchr(c->g->ram + CODE, 0xfb, c->g->code_length);
 }
 
 /* TCG is stopped before the HLT, which it could not have fetched. */
@@ -473,8 +499,7 @@ static bool stack_of_task(const struct comparison *c)
     for (unsigned at = TSS + 4; at < TSS + 0x5c; at += 8)
         has_one |= !is_canonical(load(c->g->ram, at, 8)) || !is_canonical(load(c->g->ram, at, 8) - 64);
     bool refused = ours->rip == handler_of(12) && theirs->rip == handler_of(13);
-    bool below =
-        ours->rip == handler_of(14) && ours->cr2 >> 12 == 0x7ffffffffull && theirs->rip == handler_of(12);
+    bool below = ours->cr2 >> 12 == 0x7ffffffffull && (theirs->rip == handler_of(12) || c->differences == 1);
     return modes[c->g->mode].wide && has_one && (refused || below);
 }
 
@@ -533,6 +558,10 @@ static const struct {
     {"a stack pointer of the TSS that is not canonical is #SS (SDM 2A \"INT n\"), and is looked at where it is written "
      "to; TCG: #GP, or looks at the pointer",
      true, stack_of_task},
+    {"a TSS may be of 4 GiB; TCG takes its limit for negative: #TS", true, huge_task},
+    {"a TSS of 16 bits is invalid for LAR and LSL in IA-32e mode (SDM 2A); TCG: valid", true,
+     task16_in_long_mode},
+    {"STI holds off interrupts, not a single step (SDM 2B \"STI\"); TCG both", true, step_behind_sti},
     {"SMAP forbids implicit accesses to user pages whatever AC is (4.6.1); TCG looks at AC", true,
      smap_with_ac},
     {"a software KVM that gives up by #UD or shutdown", false, software_kvm_fails},
