@@ -159,6 +159,7 @@ struct pci_place board_pci_place(struct machine *m)
         .ram = &m->ram,
         .loop = &m->loop,
         .blocks = &m->blocks,
+        .cpus = m->config->smp.cpus,
         .nets = &m->nets,
         .objects = &m->objects,
         .events = {send_event, m},

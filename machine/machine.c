@@ -84,6 +84,7 @@ void machine_continue(struct machine *m)
         thaw(m);
     m->state = RUN_RUNNING;
     m->stopped = false;
+    block_retry(&m->blocks);
     pthread_cond_broadcast(&m->changed);
 }
 
@@ -236,6 +237,19 @@ static void start_vcpus(void *opaque)
             machine_end(m, 1, "%s", e.text);
 }
 
+/* On a disk's thread. */
+static void block_failed(void *opaque, struct block_node *n, const struct block_request *r, int err,
+                         enum block_policy action)
+{
+    struct machine *m = opaque;
+    monitor_event(m, "BLOCK_IO_ERROR",
+                  json_pack("{s:s,s:s,s:s,s:s,s:b,s:s}", "device", n->drive ? n->drive : "", "node-name",
+                            n->name, "operation", r->op == BLOCK_READ ? "read" : "write", "action",
+                            block_policies[action], "nospace", err == ENOSPC, "reason", strerror(err)));
+    if (action == POLICY_STOP)
+        machine_stop(m, RUN_IO_ERROR);
+}
+
 /* What the options mean to this machine. */
 /* What the model of a configuration has for QEMU, and this machine does not do: the option's name. */
 static const char *not_here(const struct vm_config *c)
@@ -289,7 +303,8 @@ int machine_create(struct machine *m, const struct vm_config *c, struct terminal
     monitors_create(m, &m->chardevs);
     if ((r = gdbstub_create(&m->gdb, m, &gdb, e)) == 0)
         r = board_create(m, e);
-    m->blocks = (struct block_set){.loop = &m->loop, .snapshot = c->snapshot};
+    m->blocks =
+        (struct block_set){.loop = &m->loop, .snapshot = c->snapshot, .failed = block_failed, .opaque = m};
     m->nets = (struct net_set){.loop = &m->loop, .chardevs = &m->chardevs};
     m->objects = (struct object_set){.place = {.nets = &m->nets}};
     loop_lock(&m->loop);

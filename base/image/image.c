@@ -115,6 +115,7 @@ static int open_image(struct disk_image *im, const struct image_options *o, stru
     if (!f)
         return error_set(e, ENOTSUP, "image format '%s' is not supported: use raw or qcow2", o->format);
     im->format = f;
+    im->guessed_raw = !o->format && f == &image_raw;
     return f->open(im, o, e);
 }
 
@@ -283,12 +284,29 @@ int image_read(struct disk_image *i, u64 offset, const struct iovec *iov, unsign
     return 0;
 }
 
+/* A guest that writes another format's header into a raw image would have the host open, next time, whatever
+ * files it names there. */
+static bool disguises(struct disk_image *i, u64 offset, const struct iovec *iov, unsigned count)
+{
+    u8 head[PROBE_SIZE];
+    if (!i->guessed_raw || offset >= PROBE_SIZE || image_pread_all(i, 0, head, sizeof(head)) < 0)
+        return false;
+    struct cursor c = {iov, count, 0};
+    cursor_get(&c, head + offset, min(total(iov, count), (size_t)(PROBE_SIZE - offset)));
+    for (size_t k = 0; k < ARRAY_SIZE(formats); k++)
+        if (formats[k] != &image_raw && formats[k]->probe(head, sizeof(head)))
+            return true;
+    return false;
+}
+
 int image_write(struct disk_image *i, u64 offset, const struct iovec *iov, unsigned count)
 {
     struct cursor c = {iov, count, 0};
     u64 left = total(iov, count);
     if (i->read_only || i->corrupt)
         return i->corrupt ? -EIO : -EROFS;
+    if (disguises(i, offset, iov, count))
+        return -EPERM;
     while (left) {
         struct image_extent x;
         int r = image_map(i, offset, left, &x);

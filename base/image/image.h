@@ -123,7 +123,8 @@ struct disk_image {
     size_t align; /* of offsets, counts and memory with `direct`; else 1 */
     u64 size;
     struct disk_image *backing;
-    bool corrupt;                              /* nothing more is written */
+    bool guessed_raw; /* nobody said so: what is written must not make it look like something else */
+    bool corrupt;     /* nothing more is written */
     const char *backing_file, *backing_format; /* as the image says; NULL: it does not */
     void *state;                               /* the format's own */
 };

@@ -1,4 +1,4 @@
-/* node.c - block nodes: made from options, named, lent to devices, removed */
+/* node.c - block nodes: made, named, lent to devices, removed */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <stdio.h>
@@ -7,80 +7,10 @@
 
 #include "machine/block/block.h"
 
-/* What the tables below fill. */
-struct node_options {
-    unsigned driver, format, cache, aio, discard, file_driver, media, detect_zeroes, fixed;
-    const char *name, *filename, *file, *backing;
-    bool read_only, direct, no_flush, write_through, snapshot, auto_read_only;
-};
-
-enum { DRIVER_RAW, DRIVER_FILE, DRIVER_HOST_DEVICE };
-static const char *const drivers[] = {"raw", "file", "host_device", NULL};
-static const char *const file_drivers[] = {"file", "host_device", NULL};
-static const char *const aio_names[] = {"threads", NULL};
-static const char *const discard_names[] = {"ignore", "unmap", "off", "on", NULL};
-static const char *const media_names[] = {"disk", "cdrom", NULL};
-static const char *const only_off[] = {"off", NULL};
-static const char *const report_or_auto[] = {"report", "auto", NULL}, *const werrors[] = {"report", "enospc",
-                                                                                          NULL};
-
-#define FIELD(f) offsetof(struct node_options, f)
-
-static const struct property_row blockdev_rows[] = {
-    {"driver", PROPERTY_CHOICE, FIELD(driver), NULL, "the format, or the kind of file", .choices = drivers},
-    {"node-name", PROPERTY_TEXT, FIELD(name), .help = "by which devices name it"},
-    {"filename", PROPERTY_TEXT, FIELD(filename), .help = "the path, with driver=file or host_device"},
-    {"file", PROPERTY_TEXT, FIELD(file), .help = "the node-name of the file, with a format"},
-    {"file.driver", PROPERTY_CHOICE, FIELD(file_driver), "file", "or the file itself",
-     .choices = file_drivers},
-    {"file.filename", PROPERTY_TEXT, FIELD(filename), .help = "its path"},
-    {"file.aio", PROPERTY_CHOICE, FIELD(aio), "threads", "how the host is asked", .choices = aio_names},
-    {"aio", PROPERTY_CHOICE, FIELD(aio), "threads", "the same", .choices = aio_names},
-    {"read-only", PROPERTY_BOOL, FIELD(read_only), "off", "nothing is written"},
-    {"auto-read-only", PROPERTY_BOOL, FIELD(auto_read_only), "off", "(nothing)"},
-    {"cache.direct", PROPERTY_BOOL, FIELD(direct), "off", "past the host's page cache"},
-    {"cache.no-flush", PROPERTY_BOOL, FIELD(no_flush), "off", "a flush does nothing"},
-    {"discard", PROPERTY_CHOICE, FIELD(discard), "unmap", "what a discard does", .choices = discard_names},
-    {"detect-zeroes", PROPERTY_CHOICE, FIELD(detect_zeroes), NULL, "zeros are written as such",
-     .choices = only_off},
-    {0}};
-
-static const char *const formats[] = {"raw", "auto", NULL};
-static const char *const caches[] = {"writeback", "none", "writethrough", "directsync", "unsafe", NULL};
-enum { CACHE_WRITEBACK, CACHE_NONE, CACHE_WRITETHROUGH, CACHE_DIRECTSYNC, CACHE_UNSAFE };
-enum { FORMAT_AUTO = 1 };
-
-static const struct property_row drive_rows[] = {
-    {"file", PROPERTY_TEXT, FIELD(filename), .help = "the path of the image"},
-    {"format", PROPERTY_CHOICE, FIELD(format), "auto", "of the image; auto: what its first bytes say",
-     .choices = formats},
-    {"id", PROPERTY_TEXT, FIELD(name), .help = "by which devices name it"},
-    {"readonly", PROPERTY_BOOL, FIELD(read_only), "off", "nothing is written"},
-    {"read-only", PROPERTY_BOOL, FIELD(read_only), NULL, "the same"},
-    {"cache", PROPERTY_CHOICE, FIELD(cache), "writeback", "of the host, and when writes are done",
-     .choices = caches},
-    {"aio", PROPERTY_CHOICE, FIELD(aio), "threads", "how the host is asked", .choices = aio_names},
-    {"discard", PROPERTY_CHOICE, FIELD(discard), "unmap", "what a discard does", .choices = discard_names},
-    {"snapshot", PROPERTY_BOOL, FIELD(snapshot), "off", "what is written is forgotten at the end"},
-    {"media", PROPERTY_CHOICE, FIELD(media), "disk", "a cdrom is read only", .choices = media_names},
-    {"rerror", PROPERTY_CHOICE, FIELD(fixed), NULL, "the guest is told", .choices = report_or_auto},
-    {"werror", PROPERTY_CHOICE, FIELD(fixed), NULL, "the guest is told", .choices = werrors},
-    {"detect-zeroes", PROPERTY_CHOICE, FIELD(detect_zeroes), NULL, "zeros are written as such",
-     .choices = only_off},
-    {0}};
-
-void block_help(void)
-{
-    puts("-blockdev and blockdev-add:");
-    properties_help(blockdev_rows);
-    puts("-drive:");
-    properties_help(drive_rows);
-}
-
 struct block_node *block_find(const struct block_set *s, const char *name)
 {
     struct block_node *n = s->first;
-    while (n && strcmp(n->name, name))
+    while (n && strcmp(n->name, name) && (!n->drive || strcmp(n->drive, name)))
         n = n->next;
     return n;
 }
@@ -88,98 +18,162 @@ struct block_node *block_find(const struct block_set *s, const char *name)
 static void free_node(struct block_node *n)
 {
     image_close(n->image);
+    block_options_free(&n->options);
+    free(n->drive);
     free(n->name);
     free(n);
 }
 
-static int open_node(struct block_set *s, struct block_node *n, const struct image_options *o, bool snapshot,
-                     bool write_through, struct error *e)
+static int open_node(struct block_set *s, struct block_node *n, struct error *e)
 {
-    if (snapshot)
-        return error_set(e, ENOTSUP, "-snapshot is not supported yet");
-    n->image = image_open(o, e);
-    n->thread = n->image ? io_thread_start(s, n, write_through, e) : NULL;
-    return n->thread ? 0 : -EIO;
+    const struct block_options *o = &n->options;
+    const struct image_options io = {.filename = o->filename,
+                                     .format = o->format,
+                                     .read_only = o->read_only,
+                                     .direct = o->direct,
+                                     .no_flush = o->no_flush,
+                                     .backing = o->backing,
+                                     .backing_format = o->backing_format};
+    bool forgets = (o->snapshot || s->snapshot) && !o->read_only && !n->is_file;
+    n->image = forgets ? block_open_overlay(&io, e) : image_open(&io, e);
+    if (n->image && !o->format && (forgets ? n->image->backing : n->image)->format == &image_raw)
+        report(
+            "WARNING: Image format was not specified for '%s' and probing guessed raw.\n"
+            "         Automatically detecting the format is dangerous for raw images, write operations on block 0 "
+            "will be restricted.\n"
+            "         Specify the 'raw' format explicitly to remove the restrictions.",
+            o->filename);
+    return n->image ? 0 : -EIO;
 }
 
-static int add_node(struct block_set *s, const char *name, const struct image_options *o, bool snapshot,
-                    bool write_through, bool drive, struct error *e)
+/* A node that is to be a part of another one. Its image is closed: who has it opens it. */
+static struct block_node *take_part(struct block_set *s, const char *name, struct error *e)
 {
-    if (block_find(s, name))
-        return error_set(e, EEXIST, "the block node '%s' is there already: use another name", name);
+    struct block_node *n = block_find(s, name);
+    if (!n)
+        error_set(e, ENODEV, "Cannot find device='' nor node-name='%s'", name);
+    else if (n->user || n->parent)
+        error_set(e, EBUSY, "Node '%s' is in use by '%s'", name, n->user ? n->user : n->parent->name);
+    else
+        return n;
+    return NULL;
+}
+
+static void lend(struct block_node *part, struct block_node *to)
+{
+    image_close(part->image);
+    part->image = NULL;
+    part->parent = to;
+}
+
+/* Parts are their own again. A file that cannot be opened any more stays a name. */
+static void give_parts_back(struct block_set *s, struct block_node *n)
+{
+    struct error e;
+    for (struct block_node *part = s->first; part; part = part->next)
+        if (part->parent == n) {
+            part->parent = NULL;
+            if (open_node(s, part, &e) < 0)
+                report("%s", e.text);
+        }
+}
+
+static int use_file(struct block_node *n, struct block_node *file, struct error *e)
+{
+    struct block_options *o = &n->options;
+    if (!file->is_file)
+        return error_set(e, EINVAL, "the node '%s' is no file: use one with driver=file", file->name);
+    o->filename = strdup(file->options.filename);
+    o->direct |= file->options.direct;
+    o->no_flush |= file->options.no_flush;
+    o->discard &= file->options.discard;
+    return o->filename ? 0 : error_set(e, ENOMEM, "no memory for a block node");
+}
+
+static int use_backing(struct block_node *n, struct block_node *below, struct error *e)
+{
+    n->options.backing = strdup(below->options.filename);
+    n->options.backing_format = strdup(below->options.format ? below->options.format : "raw");
+    return n->options.backing && n->options.backing_format
+               ? 0
+               : error_set(e, ENOMEM, "no memory for a block node");
+}
+
+static int join_parts(struct block_set *s, struct block_node *n, const struct block_words *w, struct error *e)
+{
+    bool has_backing = w->backing_node && *w->backing_node;
+    struct block_node *file = w->file ? take_part(s, w->file, e) : NULL;
+    if (w->file && (!file || use_file(n, file, e) < 0))
+        return -EINVAL;
+    struct block_node *below = has_backing ? take_part(s, w->backing_node, e) : NULL;
+    if (has_backing && (!below || use_backing(n, below, e) < 0))
+        return -EINVAL;
+    if (file)
+        lend(file, n);
+    if (below)
+        lend(below, n);
+    return 0;
+}
+
+static int name_node(struct block_set *s, struct block_node *n, const struct block_words *w, struct error *e)
+{
+    char text[32];
+    const char *taken = w->name && block_find(s, w->name) ? w->name
+                        : w->id && block_find(s, w->id)   ? w->id
+                                                          : NULL;
+    if (taken)
+        return error_set(e, EEXIST, "Duplicate nodes with node-name='%s'", taken);
+    snprintf(text, sizeof(text), "#block%03u", s->numbers++);
+    n->name = strdup(w->name ? w->name : text);
+    n->drive = w->id ? strdup(w->id) : NULL;
+    return n->name && (n->drive || !w->id) ? 0 : error_set(e, ENOMEM, "no memory for a block node");
+}
+
+static void put_last(struct block_set *s, struct block_node *n)
+{
+    struct block_node **at = &s->first;
+    while (*at)
+        at = &(*at)->next;
+    *at = n;
+}
+
+/* Takes o. */
+static int add_node(struct block_set *s, const struct block_words *w, struct block_options *o,
+                    struct error *e)
+{
     struct block_node *n = calloc(1, sizeof(*n));
-    if (!n || !(n->name = strdup(name))) {
-        free(n);
-        return error_set(e, ENOMEM, "no memory for the block node '%s'", name);
+    if (!n) {
+        block_options_free(o);
+        return error_set(e, ENOMEM, "no memory for a block node");
     }
-    n->removed_with_device = drive;
-    int r = open_node(s, n, o, snapshot || s->snapshot, write_through, e);
-    if (r < 0) {
+    n->options = *o;
+    n->is_file = w->is_file;
+    int r = name_node(s, n, w, e);
+    if (r == 0)
+        r = join_parts(s, n, w, e);
+    if (r == 0 && (r = open_node(s, n, e)) < 0)
+        give_parts_back(s, n);
+    if (r == 0)
+        put_last(s, n);
+    else
         free_node(n);
-        return r;
-    }
-    n->next = s->first;
-    s->first = n;
-    return 0;
-}
-
-/* A format on a file that is a node of its own: that node goes up in this one. */
-static int take_file(struct block_set *s, struct node_options *o, char **filename, struct error *e)
-{
-    struct block_node *file = o->file ? block_find(s, o->file) : NULL;
-    if (o->file && !file)
-        return error_set(e, ENODEV, "-blockdev: file '%s' is no block node", o->file);
-    if (file && (file->user || file->image->format != &image_raw))
-        return error_set(e, EBUSY, "-blockdev: the node '%s' is in use", o->file);
-    *filename = strdup(file ? file->image->filename : o->filename ? o->filename : "");
-    if (!*filename)
-        return error_set(e, ENOMEM, "-blockdev: no memory");
-    if (file) {
-        o->direct |= file->image->direct;
-        o->no_flush |= file->image->no_flush;
-        return block_remove(s, o->file, e);
-    }
-    return 0;
+    return r;
 }
 
 int block_add(struct block_set *s, const struct properties *p, struct error *e)
 {
-    struct node_options o = {0};
-    char *filename = NULL;
-    int r = properties_read(p, blockdev_rows, &o, "-blockdev", e);
-    if (r < 0)
-        return r;
-    if (!o.name)
-        return error_set(e, EINVAL, "-blockdev: 'node-name' is missing");
-    if ((r = take_file(s, &o, &filename, e)) < 0)
-        return r;
-    const struct image_options io = {.filename = filename,
-                                     .format = "raw",
-                                     .read_only = o.read_only,
-                                     .direct = o.direct,
-                                     .no_flush = o.no_flush};
-    r = *filename
-            ? add_node(s, o.name, &io, false, false, false, e)
-            : error_set(e, EINVAL, "-blockdev '%s': the file is missing: use file.filename=PATH", o.name);
-    free(filename);
-    return r;
+    struct block_words w;
+    struct block_options o;
+    int r = block_read_blockdev(p, &w, &o, e);
+    return r < 0 ? r : add_node(s, &w, &o, e);
 }
 
 int block_add_drive(struct block_set *s, const struct properties *p, struct error *e)
 {
-    struct node_options o = {0};
-    int r = properties_read(p, drive_rows, &o, "-drive", e);
-    if (r < 0)
-        return r;
-    if (!o.filename || !*o.filename || !o.name)
-        return error_set(e, EINVAL, "-drive: '%s' is missing", o.name ? "file" : "id");
-    const struct image_options io = {.filename = o.filename,
-                                     .format = o.format == FORMAT_AUTO ? NULL : formats[o.format],
-                                     .read_only = o.read_only || o.media,
-                                     .direct = o.cache == CACHE_NONE || o.cache == CACHE_DIRECTSYNC,
-                                     .no_flush = o.cache == CACHE_UNSAFE};
-    bool through = o.cache == CACHE_WRITETHROUGH || o.cache == CACHE_DIRECTSYNC;
-    return add_node(s, o.name, &io, o.snapshot, through, true, e);
+    struct block_words w;
+    struct block_options o;
+    int r = block_read_drive(p, &w, &o, e);
+    return r < 0 ? r : add_node(s, &w, &o, e);
 }
 
 static void remove_node(struct block_set *s, struct block_node *n)
@@ -188,7 +182,9 @@ static void remove_node(struct block_set *s, struct block_node *n)
     while (*at != n)
         at = &(*at)->next;
     *at = n->next;
-    io_thread_stop(n->thread);
+    image_close(n->image);
+    n->image = NULL;
+    give_parts_back(s, n);
     free_node(n);
 }
 
@@ -196,40 +192,61 @@ int block_remove(struct block_set *s, const char *name, struct error *e)
 {
     struct block_node *n = block_find(s, name);
     if (!n)
-        return error_set(e, ENODEV, "there is no block node '%s'", name);
-    if (n->user)
-        return error_set(e, EBUSY, "the block node '%s' is in use by '%s'", name, n->user);
+        return error_set(e, ENODEV, "Failed to find node with node-name='%s'", name);
+    if (n->user || n->parent)
+        return error_set(e, EBUSY, "Node %s is in use", name);
     remove_node(s, n);
     return 0;
 }
 
-struct block_node *block_attach(struct block_set *s, const char *name, const char *user, struct error *e)
+static int start_use(struct block_set *s, struct block_node *n, const struct block_use *u, struct error *e)
 {
-    struct block_node *n = block_find(s, name);
-    if (!n)
-        error_set(e, ENODEV, "there is no block node '%s': name one with -blockdev or -drive", name);
-    else if (n->user)
-        error_set(e, EBUSY, "the block node '%s' is in use by '%s'", name, n->user);
-    else
-        n->user = user;
-    return n && n->user == user ? n : NULL;
+    n->options.werror = u->werror >= 0 ? (unsigned)u->werror : n->options.werror;
+    n->options.rerror = u->rerror >= 0 ? (unsigned)u->rerror : n->options.rerror;
+    n->options.write_through |= u->write_through;
+    n->thread = io_thread_start(s, n, e);
+    if (n->thread)
+        n->user = u->user;
+    return n->thread ? 0 : -EIO;
 }
 
+struct block_node *block_attach(struct block_set *s, const struct block_use *u, struct error *e)
+{
+    struct block_node *n = block_find(s, u->name);
+    if (!n)
+        error_set(e, ENODEV, "Property 'virtio-blk-device.drive' can't find value '%s'", u->name);
+    else if (n->user || n->parent)
+        error_set(e, EBUSY, "the block node '%s' is in use by '%s'", u->name,
+                  n->user ? n->user : n->parent->name);
+    else if (!n->image)
+        error_set(e, EIO, "the block node '%s' could not be opened again", u->name);
+    else if (start_use(s, n, u, e) == 0)
+        return n;
+    return NULL;
+}
+
+/* A -drive goes with its device, as it came for it. */
 void block_detach(struct block_set *s, struct block_node *n)
 {
+    block_drain(n, true);
+    io_thread_stop(n->thread);
+    n->thread = NULL;
     n->user = NULL;
-    if (n->removed_with_device)
+    n->draining = false;
+    if (n->drive)
         remove_node(s, n);
+    else
+        image_flush(n->image);
 }
 
 u64 block_size(const struct block_node *n)
 {
-    return n->image->size;
+    return n->image ? n->image->size : 0;
 }
 
 bool block_read_only(const struct block_node *n)
 {
-    return n->image->read_only;
+    return n->options.read_only;
 }
 
 void block_submit(struct block_node *n, struct block_request *r)
@@ -237,8 +254,86 @@ void block_submit(struct block_node *n, struct block_request *r)
     io_thread_submit(n->thread, r);
 }
 
+void block_set_write_through(struct block_node *n, bool on)
+{
+    __atomic_store_n(&n->options.write_through, on, __ATOMIC_RELAXED);
+}
+
+/* ---- calls ---- */
+
+struct call {
+    struct block_request request;
+    pthread_cond_t done;
+    bool is_done;
+    int result;
+};
+
+static void call_done(struct block_request *r, int result)
+{
+    struct call *c = container_of(r, struct call, request);
+    c->result = result;
+    c->is_done = true;
+    pthread_cond_signal(&c->done);
+}
+
+int block_call(struct block_set *s, struct block_node *n, int (*call)(struct disk_image *i, void *opaque),
+               void *opaque)
+{
+    if (!n->thread)
+        return n->image ? call(n->image, opaque) : -EBUSY;
+    struct call c = {.request = {.op = BLOCK_CALL, .call = call, .opaque = opaque, .done = call_done},
+                     .done = PTHREAD_COND_INITIALIZER};
+    block_submit(n, &c.request);
+    while (!c.is_done)
+        pthread_cond_wait(&c.done, &s->loop->lock);
+    return c.result;
+}
+
+/* ---- requests for which the guest was stopped ---- */
+
+static struct block_request *take_held(struct block_node *n)
+{
+    struct block_request *r = n->held;
+    n->held = NULL;
+    return r;
+}
+
+void block_retry(struct block_set *s)
+{
+    for (struct block_node *n = s->first; n; n = n->next) {
+        n->status = STATUS_OK;
+        for (struct block_request *r = take_held(n), *next; r; r = next) {
+            next = r->next;
+            block_submit(n, r);
+        }
+    }
+}
+
+void block_drain(struct block_node *n, bool on)
+{
+    n->draining = on;
+    for (struct block_request *r = take_held(n), *next; r; r = next) {
+        next = r->next;
+        r->done(r, -ECANCELED);
+    }
+}
+
+static struct block_node *root_of(struct block_node *n)
+{
+    while (n->parent)
+        n = n->parent;
+    return n;
+}
+
 void block_close_all(struct block_set *s)
 {
-    while (s->first)
-        remove_node(s, s->first);
+    while (s->first) {
+        struct block_node *n = root_of(s->first);
+        if (n->thread)
+            io_thread_stop(n->thread);
+        for (struct block_node *part = s->first; part; part = part->next)
+            part->parent = part->parent == n ? NULL : part->parent; /* nobody needs it any more */
+        n->thread = NULL;
+        remove_node(s, n);
+    }
 }

@@ -43,6 +43,12 @@ COMMAND(qmp_set_link);
 COMMAND(qmp_announce_self);
 COMMAND(query_rx_filter);
 
+/* block.c */
+COMMAND(query_block);
+COMMAND(query_blockstats);
+COMMAND(query_named_block_nodes);
+COMMAND(qmp_block_resize);
+
 /* qom.c */
 COMMAND(qmp_qom_list);
 COMMAND(qmp_qom_get);

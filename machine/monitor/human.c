@@ -29,7 +29,7 @@ static void hostfwd_remove(struct machine *m, const char *argument, FILE *f);
 static const struct human_command commands[] = {
     {"help", "?", "", "this list", .run = help},
     {"info", NULL, "WHAT",
-     "balloon, chardev, cpus, kvm, name, network, pci, registers, status, usernet, uuid, version",
+     "balloon, block, chardev, cpus, kvm, name, network, pci, registers, status, usernet, uuid, version",
      .run = info},
     {"stop", "s", "", "stop the guest", "stop"},
     {"cont", "c", "", "let it go on", "cont"},
@@ -136,7 +136,7 @@ static void info(struct machine *m, const char *what, FILE *f)
     static const struct {
         const char *what;
         void (*print)(struct machine *m, FILE *f);
-    } printed[] = {{"network", info_network},
+    } printed[] = {{"block", human_info_block}, {"network", info_network},
                    {"usernet", info_usernet},
                    {"pci", info_pci},
                    {"registers", info_registers}};

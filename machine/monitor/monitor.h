@@ -119,5 +119,7 @@ void human_opened(struct monitor *mon);
 void human_byte(struct monitor *mon, u8 byte);
 /* One line as a person types it; its output goes to f. */
 void human_run(struct machine *m, const char *line, FILE *f);
+/* block.c: info block. */
+void human_info_block(struct machine *m, FILE *f);
 
 #endif

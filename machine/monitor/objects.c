@@ -23,7 +23,7 @@ static json_t *add(struct qmp_call *call, enum plug_kind kind, const char *what)
 static json_t *removed(struct qmp_call *call, enum plug_kind kind, const char *id, const char *what)
 {
     int r = plug_remove(call->machine, kind, id, &call->e);
-    if (r == -ENODEV)
+    if (r == -ENODEV && kind != PLUG_BLOCKDEV)
         return qmp_fail(call, kind == PLUG_DEVICE || kind == PLUG_NETDEV ? "DeviceNotFound" : "GenericError",
                         "%s '%s' not found", what, id);
     return r < 0 ? NULL : json_object();

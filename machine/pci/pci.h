@@ -73,6 +73,7 @@ struct pci_place {
     struct net_set *nets;
     struct object_set *objects;
     struct event_sink events;
+    unsigned cpus; /* that the guest has */
 };
 
 /* What a monitor can read, and perhaps write, of a device that is there. */

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "machine/block/block.h"
+#include "machine/virtio/blk.h"
+#include "machine/virtio/types.h"
 #include "machine/virtio/virtio.h"
 
 enum {
@@ -13,12 +15,14 @@ enum {
     F_BLK_SIZE = 6,
     F_FLUSH = 9,
     F_TOPOLOGY = 10,
+    F_CONFIG_WCE = 11,
+    F_MQ = 12,
     F_DISCARD = 13,
     F_WRITE_ZEROES = 14
 };
 enum { T_IN = 0, T_OUT = 1, T_FLUSH = 4, T_GET_ID = 8, T_DISCARD = 11, T_WRITE_ZEROES = 13 };
 enum { S_OK = 0, S_IOERR = 1, S_UNSUPP = 2 };
-enum { SECTOR = 512, ID_BYTES = 20, QUEUE_SIZE = 256, MAX_SECTORS = 1 << 22 };
+enum { SECTOR = 512, ID_BYTES = 20, MAX_QUEUES = 63, MAX_SECTORS = 1 << 22 };
 enum { SEGMENT_UNMAP = 1 };
 
 struct blk_config {
@@ -51,7 +55,10 @@ struct segment { /* of a discard, or of zeros to write */
 struct virtio_blk {
     struct virtio_device v;
     const char *drive, *serial;
-    u32 logical, physical;
+    u32 logical, physical, queues, queue_size;
+    unsigned werror, rerror, write_cache, fixed;
+    bool discard, write_zeroes, config_wce, share_rw;
+    bool write_through; /* as it was when the guest came */
     char id[ID_BYTES];
     struct block_set *blocks;
     struct block_node *node;
@@ -63,24 +70,25 @@ struct virtio_blk {
 struct blk_request {
     struct block_request block;
     struct virtio_blk *d;
+    struct virtqueue *queue;
     u16 head;
     u32 in_bytes; /* of the data, without the status */
     u8 *status;
     struct iovec iov[];
 };
 
-static void finish(struct virtio_blk *d, u16 head, u8 *status_at, u8 status, u32 in_bytes)
+static void finish(struct virtqueue *q, u16 head, u8 *status_at, u8 status, u32 in_bytes)
 {
     *status_at = status;
-    virtq_push(&d->v.queue[0], head, in_bytes + 1);
+    virtq_push(q, head, in_bytes + 1);
 }
 
 static void request_done(struct block_request *b, int result)
 {
     struct blk_request *r = container_of(b, struct blk_request, block);
     struct virtio_blk *d = r->d;
-    finish(d, r->head, r->status, result < 0 ? S_IOERR : S_OK, result < 0 ? 0 : r->in_bytes);
-    virtq_notify(&d->v.queue[0]);
+    finish(r->queue, r->head, r->status, result < 0 ? S_IOERR : S_OK, result < 0 ? 0 : r->in_bytes);
+    virtq_notify(r->queue);
     if (--d->in_flight == 0)
         pthread_cond_broadcast(&d->idle);
     free(r);
@@ -89,6 +97,7 @@ static void request_done(struct block_request *b, int result)
 /* A chain that is being worked on. */
 struct work {
     struct virtio_blk *d;
+    struct virtqueue *queue;
     const struct virtq_chain *chain;
     struct header header;
     u8 *status;
@@ -100,10 +109,11 @@ static void submit(const struct work *w, struct block_request b, const struct io
 {
     struct blk_request *r = malloc(sizeof(*r) + count * sizeof(r->iov[0]));
     if (!r) {
-        finish(w->d, w->chain->head, w->status, S_IOERR, 0);
+        finish(w->queue, w->chain->head, w->status, S_IOERR, 0);
         return;
     }
-    *r = (struct blk_request){.block = b, .d = w->d, .head = w->chain->head, .status = w->status};
+    *r = (struct blk_request){
+        .block = b, .d = w->d, .queue = w->queue, .head = w->chain->head, .status = w->status};
     r->block.iov = r->iov;
     r->block.iov_count = count ? iov_part(iov, count, skip, w->data_bytes, r->iov) : 0;
     r->block.done = request_done;
@@ -163,7 +173,7 @@ static u8 get_id(const struct work *w)
 {
     u32 n =
         (u32)iov_write(w->chain->in, w->chain->in_count, 0, w->d->id, min(w->data_bytes, (size_t)ID_BYTES));
-    finish(w->d, w->chain->head, w->status, S_OK, n);
+    finish(w->queue, w->chain->head, w->status, S_OK, n);
     return S_OK;
 }
 
@@ -195,9 +205,9 @@ static u8 handle(struct work *w)
 }
 
 /* A request is a header, data, and a status: its last byte. */
-static bool start_request(struct virtio_blk *d, const struct virtq_chain *c)
+static bool start_request(struct virtio_blk *d, struct virtqueue *q, const struct virtq_chain *c)
 {
-    struct work w = {.d = d, .chain = c};
+    struct work w = {.d = d, .queue = q, .chain = c};
     if (!c->in_bytes || iov_read(c->iov, c->out_count, 0, &w.header, sizeof(w.header)) < sizeof(w.header)) {
         virtio_broken(&d->v);
         return false;
@@ -206,7 +216,7 @@ static bool start_request(struct virtio_blk *d, const struct virtq_chain *c)
     w.status = (u8 *)last->iov_base + last->iov_len - 1;
     u8 status = handle(&w);
     if (status != S_OK)
-        finish(d, c->head, w.status, status, 0);
+        finish(q, c->head, w.status, status, 0);
     return true;
 }
 
@@ -215,7 +225,7 @@ static void blk_notify(struct virtio_device *v, unsigned queue)
     struct virtio_blk *d = container_of(v, struct virtio_blk, v);
     struct virtqueue *q = &v->queue[queue];
     struct virtq_chain c;
-    while (virtq_pop(q, &c) && start_request(d, &c))
+    while (virtq_pop(q, &c) && start_request(d, q, &c))
         ;
     virtq_notify(q);
 }
@@ -223,18 +233,33 @@ static void blk_notify(struct virtio_device *v, unsigned queue)
 static void blk_reset(struct virtio_device *v)
 {
     struct virtio_blk *d = container_of(v, struct virtio_blk, v);
+    block_drain(d->node, true);
     while (d->in_flight)
         pthread_cond_wait(&d->idle, &v->loop->lock);
+    block_drain(d->node, false);
+    block_set_write_through(d->node, d->write_through);
+    v->config[offsetof(struct blk_config, writeback)] = !d->write_through;
+}
+
+/* The guest chooses whether a write is done when it is in the file, or a flush is needed for that. */
+static void blk_config_written(struct virtio_device *v)
+{
+    struct virtio_blk *d = container_of(v, struct virtio_blk, v);
+    u8 *writeback = &v->config[offsetof(struct blk_config, writeback)];
+    *writeback &= 1;
+    if (virtio_has(v, F_CONFIG_WCE))
+        block_set_write_through(d->node, !*writeback);
 }
 
 static void set_config(struct virtio_blk *d)
 {
     struct blk_config c = {
         .capacity = block_size(d->node) / SECTOR,
-        .seg_max = QUEUE_SIZE - 2,
+        .seg_max = d->queue_size - 2,
         .blk_size = d->logical,
         .physical_block_exp = (u8)__builtin_ctz(d->physical / d->logical),
-        .num_queues = 1,
+        .num_queues = (u16)d->queues,
+        .writeback = !d->write_through,
         .max_discard_sectors = MAX_SECTORS,
         .max_discard_seg = 1,
         .discard_sector_alignment = d->logical / SECTOR,
@@ -245,8 +270,15 @@ static void set_config(struct virtio_blk *d)
     memcpy(d->v.config, &c, sizeof(c));
 }
 
+static const char *const on_off_auto[] = {"off", "on", "auto", NULL};
+enum { CACHE_OFF = 0, CACHE_AUTO = 2, POLICY_AUTO = 4, READ_POLICY_AUTO = 3 };
+static const char *const read_policies[] = {"report", "ignore", "stop", "auto", NULL};
+
 static int check(const struct virtio_blk *d, struct error *e)
 {
+    if (d->queue_size < 4 || d->queue_size & (d->queue_size - 1))
+        return error_set(e, EINVAL, "virtio-blk-pci: queue-size must be a power of 2 from 4 to %d",
+                         VIRTQ_MAX_SIZE);
     if (!d->drive)
         return error_set(e, EINVAL, "virtio-blk-pci: 'drive' is missing: name a block node");
     if (d->logical & (d->logical - 1) || d->physical & (d->physical - 1) || d->physical < d->logical)
@@ -256,24 +288,49 @@ static int check(const struct virtio_blk *d, struct error *e)
     return 0;
 }
 
+static void set_features(struct virtio_blk *d)
+{
+    const struct {
+        bool wanted;
+        unsigned feature;
+    } rows[] = {{d->discard, F_DISCARD},
+                {d->write_zeroes, F_WRITE_ZEROES},
+                {d->config_wce, F_CONFIG_WCE},
+                {d->queues > 1, F_MQ}};
+    u64 *offered = &d->v.offered;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (!rows[i].wanted)
+            *offered &= ~BIT(rows[i].feature);
+    if (block_read_only(d->node))
+        *offered = (*offered | BIT(F_RO)) & ~(BIT(F_DISCARD) | BIT(F_WRITE_ZEROES));
+}
+
 static int blk_create(struct virtio_device *v, const struct pci_place *place, struct error *e)
 {
     struct virtio_blk *d = container_of(v, struct virtio_blk, v);
     int r = check(d, e);
     if (r < 0)
         return r;
+    const struct block_use use = {.name = d->drive,
+                                  .user = "virtio-blk-pci",
+                                  .werror = d->werror == POLICY_AUTO ? -1 : (int)d->werror,
+                                  .rerror = d->rerror == READ_POLICY_AUTO ? -1 : (int)d->rerror,
+                                  .write_through = d->write_cache == CACHE_OFF};
     d->blocks = place->blocks;
-    d->node = block_attach(place->blocks, d->drive, "virtio-blk-pci", e);
+    d->node = block_attach(place->blocks, &use, e);
     if (!d->node)
         return -ENODEV;
+    d->write_through = d->node->options.write_through;
     pthread_cond_init(&d->idle, NULL);
     if (d->serial)
         memcpy(d->id, d->serial, min(strlen(d->serial), sizeof(d->id)));
     d->drive = d->serial = NULL; /* they were the property list's */
-    if (block_read_only(d->node))
-        v->offered = (v->offered | BIT(F_RO)) & ~(BIT(F_DISCARD) | BIT(F_WRITE_ZEROES));
+    if (!d->queues)
+        d->queues = min(max(place->cpus, 1u), (unsigned)MAX_QUEUES);
+    set_features(d);
     set_config(d);
-    virtio_add_queue(v, QUEUE_SIZE);
+    for (unsigned i = 0; i < d->queues; i++)
+        virtio_add_queue(v, (u16)d->queue_size);
     return 0;
 }
 
@@ -287,6 +344,22 @@ static void blk_destroy(struct virtio_device *v)
 static const struct property_row blk_rows[] = {
     {"drive", PROPERTY_TEXT, offsetof(struct virtio_blk, drive), .help = "the block node"},
     {"serial", PROPERTY_TEXT, offsetof(struct virtio_blk, serial), .help = "the disk's serial number"},
+    {"num-queues", PROPERTY_U32, offsetof(struct virtio_blk, queues), NULL, "default: one for each processor",
+     1, MAX_QUEUES},
+    {"queue-size", PROPERTY_U32, offsetof(struct virtio_blk, queue_size), "256", "requests in a queue", 4,
+     VIRTQ_MAX_SIZE},
+    {"werror", PROPERTY_CHOICE, offsetof(struct virtio_blk, werror), "auto",
+     "what an error of the host does when it writes; auto: as the node says", .choices = block_policies},
+    {"rerror", PROPERTY_CHOICE, offsetof(struct virtio_blk, rerror), "auto", "the same when it reads",
+     .choices = read_policies},
+    {"write-cache", PROPERTY_CHOICE, offsetof(struct virtio_blk, write_cache), "auto",
+     "off: a write is done when it is in the file", .choices = on_off_auto},
+    {"config-wce", PROPERTY_BOOL, offsetof(struct virtio_blk, config_wce), "on", "the guest may change that"},
+    {"discard", PROPERTY_BOOL, offsetof(struct virtio_blk, discard), "on", "the guest may discard"},
+    {"write-zeroes", PROPERTY_BOOL, offsetof(struct virtio_blk, write_zeroes), "on",
+     "it may write zeros as such"},
+    {"share-rw", PROPERTY_BOOL, offsetof(struct virtio_blk, share_rw), "off",
+     "(nothing: locks are the node's)"},
     {"logical_block_size", PROPERTY_U32, offsetof(struct virtio_blk, logical), "512", "bytes", 512, 4096},
     {"physical_block_size", PROPERTY_U32, offsetof(struct virtio_blk, physical), "512", "bytes", 512, 65536},
     {0}};
@@ -296,11 +369,37 @@ const struct virtio_type virtio_blk = {
     .id = 2,
     .class = 0x0100,
     .features = BIT(F_SEG_MAX) | BIT(F_BLK_SIZE) | BIT(F_FLUSH) | BIT(F_TOPOLOGY) | BIT(F_DISCARD) |
-                BIT(F_WRITE_ZEROES),
+                BIT(F_WRITE_ZEROES) | BIT(F_CONFIG_WCE) | BIT(F_MQ),
     .config_size = sizeof(struct blk_config),
     .size = sizeof(struct virtio_blk),
     .create = blk_create,
     .destroy = blk_destroy,
     .reset = blk_reset,
     .notify = blk_notify,
+    .config_written = blk_config_written,
+    .config_writable_from = offsetof(struct blk_config, writeback),
+    .config_writable_size = 1,
 };
+
+static struct virtio_blk *from_pci(struct pci_device *p)
+{
+    return p && p->type == &virtio_blk.pci ? container_of(p, struct virtio_blk, v.pci) : NULL;
+}
+
+struct pci_device *virtio_blk_find(const struct pci_bus *b, const struct block_node *n)
+{
+    for (unsigned s = 0; s < PCI_SLOTS; s++) {
+        const struct virtio_blk *d = from_pci(b->slot[s]);
+        if (d && d->node == n)
+            return b->slot[s];
+    }
+    return NULL;
+}
+
+void virtio_blk_resized(struct pci_device *p)
+{
+    struct virtio_blk *d = from_pci(p);
+    const u64 sectors = block_size(d->node) / SECTOR;
+    memcpy(d->v.config + offsetof(struct blk_config, capacity), &sectors, sizeof(sectors));
+    virtio_config_changed(&d->v);
+}
