@@ -146,7 +146,7 @@ $(CHECKERS): $(BASE_OBJ) $(LIBRARY)
 
 $(IMAGE_LOAD): $(O)/app/tests/image/load.o $(IMAGE_OBJ) $(BASE_OBJ)
 	@mkdir -p $(@D)
-	$(call say,LINK)$(LINK) $(LINK_SAN) -o $@ $^ -lpthread $(IMAGE_LIBS)
+	$(call say,LINK)$(LINK) $(LINK_SAN) -o $@ $^ -lpthread -ljansson $(IMAGE_LIBS)
 
 # Bare-metal guests: NAME.c runs in 64-bit mode, NAME32.c in 32-bit mode (tests/guests/lib/guest.h).
 GUEST_FLAGS := -std=gnu17 -Wall -Wextra -Werror -O2 -g -I. -MMD -MP -ffreestanding -fno-pic -fno-stack-protector \

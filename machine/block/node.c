@@ -214,7 +214,7 @@ struct block_node *block_attach(struct block_set *s, const struct block_use *u, 
 {
     struct block_node *n = block_find(s, u->name);
     if (!n)
-        error_set(e, ENODEV, "Property 'virtio-blk-device.drive' can't find value '%s'", u->name);
+        error_set(e, ENODEV, "there is no block node '%s': name one with -blockdev or -drive", u->name);
     else if (n->user || n->parent)
         error_set(e, EBUSY, "the block node '%s' is in use by '%s'", u->name,
                   n->user ? n->user : n->parent->name);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/image/describe.h"
 #include "machine/machine.h"
 #include "machine/monitor/commands.h"
 #include "machine/virtio/blk.h"
@@ -15,32 +16,6 @@ static json_t *number(u64 v)
 }
 
 /* ---- images ---- */
-
-static json_t *describe_image(struct disk_image *i)
-{
-    struct image_info n;
-    image_get_info(i, &n);
-    json_t *o = json_pack("{s:o,s:s,s:s,s:o,s:b}", "virtual-size", number(n.size), "filename", n.filename,
-                          "format", n.format, "actual-size", number(n.allocated), "dirty-flag", n.dirty);
-    if (n.cluster_size)
-        json_object_set_new(o, "cluster-size", number(n.cluster_size));
-    if (n.compat)
-        json_object_set_new(o, "format-specific",
-                            json_pack("{s:s,s:{s:s,s:s,s:b,s:i,s:b,s:b}}", "type", n.format, "data", "compat",
-                                      n.compat, "compression-type", n.compression, "lazy-refcounts",
-                                      n.lazy_refcounts, "refcount-bits", (int)n.refcount_bits, "corrupt",
-                                      n.corrupt, "extended-l2", 0));
-    if (n.backing) {
-        json_object_set_new(o, "backing-filename", json_string(n.backing));
-        json_object_set_new(o, "full-backing-filename",
-                            json_string(i->backing ? i->backing->filename : n.backing));
-        if (n.backing_format)
-            json_object_set_new(o, "backing-filename-format", json_string(n.backing_format));
-    }
-    if (i->backing)
-        json_object_set_new(o, "backing-image", describe_image(i->backing));
-    return o;
-}
 
 static unsigned depth_of(const struct disk_image *i)
 {
@@ -68,7 +43,7 @@ static json_t *describe_node(const struct block_node *n)
     static const char *const limits[] = {"iops",   "iops_rd", "iops_wr",        "bps",
                                          "bps_rd", "bps_wr",  "write_threshold"};
     const struct block_options *o = &n->options;
-    json_t *image = n->image ? describe_image(n->image) : describe_file(n);
+    json_t *image = n->image ? image_describe(n->image, true) : describe_file(n);
     const char *format = n->is_file ? "file" : json_string_value(json_object_get(image, "format"));
     json_t *v =
         json_pack("{s:s,s:s,s:s,s:b,s:i,s:b,s:s,s:{s:b,s:b,s:b}}", "file", o->filename, "node-name", n->name,

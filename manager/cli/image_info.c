@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/image/describe.h"
 #include "manager/cli/image.h"
 
 enum { CHECK_DAMAGED = 2, CHECK_LEAKS = 3, CHECK_NOTHING = 63, MAX_LINES = 1000 };
@@ -34,44 +35,6 @@ static void print_json(json_t *value)
 static json_t *number(u64 v)
 {
     return json_integer((json_int_t)v);
-}
-
-static json_t *snapshot_json(const struct image_snapshot *s)
-{
-    return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o}", "id", s->id, "name", s->name, "vm-state-size",
-                     number(s->vm_state_size), "date-sec", number(s->date_sec), "date-nsec",
-                     number(s->date_nsec), "vm-clock-sec", number(s->clock / 1000000000), "vm-clock-nsec",
-                     number(s->clock % 1000000000));
-}
-
-static json_t *info_json(struct disk_image *i)
-{
-    struct image_info n;
-    image_get_info(i, &n);
-    json_t *o = json_pack("{s:o,s:s,s:s,s:o,s:b}", "virtual-size", number(n.size), "filename", n.filename,
-                          "format", n.format, "actual-size", number(n.allocated), "dirty-flag", n.dirty);
-    if (n.cluster_size)
-        json_object_set_new(o, "cluster-size", number(n.cluster_size));
-    if (n.compat)
-        json_object_set_new(o, "format-specific",
-                            json_pack("{s:s,s:{s:s,s:s,s:b,s:i,s:b,s:b}}", "type", n.format, "data", "compat",
-                                      n.compat, "compression-type", n.compression, "lazy-refcounts",
-                                      n.lazy_refcounts, "refcount-bits", (int)n.refcount_bits, "corrupt",
-                                      n.corrupt, "extended-l2", 0));
-    if (n.backing) {
-        char *full = image_relative_path(n.filename, n.backing);
-        json_object_set_new(o, "backing-filename", json_string(n.backing));
-        json_object_set_new(o, "full-backing-filename", json_string(full ? full : n.backing));
-        if (n.backing_format)
-            json_object_set_new(o, "backing-filename-format", json_string(n.backing_format));
-        free(full);
-    }
-    json_t *list = n.snapshots ? json_array() : NULL;
-    for (unsigned k = 0; k < n.snapshots; k++)
-        json_array_append_new(list, snapshot_json(i->format->snapshot(i, k)));
-    if (list)
-        json_object_set_new(o, "snapshots", list);
-    return o;
 }
 
 /* "10 GiB", as QEMU prints it: three digits. */
@@ -138,7 +101,7 @@ int image_verb_info(struct image_arguments *a, struct error *e)
         if (!a->json && i != first)
             putchar('\n');
         if (a->json)
-            json_array_append_new(list, info_json(i));
+            json_array_append_new(list, image_describe(i, false));
         else
             print_info(i);
     }

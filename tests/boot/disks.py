@@ -114,7 +114,8 @@ def qcow2(build):
                 ready(c)
                 q = Qmp(folder + "/qmp")
                 has(c, "cat /sys/block/vda/serial; ls /sys/block/vda/mq", "S10  1")
-                has(c, "dd if=/dev/vda bs=1M skip=60 count=1 2>/x | tr -d '\\021' | wc -c | sed s,^,n=,", "n=0\n")
+                each(c, "dd if=/dev/vda bs=1M skip=60 count=1 of=/x", "tr -d '\\021' </x | wc -c >/n")
+                has(c, "echo n=$(cat /n)", "n=0\n")
                 each(c, "mke2fs -q -b 4096 /dev/vda 32768", "mount /dev/vda /tmp", "dd if=/dev/urandom of=/tmp/f bs=1M count=16",
                      "md5sum /tmp/f >/sum", "umount /tmp; mount /dev/vda /tmp")
                 has(c, "md5sum -c /sum", "/tmp/f: OK")

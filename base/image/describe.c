@@ -1,0 +1,56 @@
+/* describe.c - what an image is, as QAPI's ImageInfo */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdlib.h>
+
+#include "base/image/describe.h"
+
+enum { NS_PER_S = 1000000000 };
+
+static json_t *number(u64 v)
+{
+    return json_integer((json_int_t)v);
+}
+
+static json_t *describe_snapshot(const struct image_snapshot *s)
+{
+    return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o}", "id", s->id, "name", s->name, "vm-state-size",
+                     number(s->vm_state_size), "date-sec", number(s->date_sec), "date-nsec",
+                     number(s->date_nsec), "vm-clock-sec", number(s->clock / NS_PER_S), "vm-clock-nsec",
+                     number(s->clock % NS_PER_S));
+}
+
+static void describe_backing(json_t *o, const struct disk_image *i, const struct image_info *n)
+{
+    char *path = i->backing ? NULL : image_relative_path(n->filename, n->backing);
+    const char *full = i->backing ? i->backing->filename : path ? path : n->backing;
+    json_object_set_new(o, "backing-filename", json_string(n->backing));
+    json_object_set_new(o, "full-backing-filename", json_string(full));
+    if (n->backing_format)
+        json_object_set_new(o, "backing-filename-format", json_string(n->backing_format));
+    free(path);
+}
+
+json_t *image_describe(struct disk_image *i, bool chain)
+{
+    struct image_info n;
+    image_get_info(i, &n);
+    json_t *o = json_pack("{s:o,s:s,s:s,s:o,s:b}", "virtual-size", number(n.size), "filename", n.filename,
+                          "format", n.format, "actual-size", number(n.allocated), "dirty-flag", n.dirty);
+    if (n.cluster_size)
+        json_object_set_new(o, "cluster-size", number(n.cluster_size));
+    if (n.compat)
+        json_object_set_new(o, "format-specific",
+                            json_pack("{s:s,s:{s:s,s:s,s:b,s:i,s:b,s:b}}", "type", n.format, "data", "compat",
+                                      n.compat, "compression-type", n.compression, "lazy-refcounts",
+                                      n.lazy_refcounts, "refcount-bits", (int)n.refcount_bits, "corrupt",
+                                      n.corrupt, "extended-l2", 0));
+    if (n.backing)
+        describe_backing(o, i, &n);
+    if (n.snapshots)
+        json_object_set_new(o, "snapshots", json_array());
+    for (unsigned k = 0; k < n.snapshots; k++)
+        json_array_append_new(json_object_get(o, "snapshots"), describe_snapshot(i->format->snapshot(i, k)));
+    if (chain && i->backing)
+        json_object_set_new(o, "backing-image", image_describe(i->backing, true));
+    return o;
+}
