@@ -84,7 +84,7 @@ GUESTS   := $(patsubst %,$(O)/%.elf,$(basename $(GUEST_SRC)))
 CHECKERS := $(O)/tests/fuzz-cpu $(O)/tests/lockstep
 IMAGE_LOAD := $(O)/tests/image-load
 
-.PHONY: all tests run check check-qemu check-kill check-guestview fuzz-cpu lockstep fuzz fuzz-machine bench bench-boot format format-check install clean help
+.PHONY: all tests run check check-qemu check-kill check-guestview fuzz-cpu lockstep fuzz fuzz-machine fuzz-qcow2 bench bench-boot format format-check install clean help
 all: $(LIBRARY) $(PRELOAD) $(PROGRAMS) ## build the library, lodge-kvm, lodge-vm and lodge
 tests: $(UNIT) $(API) $(GUESTS) $(CHECKERS) $(IMAGE_LOAD) ## build all tests without running them
 
@@ -93,7 +93,7 @@ $(O)/liblodge-kvm.so: $(LIB_OBJ) $(LIB_BASE_OBJ)
 	  -o $@ $^ -lZydis -lpthread
 
 IMAGE_LIBS   := -lz -lzstd
-MACHINE_LIBS := -ljansson $(IMAGE_LIBS) -lslirp -lseccomp
+MACHINE_LIBS := -ljansson $(IMAGE_LIBS) -lslirp -lseccomp -luring
 RPATH := -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib'
 # It goes into programs of others, so it has the library's flags and not the sanitizers.
 $(O)/liblodge-kvm-preload.so: $(PRELOAD_OBJ) $(LIBRARY)
@@ -277,6 +277,15 @@ fuzz-machine: $(patsubst %,$(O)/tests/fuzz-%,$(APP_FUZZERS)) $(O)/tests/guests/f
 	    $(abspath $(O))/tests/fuzz-$$f -max_total_time=$(FUZZ_TIME) -max_len=4096 -print_final_stats=1 -close_fd_mask=1 \
 	    -rss_limit_mb=4096 -artifact_prefix=../ ../$$f $(abspath tests/fuzz/seeds/)/$$f) || exit 1; \
 	done
+
+$(O)/tests/fuzz-qcow2: $(call objects,fuzz-app,tests/fuzz/qcow2.c $(IMAGE_SRC) $(BASE_SRC))
+	@mkdir -p $(@D)
+	$(call say,LINK)clang -fsanitize=fuzzer,address,undefined -o $@ $^ -lpthread -ljansson $(IMAGE_LIBS)
+
+fuzz-qcow2: $(O)/tests/fuzz-qcow2 ## fuzz qcow2 images (FUZZ_TIME=seconds)
+	@tests/fuzz/qcow2-seeds.sh $(O)/corpus/qcow2
+	@$(O)/tests/fuzz-qcow2 -max_total_time=$(FUZZ_TIME) -max_len=65536 -timeout=20 -rss_limit_mb=1024 -close_fd_mask=2 \
+	  -print_final_stats=1 -artifact_prefix=$(O)/corpus/ $(O)/corpus/qcow2
 
 fuzz: $(O)/tests/fuzz-ioctl $(O)/tests/fuzz-translate ## fuzz the ioctls, then decoder and translator (FUZZ_TIME=seconds each)
 	@for f in ioctl translate; do \

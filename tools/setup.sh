@@ -19,6 +19,7 @@ build  python3          python3
 build  libjansson-dev   /usr/include/jansson.h
 build  zlib1g-dev       /usr/include/zlib.h
 build  libzstd-dev      /usr/include/zstd.h
+build  liburing-dev     /usr/include/liburing.h
 build  libslirp-dev     /usr/include/slirp/libslirp.h
 build  libseccomp-dev   /usr/include/seccomp.h
 run    seabios          /usr/share/seabios/bios-256k.bin

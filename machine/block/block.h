@@ -7,6 +7,7 @@
 #include "base/config/properties.h"
 #include "base/image/image.h"
 #include "base/loop.h"
+#include "machine/block/aio.h"
 
 /*
  * A node is an image and, while a device has it, a thread that does its I/O, so that a slow disk holds up
@@ -36,7 +37,10 @@ struct block_request {
     int (*call)(struct disk_image *i, void *opaque); /* CALL: something else with the image */
     void *opaque;
     void (*done)(struct block_request *r, int result); /* 0 or -errno; r is the submitter's again */
-    struct block_request *next;                        /* the node's, meanwhile */
+    struct block_request *next;                        /* from here: the node's, meanwhile */
+    struct aio_job job;
+    struct io_thread *thread;
+    u64 started;
 };
 
 /* As query-blockstats tells them. */
@@ -55,6 +59,7 @@ struct block_options {
     char *filename, *format, *backing, *backing_format;
     bool read_only, direct, no_flush, snapshot;
     bool write_through;      /* a write is done when it is in the file */
+    unsigned aio;            /* of block_aio_types */
     bool discard;            /* what the guest discards goes back to the host */
     unsigned detect_zeroes;  /* enum block_zeroes */
     unsigned werror, rerror; /* enum block_policy */
@@ -134,6 +139,8 @@ int block_read_blockdev(const struct properties *p, struct block_words *w, struc
 int block_read_drive(const struct properties *p, struct block_words *w, struct block_options *o,
                      struct error *e);
 void block_options_free(struct block_options *o);
+/* How the host is asked: NULL: the best that there is. */
+extern const struct aio_type *const block_aio_types[];
 extern const char *const block_policies[], *const block_zeroes_names[];
 
 /* ---- overlay.c ---- */

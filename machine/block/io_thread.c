@@ -11,9 +11,9 @@
 struct io_thread {
     struct block_set *set;
     struct block_node *node;
+    struct aio *aio;
     pthread_t thread;
     pthread_mutex_t lock; /* of what follows */
-    pthread_cond_t work;
     struct block_request *first, **last;
     bool stop;
 };
@@ -93,24 +93,92 @@ static bool failed(struct io_thread *t, struct block_request *r, int *result)
     return action == POLICY_STOP;
 }
 
-static void complete(struct io_thread *t, struct block_request *r, u64 took, int result)
+static void complete(struct io_thread *t, struct block_request *r, int result)
 {
     struct block_set *s = t->set;
+    if (result == 0 && changes(r->op) && __atomic_load_n(&t->node->options.write_through, __ATOMIC_RELAXED))
+        result = image_flush(t->node->image);
     loop_lock(s->loop);
-    account(&t->node->stats, r, took, result);
+    account(&t->node->stats, r, loop_now() - r->started, result);
     if (result == 0 || !failed(t, r, &result))
         r->done(r, result);
     loop_unlock(s->loop);
 }
 
-static struct block_request *next_request(struct io_thread *t)
+/* ---- what can go on by itself ---- */
+
+static bool is_aligned(const struct disk_image *i, const struct block_request *r)
+{
+    u64 all = r->offset;
+    for (unsigned k = 0; k < r->iov_count; k++)
+        all |= (uintptr_t)r->iov[k].iov_base | r->iov[k].iov_len;
+    return all % i->align == 0;
+}
+
+/* A piece of a file that stands behind the whole request: nothing of the image has to change for it. */
+static bool is_plain(const struct io_thread *t, const struct block_request *r, struct image_extent *x)
+{
+    const struct block_node *n = t->node;
+    bool write = r->op == BLOCK_WRITE;
+    if ((!write && r->op != BLOCK_READ) || !r->bytes || !is_aligned(n->image, r) ||
+        (write &&
+         (n->options.detect_zeroes || n->image->guessed_raw || n->image->corrupt || n->image->read_only)))
+        return false;
+    return image_map(n->image, r->offset, r->bytes, x) == 0 && x->kind == EXTENT_DATA &&
+           x->bytes == r->bytes && (!write || (x->in_place && x->at == n->image));
+}
+
+/* What the host did only a part of is done again, in the way that knows all cases. */
+static void job_done(struct aio_job *j, s64 result)
+{
+    struct block_request *r = container_of(j, struct block_request, job);
+    bool whole = result == (s64)r->bytes;
+    complete(r->thread, r, whole ? 0 : run(r->thread, r));
+}
+
+static void wait_for_all(struct io_thread *t)
+{
+    while (t->aio->in_flight)
+        aio_wait(t->aio, true);
+}
+
+/* Whoever gives clusters up, or writes more of the file than the guest asked for, is alone. */
+static bool wants_to_be_alone(const struct io_thread *t, const struct block_request *r)
+{
+    bool data = r->op == BLOCK_READ || r->op == BLOCK_WRITE;
+    return data ? !is_aligned(t->node->image, r) : r->op != BLOCK_FLUSH;
+}
+
+static void begin(struct io_thread *t, struct block_request *r)
+{
+    struct image_extent x;
+    r->started = loop_now();
+    r->thread = t;
+    if (is_plain(t, r, &x)) {
+        r->job = (struct aio_job){.fd = x.at->fd,
+                                  .write = r->op == BLOCK_WRITE,
+                                  .offset = x.host,
+                                  .iov = r->iov,
+                                  .count = r->iov_count,
+                                  .done = job_done};
+        aio_submit(t->aio, &r->job);
+        return;
+    }
+    if (wants_to_be_alone(t, r))
+        wait_for_all(t);
+    complete(t, r, run(t, r));
+}
+
+/* ---- the thread ---- */
+
+/* All that has been submitted; *stop: and nothing more will be. */
+static struct block_request *take_all(struct io_thread *t, bool *stop)
 {
     pthread_mutex_lock(&t->lock);
-    while (!t->first && !t->stop)
-        pthread_cond_wait(&t->work, &t->lock);
     struct block_request *r = t->first;
-    if (r && !(t->first = r->next))
-        t->last = &t->first;
+    t->first = NULL;
+    t->last = &t->first;
+    *stop = t->stop;
     pthread_mutex_unlock(&t->lock);
     return r;
 }
@@ -118,15 +186,25 @@ static struct block_request *next_request(struct io_thread *t)
 static void *io_main(void *arg)
 {
     struct io_thread *t = arg;
-    struct block_request *r;
-    while ((r = next_request(t))) {
-        u64 start = loop_now();
-        int result = run(t, r);
-        if (result == 0 && t->node->options.write_through && changes(r->op))
-            result = image_flush(t->node->image);
-        complete(t, r, loop_now() - start, result);
+    bool stop = false;
+    while (!stop || t->aio->in_flight) {
+        struct block_request *r = take_all(t, &stop), *next;
+        bool idle = !r;
+        for (; r; r = next) {
+            next = r->next;
+            begin(t, r);
+        }
+        aio_wait(t->aio, idle && (!stop || t->aio->in_flight));
     }
     return NULL;
+}
+
+/* As the node says, or the best that the host allows. */
+static struct aio *create_aio(const struct block_node *n)
+{
+    const struct aio_type *type = block_aio_types[n->options.aio];
+    struct aio *a = type ? type->create() : aio_uring.create();
+    return a || type ? a : aio_pool.create();
 }
 
 /* Signals are for the main thread and the processors'. */
@@ -136,12 +214,20 @@ static int start(struct io_thread *t)
     char name[16];
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int r = pthread_create(&t->thread, NULL, io_main, t);
+    t->aio = create_aio(t->node);
+    int r = t->aio ? pthread_create(&t->thread, NULL, io_main, t) : errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     snprintf(name, sizeof(name), "io:%s", t->node->name);
     if (r == 0)
         pthread_setname_np(t->thread, name);
     return r;
+}
+
+static void free_thread(struct io_thread *t)
+{
+    if (t && t->aio)
+        t->aio->type->destroy(t->aio);
+    free(t);
 }
 
 struct io_thread *io_thread_start(struct block_set *s, struct block_node *n, struct error *e)
@@ -152,13 +238,13 @@ struct io_thread *io_thread_start(struct block_set *s, struct block_node *n, str
         *t = (struct io_thread){.set = s, .node = n};
         t->last = &t->first;
         pthread_mutex_init(&t->lock, NULL);
-        pthread_cond_init(&t->work, NULL);
         r = start(t);
     }
     if (r == 0)
         return t;
-    free(t);
-    error_set(e, r, "cannot start the I/O thread of '%s': %s", n->name, strerror(r));
+    free_thread(t);
+    error_set(e, r, "cannot start the I/O of '%s': %s%s", n->name, strerror(r),
+              block_aio_types[n->options.aio] == &aio_uring ? ": use aio=threads" : "");
     return NULL;
 }
 
@@ -166,10 +252,12 @@ void io_thread_submit(struct io_thread *t, struct block_request *r)
 {
     r->next = NULL;
     pthread_mutex_lock(&t->lock);
+    bool was_empty = !t->first;
     *t->last = r;
     t->last = &r->next;
-    pthread_cond_signal(&t->work);
     pthread_mutex_unlock(&t->lock);
+    if (was_empty)
+        aio_kick(t->aio);
 }
 
 void io_thread_stop(struct io_thread *t)
@@ -177,10 +265,10 @@ void io_thread_stop(struct io_thread *t)
     struct loop *loop = t->set->loop;
     pthread_mutex_lock(&t->lock);
     t->stop = true;
-    pthread_cond_signal(&t->work);
     pthread_mutex_unlock(&t->lock);
+    aio_kick(t->aio);
     loop_unlock(loop);
     pthread_join(t->thread, NULL);
     loop_lock(loop);
-    free(t);
+    free_thread(t);
 }

@@ -86,6 +86,7 @@ static int use_file(struct block_node *n, struct block_node *file, struct error 
     o->filename = strdup(file->options.filename);
     o->direct |= file->options.direct;
     o->no_flush |= file->options.no_flush;
+    o->aio = o->aio ? o->aio : file->options.aio;
     o->discard &= file->options.discard;
     return o->filename ? 0 : error_set(e, ENOMEM, "no memory for a block node");
 }

@@ -19,7 +19,8 @@ struct node_words {
 enum { DRIVER_QCOW2, DRIVER_RAW, DRIVER_FILE, DRIVER_HOST_DEVICE };
 static const char *const drivers[] = {"qcow2", "raw", "file", "host_device", NULL};
 static const char *const file_drivers[] = {"file", "host_device", NULL};
-static const char *const aio_names[] = {"threads", NULL};
+static const char *const aio_names[] = {"auto", "threads", "io_uring", NULL};
+const struct aio_type *const block_aio_types[] = {NULL, &aio_pool, &aio_uring};
 static const char *const discard_names[] = {"ignore", "unmap", "off", "on", NULL};
 static const char *const media_names[] = {"disk", "cdrom", NULL};
 static const char *const locking_names[] = {"auto", "on", "off", NULL};
@@ -38,7 +39,7 @@ static const struct property_row blockdev_rows[] = {
     {"file.driver", PROPERTY_CHOICE, FIELD(file_driver), "file", "or the file itself",
      .choices = file_drivers},
     {"file.filename", PROPERTY_TEXT, FIELD(filename), .help = "its path"},
-    {"file.aio", PROPERTY_CHOICE, FIELD(aio), "threads", "how the host is asked", .choices = aio_names},
+    {"file.aio", PROPERTY_CHOICE, FIELD(aio), "auto", "how the host is asked", .choices = aio_names},
     {"file.locking", PROPERTY_CHOICE, FIELD(locking), "auto", "of the file", .choices = locking_names},
     {"backing", PROPERTY_TEXT, FIELD(words.backing_node),
      .help = "the node-name of the backing image, or nothing: none; default: as the image says"},
@@ -46,7 +47,7 @@ static const struct property_row blockdev_rows[] = {
     {"backing.file.driver", PROPERTY_CHOICE, FIELD(file_driver), NULL, "and the file itself",
      .choices = file_drivers},
     {"backing.file.filename", PROPERTY_TEXT, FIELD(backing_filename), .help = "its path"},
-    {"aio", PROPERTY_CHOICE, FIELD(aio), "threads", "how the host is asked", .choices = aio_names},
+    {"aio", PROPERTY_CHOICE, FIELD(aio), "auto", "how the host is asked", .choices = aio_names},
     {"locking", PROPERTY_CHOICE, FIELD(locking), "auto", "of the file", .choices = locking_names},
     {"read-only", PROPERTY_BOOL, FIELD(read_only), "off", "nothing is written"},
     {"auto-read-only", PROPERTY_BOOL, FIELD(auto_read_only), "off", "(nothing)"},
@@ -75,7 +76,7 @@ static const struct property_row drive_rows[] = {
      .choices = caches},
     {"cache.direct", PROPERTY_BOOL, FIELD(direct), "off", "past the host's page cache"},
     {"cache.no-flush", PROPERTY_BOOL, FIELD(no_flush), "off", "a flush does nothing"},
-    {"aio", PROPERTY_CHOICE, FIELD(aio), "threads", "how the host is asked", .choices = aio_names},
+    {"aio", PROPERTY_CHOICE, FIELD(aio), "auto", "how the host is asked", .choices = aio_names},
     {"discard", PROPERTY_CHOICE, FIELD(discard), "ignore", "unmap: what is discarded goes back to the host",
      .choices = discard_names},
     {"snapshot", PROPERTY_BOOL, FIELD(snapshot), "off", "what is written is forgotten at the end"},
@@ -121,6 +122,7 @@ static int finish(const struct node_words *n, struct block_words *w, struct bloc
         .direct = n->direct,
         .no_flush = n->no_flush,
         .snapshot = n->snapshot,
+        .aio = n->aio,
         .discard = n->discard & 1,
         .detect_zeroes = n->detect_zeroes,
         .werror = n->werror >= WRITE_AUTO ? POLICY_ENOSPC : n->werror,
