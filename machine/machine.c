@@ -303,8 +303,11 @@ int machine_create(struct machine *m, const struct vm_config *c, struct terminal
     monitors_create(m, &m->chardevs);
     if ((r = gdbstub_create(&m->gdb, m, &gdb, e)) == 0)
         r = board_create(m, e);
-    m->blocks =
-        (struct block_set){.loop = &m->loop, .snapshot = c->snapshot, .failed = block_failed, .opaque = m};
+    m->blocks = (struct block_set){.loop = &m->loop,
+                                   .snapshot = c->snapshot,
+                                   .failed = block_failed,
+                                   .opaque = m,
+                                   .sandbox = &m->sandbox};
     m->nets = (struct net_set){.loop = &m->loop, .chardevs = &m->chardevs};
     m->objects = (struct object_set){.place = {.nets = &m->nets}};
     loop_lock(&m->loop);

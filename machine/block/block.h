@@ -81,11 +81,13 @@ struct block_node {
     struct block_node *next;
 };
 
+struct sandbox;
 struct block_set {
     struct loop *loop;
     bool snapshot; /* -snapshot: all nodes forget what is written */
     struct block_node *first;
-    unsigned numbers; /* for the names of nodes that were given none */
+    struct sandbox *const *sandbox; /* that the disks' threads enter, once there is one; NULL: none comes */
+    unsigned numbers;               /* for the names of nodes that were given none */
     /* A request has failed, and this is done about it; NULL: nobody minds. */
     void (*failed)(void *opaque, struct block_node *n, const struct block_request *r, int err,
                    enum block_policy action);

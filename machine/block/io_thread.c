@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "machine/block/block.h"
+#include "machine/sandbox.h"
 
 struct io_thread {
     struct block_set *set;
@@ -183,11 +184,22 @@ static struct block_request *take_all(struct io_thread *t, bool *stop)
     return r;
 }
 
+/* The first disks are there before the sandbox is. */
+static bool confine(const struct io_thread *t)
+{
+    struct sandbox *const *at = t->set->sandbox;
+    const struct sandbox *s = at ? __atomic_load_n(at, __ATOMIC_ACQUIRE) : NULL;
+    if (s)
+        sandbox_enter(s, SANDBOX_IO);
+    return s;
+}
+
 static void *io_main(void *arg)
 {
     struct io_thread *t = arg;
-    bool stop = false;
+    bool stop = false, confined = false;
     while (!stop || t->aio->in_flight) {
+        confined = confined || confine(t);
         struct block_request *r = take_all(t, &stop), *next;
         bool idle = !r;
         for (; r; r = next) {

@@ -136,7 +136,8 @@ static void info(struct machine *m, const char *what, FILE *f)
     static const struct {
         const char *what;
         void (*print)(struct machine *m, FILE *f);
-    } printed[] = {{"block", human_info_block}, {"network", info_network},
+    } printed[] = {{"block", human_info_block},
+                   {"network", info_network},
                    {"usernet", info_usernet},
                    {"pci", info_pci},
                    {"registers", info_registers}};
