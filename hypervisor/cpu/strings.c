@@ -55,7 +55,9 @@ static u64 offset_of(const struct vcpu *v, const struct string_pointer *p)
 
 gva string_linear(struct vcpu *v, const struct string_pointer *p, bool write)
 {
-    return segment_linear(v, p->seg, offset_of(v, p), p->size, write);
+    gva a = segment_linear(v, p->seg, offset_of(v, p), p->size, write);
+    require_alignment(v, a, p->size);
+    return a;
 }
 
 void string_advance(struct vcpu *v, const struct string_pointer *p, u64 n)

@@ -188,8 +188,9 @@ struct tlb {
 enum { GROUP_SLOTS = 16, CROSSINGS = 65536 };
 enum { X87_OPCODE = 0x7ff };
 #define X87_CURRENT (1u << 31)
-enum tlb_context { TLB_KERNEL, TLB_KERNEL_AC, TLB_USER, TLB_CONTEXTS };
-/* KERNEL: CPL 0..2 with SMAP in force; KERNEL_AC: without (EFLAGS.AC, or CR4.SMAP clear); USER: CPL 3. */
+enum tlb_context { TLB_KERNEL, TLB_KERNEL_AC, TLB_USER, TLB_USER_ALIGNED, TLB_CONTEXTS };
+/* KERNEL: CPL 0..2 with SMAP in force; KERNEL_AC: without (EFLAGS.AC, or CR4.SMAP clear); USER: CPL 3.
+ * USER_ALIGNED: with alignment checks; it has no entries, so that access.c sees each access. */
 
 enum { XSAVE_COMPONENTS = 8 }; /* of user state, from x87 to Hi16_ZMM (SDM 1 13.1) */
 
@@ -211,7 +212,7 @@ struct vcpu {
     u64 *_Atomic poll; /* translated code reads poll[first 8 bytes of kvm_run]: faults when it must stop */
     u64 seg_base[6];   /* copies of seg[].base */
     u64 host_rsp;      /* of the frame that translated code runs on */
-    u64 code_page;     /* linear address of the page that the running code lies in (MODE_MOVABLE) */
+    u64 exit_arg;      /* what the engine's exit thunks hand to C */
     u64 exit_host_pc;
     u64 next_rip;
     struct engine *engine; /* of the VM */
@@ -531,6 +532,16 @@ static inline u64 guest_tsc(const struct vcpu *v)
 static inline bool in_long_mode(const struct vcpu *v)
 {
     return v->efer & EFER_LMA;
+}
+static inline bool checks_alignment(const struct vcpu *v) /* SDM 3A 6.15, interrupt 17 */
+{
+    return v->cpl == 3 && (v->rflags & FLAG_AC) && (v->cr0 & CR0_AM);
+}
+/* A handler's access at the current privilege: #AC, before any page fault. size: a power of two. */
+static inline void require_alignment(struct vcpu *v, gva a, unsigned size)
+{
+    if (unlikely(a & (size - 1)) && checks_alignment(v))
+        raise_exception_code(v, EXC_AC, 0);
 }
 static inline bool in_64bit(const struct vcpu *v)
 {

@@ -352,8 +352,11 @@ static void probe_all(struct vcpu *v, const struct insn *in, unsigned size)
     u64 offset = v->gpr[GPR_RDI];
     if (in->addrsize < 8)
         offset &= BIT(in->addrsize * 8) - 1;
-    if (__builtin_cpu_is("amd"))
-        guest_probe_write(v, segment_linear(v, in->mem.seg, offset, size, true), size, AS_CPL);
+    if (!__builtin_cpu_is("amd"))
+        return;
+    gva a = segment_linear(v, in->mem.seg, offset, size, true);
+    require_alignment(v, a, size);
+    guest_probe_write(v, a, size, AS_CPL);
 }
 
 void insn_maskmov(struct vcpu *v, const struct insn *in)

@@ -196,6 +196,7 @@ static gva image_address(struct vcpu *v, const struct insn *in, bool write)
 {
     unsigned word = in->opsize == 2 ? 2 : 4;
     gva a = operand_linear(v, in, word, write);
+    require_alignment(v, a, word);
     (write ? guest_probe_write : guest_probe_read)(v, a, word, AS_CPL);
     return operand_linear(v, in, in->mem.size, write);
 }

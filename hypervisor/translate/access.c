@@ -288,12 +288,16 @@ void guest_probe_read(struct vcpu *v, gva a, size_t n, enum access_as as)
 u64 guest_load(struct vcpu *v, gva a, unsigned size, enum access_as as)
 {
     u64 value = 0;
+    if (as == AS_CPL)
+        require_alignment(v, a, size);
     guest_read(v, a, &value, size, as);
     return value;
 }
 
 void guest_store(struct vcpu *v, gva a, unsigned size, u64 value, enum access_as as)
 {
+    if (as == AS_CPL)
+        require_alignment(v, a, size);
     guest_write(v, a, &value, size, as);
 }
 
@@ -343,7 +347,9 @@ void engine_sync_rip(struct vcpu *v, bool next)
     const struct pc_map *m = block_map(b, pc, v->engine);
     if (m->flags == FLAGS_LOST)
         v->cc = producer_flags(&b->producers[m->producer], v->gpr);
-    v->rip = block_rip(v, b, m->guest_offset + (next ? m->length : 0u));
+    v->rip = b->pc + m->guest_offset + (next ? m->length : 0);
+    if ((b->mode & MODE_BITS) != MODE_64)
+        v->rip = (u32)v->rip;
 }
 
 struct address_result {
@@ -440,6 +446,24 @@ static void check_access(struct vcpu *v, gva first, size_t n, u32 descriptor)
         execute_alone(v);
 }
 
+static bool is_misaligned(gva a, size_t size)
+{
+    size_t alignment = size == 10 ? 8 : size;
+    return a & (alignment - 1) && !(alignment & (alignment - 1));
+}
+
+/* SDM 3A 6.15, interrupt 17. Every access of code with alignment checks comes here. */
+static void check_alignment(struct vcpu *v, gva a, u32 descriptor, enum tlb_context c,
+                            const struct elements *e)
+{
+    size_t n = descriptor & ACCESS_SIZE;
+    if (likely(c != TLB_USER_ALIGNED) ||
+        !is_misaligned(a, descriptor >> ACCESS_MASKING_SHIFT & 3 ? e->size : n))
+        return;
+    engine_sync_rip(v, false);
+    raise_exception_code(v, EXC_AC, 0);
+}
+
 /* thunk_miss */
 struct address_result access_miss(struct vcpu *v, gva a, u32 descriptor)
 {
@@ -454,6 +478,7 @@ struct address_result access_miss(struct vcpu *v, gva a, u32 descriptor)
         check_operand(v, a, descriptor);
     unsigned first = elements_first(e.checked, e.size);
     check_access(v, a + first, elements_last(e.checked, e.size) - first + 1, descriptor);
+    check_alignment(v, a, descriptor, c, &e);
     if ((a & 4095) + n > 4096) {
         be_exclusive(v, descriptor);
         return bounce(v, a, descriptor, c);

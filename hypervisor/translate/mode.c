@@ -2,7 +2,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "hypervisor/translate/mode.h"
 #include "hypervisor/cpu/debug.h"
-#include "hypervisor/translate/vcpu_engine.h"
 
 static bool segment_is_flat(const struct segment *s, bool code)
 {
@@ -63,13 +62,11 @@ u32 mode_of(const struct vcpu *v)
 {
     enum tlb_context context = TLB_KERNEL_AC;
     if (v->cpl == 3)
-        context = TLB_USER;
+        context = checks_alignment(v) ? TLB_USER_ALIGNED : TLB_USER;
     else if ((v->cr4 & CR4_SMAP) && !(v->rflags & FLAG_AC))
         context = TLB_KERNEL;
     u32 mode = mode_code(v) | mode_vector(v) | (u32)context << MODE_CONTEXT_SHIFT;
     if (must_step(v))
         mode |= MODE_STEP;
-    else if (context == TLB_USER && (mode & MODE_BITS) == MODE_64 && !v->priv->two_places)
-        mode |= MODE_MOVABLE;
     return mode;
 }

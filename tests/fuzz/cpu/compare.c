@@ -176,13 +176,13 @@ static bool found_left_out(const struct job *j, u64 at)
     return int1 || (j->native.vector == 13 && j->native.error); /* a selector */
 }
 
-/* What the engine is known not to do: #AC; #GP of an indirect branch itself where its target is not
+/* What the engine is known not to do: #GP of an indirect branch itself where its target is not
  * canonical; #GP of what is both undefined and too long. */
 bool is_known_difference(const struct job *j)
 {
     struct decoded d;
     u64 at = j->native.state.rip - j->c.start;
-    if (j->native.vector == 17 || found_left_out(j, at) || moves_rsp_to_vector(&j->c))
+    if (found_left_out(j, at) || moves_rsp_to_vector(&j->c))
         return true;
     if (j->native.vector != 13 || at >= j->c.code_length)
         return false;
