@@ -8,6 +8,7 @@
 #include "base/base.h"
 #include "base/loop.h"
 #include "machine/bus.h"
+#include "machine/state/state.h"
 
 struct chardev;
 struct fw_cfg;
@@ -72,6 +73,7 @@ struct device_type {
     struct device *(*create)(const struct device_place *p); /* NULL: out of memory */
     void (*reset)(struct device *d);                        /* to the state after power-on */
     void (*power_button)(struct device *d);                 /* NULL: not its business */
+    const struct state_table *state; /* NULL: what it has to save, others save for it */
 };
 
 struct device {

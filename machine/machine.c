@@ -9,6 +9,7 @@
 #include "machine/acpi/tables.h"
 #include "machine/boot/smbios.h"
 #include "machine/machine.h"
+#include "machine/monitor/commands.h"
 #include "machine/plug.h"
 
 /* The vcpus leave the guest, each at its next exit or at our kick. */
@@ -25,8 +26,11 @@ static void pause_vcpus(struct machine *m)
 }
 
 const char *const run_state_names[RUN_STATES] = {
-    [RUN_RUNNING] = "running", [RUN_PRELAUNCH] = "prelaunch", [RUN_PAUSED] = "paused",
-    [RUN_DEBUG] = "debug",     [RUN_SHUTDOWN] = "shutdown",   [RUN_IO_ERROR] = "io-error",
+    [RUN_RUNNING] = "running",         [RUN_PRELAUNCH] = "prelaunch",
+    [RUN_PAUSED] = "paused",           [RUN_DEBUG] = "debug",
+    [RUN_SHUTDOWN] = "shutdown",       [RUN_IO_ERROR] = "io-error",
+    [RUN_INMIGRATE] = "inmigrate",     [RUN_FINISH_MIGRATE] = "finish-migrate",
+    [RUN_POSTMIGRATE] = "postmigrate",
 };
 
 static void hold_clocks(struct machine *m)
@@ -77,7 +81,7 @@ void machine_stop_now(struct machine *m, enum run_state state)
 
 void machine_continue(struct machine *m)
 {
-    if (!m->stopped)
+    if (!m->stopped || m->state == RUN_INMIGRATE || m->state == RUN_FINISH_MIGRATE)
         return;
     machine_stop_now(m, m->state); /* a stop that has just begun ends first */
     if (m->frozen)
@@ -177,7 +181,7 @@ static int load_memory(struct machine *m, struct boot_entry *entry, struct error
 {
     *entry = (struct boot_entry){0};
     ram_clear(&m->ram);
-    if (m->boot.firmware.host)
+    if (m->boot.firmware.host || m->state == RUN_INMIGRATE)
         return 0;
     int r = place_tables(m, e);
     return r < 0 ? r : boot_load(&m->boot, &m->ram, PC_ACPI_TABLES, entry, e);
@@ -259,7 +263,6 @@ static const char *not_here(const struct vm_config *c)
         bool given;
     } rows[] = {
         {"rtc", strcmp(c->rtc_base, "utc") || c->rtc_clock != RTC_CLOCK_HOST},
-        {"incoming", c->incoming},
         {"overcommit", c->lock_memory},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
@@ -290,8 +293,11 @@ int machine_create(struct machine *m, const struct vm_config *c, struct terminal
                           .no_shutdown = c->no_shutdown || c->on_shutdown};
     m->chardevs = (struct chardevs){.loop = &m->loop, .terminal = t, .host = {m, quit, start_vcpus}};
     m->freeze.expired = freeze;
-    m->stopped = c->stopped;
-    m->state = c->stopped ? RUN_PRELAUNCH : RUN_RUNNING;
+    m->stopped = c->stopped || c->incoming;
+    m->state = c->incoming ? RUN_INMIGRATE : c->stopped ? RUN_PRELAUNCH : RUN_RUNNING;
+    migration_init(&m->migration);
+    m->migration.autostart = !c->stopped;
+    m->migration.deferred = c->incoming && !strcmp(c->incoming, "defer");
     pthread_cond_init(&m->changed, NULL);
     int r = loop_init(&m->loop);
     if (r < 0)
@@ -315,6 +321,8 @@ int machine_create(struct machine *m, const struct vm_config *c, struct terminal
         r = reset_hardware(m, &entry, e);
     if (r == 0 && m->stopped)
         hold_clocks(m);
+    if (r == 0 && c->incoming && !m->migration.deferred)
+        r = migration_incoming(m, c->incoming, migration_fd(m, c->incoming), e);
     loop_unlock(&m->loop);
     return r;
 }

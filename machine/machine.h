@@ -21,6 +21,7 @@
 #include "machine/object.h"
 #include "machine/pci/pci.h"
 #include "machine/slots.h"
+#include "machine/state/migration.h"
 #include "machine/vcpu.h"
 
 struct sandbox;
@@ -34,7 +35,18 @@ struct chips {
 };
 
 /* Why the guest runs or does not, by QEMU's names (QAPI's RunState). */
-enum run_state { RUN_RUNNING, RUN_PRELAUNCH, RUN_PAUSED, RUN_DEBUG, RUN_SHUTDOWN, RUN_IO_ERROR, RUN_STATES };
+enum run_state {
+    RUN_RUNNING,
+    RUN_PRELAUNCH,
+    RUN_PAUSED,
+    RUN_DEBUG,
+    RUN_SHUTDOWN,
+    RUN_IO_ERROR,
+    RUN_INMIGRATE,
+    RUN_FINISH_MIGRATE,
+    RUN_POSTMIGRATE,
+    RUN_STATES
+};
 extern const char *const run_state_names[RUN_STATES];
 
 /* loop.lock covers all but what is constant once the vcpus run. */
@@ -64,6 +76,7 @@ struct machine {
     struct chips chips;
 
     struct gdbstub gdb;
+    struct migration migration;
 
     bool no_reboot, no_shutdown; /* as -action says, or set-action */
     bool plugged;                /* all that the configuration has is there: what comes now is hot-plugged */
@@ -99,11 +112,11 @@ void machine_quit(struct machine *m, const char *cause, const char *text);
 
 /* With the lock held, from any thread: the vcpus leave the guest, soon, and then its clocks stop. */
 void machine_stop(struct machine *m, enum run_state state);
-/* The same on the main thread, and waits until it is so. */
+/* The same, and waits until it is so, the lock being free meanwhile. */
 void machine_stop_now(struct machine *m, enum run_state state);
-/* On the main thread: they go on. */
+/* They go on. */
 void machine_continue(struct machine *m);
-/* On the main thread: waits until they have left, the lock being free meanwhile. */
+/* Waits until they have left, the lock being free meanwhile. */
 void machine_wait_parked(struct machine *m);
 
 /* board.c: creates the VM and everything on the board. 0 or -errno with e. */

@@ -1,6 +1,9 @@
 /* slots.c - what the guest's processors find at which address: memory, firmware, and the first mebibyte
  * between */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdlib.h>
+
 #include "machine/slots.h"
 
 enum { SLOT_LOW, SLOT_HIGH, SLOT_REST, SLOT_ROM, SLOT_SHADOW };
@@ -25,13 +28,69 @@ static int set(struct slots *s, unsigned n, const struct slot *to, struct error 
     return r < 0 ? r : 0;
 }
 
-/* A slot is made anew: KVM does not move one to other memory. */
+static bool is_memory(const struct slots *s, const struct slot *slot)
+{
+    return slot->host == (const u8 *)ram_at(s->ram, slot->gpa, slot->size);
+}
+
+static bool is_logged(const struct slot *slot)
+{
+    return slot->size && slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
+}
+
+/* A bit of a slot's log is a page from the slot's first on. */
+static void merge(const struct slots *s, const struct slot *slot, const u64 *bits)
+{
+    for (u64 page = 0; page < slot->size / 4096; page++)
+        if (bits[page / 64] >> page % 64 & 1)
+            ram_mark(s->ram, slot->host + page * 4096, 4096);
+}
+
+static int collect(struct slots *s, unsigned n, struct error *e)
+{
+    const struct slot *slot = &s->slot[n];
+    u64 words = (slot->size / 4096 + 63) / 64;
+    u64 *bits = calloc(words, sizeof(*bits));
+    struct kvm_dirty_log log = {.slot = n, .dirty_bitmap = bits};
+    int r = bits ? kvm_call(s->kvm, s->vm_fd, KVM_GET_DIRTY_LOG, &log, e)
+                 : error_set(e, ENOMEM, "no memory for the log of written pages");
+    if (r >= 0)
+        merge(s, slot, bits);
+    free(bits);
+    return min(r, 0);
+}
+
+int slots_collect(struct slots *s, struct error *e)
+{
+    int r = 0;
+    for (unsigned i = 0; i < SLOTS_MAX && r == 0; i++)
+        if (is_logged(&s->slot[i]))
+            r = collect(s, i, e);
+    return r;
+}
+
+int slots_log(struct slots *s, bool on, struct error *e)
+{
+    int r = 0;
+    s->log = on;
+    for (unsigned i = 0; i < SLOTS_MAX && r == 0; i++) {
+        struct slot to = s->slot[i];
+        if (!to.size || i == SLOT_ROM || (i >= SLOT_SHADOW && !is_memory(s, &to)))
+            continue;
+        to.flags = (to.flags & ~(u32)KVM_MEM_LOG_DIRTY_PAGES) | (on ? KVM_MEM_LOG_DIRTY_PAGES : 0);
+        r = set(s, i, &to, e);
+    }
+    return r;
+}
+
+/* A slot is made anew: KVM does not move one to other memory. Its log goes with it. */
 static int change(struct slots *s, unsigned n, const struct slot *to, struct error *e)
 {
     const struct slot none = {.gpa = s->slot[n].gpa, .host = s->slot[n].host};
     if (same(&s->slot[n], to))
         return 0;
-    int r = s->slot[n].size ? set(s, n, &none, e) : 0;
+    int r = is_logged(&s->slot[n]) ? collect(s, n, e) : 0;
+    r = r == 0 && s->slot[n].size ? set(s, n, &none, e) : r;
     return r == 0 && to->size ? set(s, n, to, e) : r;
 }
 

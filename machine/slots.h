@@ -42,6 +42,11 @@ struct slots {
 int slots_create(struct slots *s, const struct kvm_api *kvm, int vm_fd, const struct ram *ram, struct rom rom,
                  struct error *e);
 
+/* Whether pages that the processors write are noted from now on; and collects what has been, as bits of
+ * ram->dirty, noting anew. 0 or -errno with e. */
+int slots_log(struct slots *s, bool on, struct error *e);
+int slots_collect(struct slots *s, struct error *e);
+
 /* The registers PAM0 to PAM6 have been set so. */
 void slots_set_pam(struct slots *s, const u8 pam[PAM_REGISTERS]);
 

@@ -10,6 +10,8 @@
 struct machine;
 struct boot_entry;
 struct vcpu_state;
+struct state_buffer;
+struct state_parts;
 
 struct vcpu {
     struct machine *machine;
@@ -47,6 +49,11 @@ void vcpu_describe(struct vcpu *v, char *text, size_t size);
 /* vcpu_state.c */
 struct vcpu_state *vcpu_state_save(struct vcpu *v, struct error *e);
 int vcpu_state_load(struct vcpu *v, const struct boot_entry *entry, struct error *e);
+void vcpu_state_free(struct vcpu_state *s);
+
+/* The processor as a part of a saved state, while its thread is parked or not started. 0 or -errno with e. */
+int vcpu_save(struct vcpu *v, struct state_buffer *b, struct error *e);
+int vcpu_restore(struct vcpu *v, struct state_parts *p, struct error *e);
 
 /* cpuid.c: what KVM supports, to be freed, or NULL with e; and for a processor that, as the model has it,
  * with this processor's ids and topology. */

@@ -2,10 +2,12 @@
  * kernel */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "machine/machine.h"
+#include "machine/state/state.h"
 
 struct vcpu_state {
     struct kvm_regs regs;
@@ -22,13 +24,13 @@ struct vcpu_state {
 /* In the order in which they are put back, after the MSRs: SREGS decide what the others mean. */
 static const struct part {
     unsigned long get, set;
-    const char *get_name, *set_name;
-    size_t offset;
+    const char *get_name, *set_name, *name;
+    size_t offset, size;
 } parts[] = {
-#define PART(name, field)                                                   \
-    {                                                                       \
-        KVM_GET_##name, KVM_SET_##name, "KVM_GET_" #name, "KVM_SET_" #name, \
-            offsetof(struct vcpu_state, field)                              \
+#define PART(name, field)                                                               \
+    {                                                                                   \
+        KVM_GET_##name, KVM_SET_##name, "KVM_GET_" #name, "KVM_SET_" #name, #field,     \
+            offsetof(struct vcpu_state, field), sizeof(((struct vcpu_state *)0)->field) \
     }
     PART(SREGS, sregs), PART(REGS, regs),           PART(XCRS, xcrs),         PART(XSAVE, xsave),
     PART(LAPIC, lapic), PART(DEBUGREGS, debugregs), PART(MP_STATE, mp_state), PART(VCPU_EVENTS, events),
@@ -37,7 +39,7 @@ static const struct part {
 
 /* What firmware leaves in model-specific registers: memory is cached (write-back), string instructions are
  * fast. */
-enum { MSR_MISC_ENABLE = 0x1a0, MSR_MTRR_DEF_TYPE = 0x2ff };
+enum { MSR_MISC_ENABLE = 0x1a0, MSR_MTRR_DEF_TYPE = 0x2ff, MSR_TSC_DEADLINE = 0x6e0 };
 static const struct kvm_msr_entry firmware_msrs[] = {
     {.index = MSR_MTRR_DEF_TYPE, .data = 0xc06},
     {.index = MSR_MISC_ENABLE, .data = 1},
@@ -156,12 +158,17 @@ static void enter_kernel(struct vcpu_state *s, const struct boot_entry *entry)
 }
 
 /* Registers that cannot be written have not changed, or are not there: nothing to do. */
-static void load_msrs(struct vcpu *v, const struct kvm_msrs *msrs)
+static void put_msrs(struct vcpu *v, const struct kvm_msrs *msrs)
 {
     for (u32 i = 0; i < msrs->nmsrs; i++) {
         struct kvm_msr_entry entry = msrs->entries[i];
         msr_call(v, KVM_SET_MSRS, &entry);
     }
+}
+
+static void load_msrs(struct vcpu *v, const struct kvm_msrs *msrs)
+{
+    put_msrs(v, msrs);
     for (size_t i = 0; i < ARRAY_SIZE(firmware_msrs); i++) {
         struct kvm_msr_entry entry = firmware_msrs[i];
         if (!msr_call(v, KVM_GET_MSRS, &entry))
@@ -171,17 +178,106 @@ static void load_msrs(struct vcpu *v, const struct kvm_msrs *msrs)
     }
 }
 
-int vcpu_state_load(struct vcpu *v, const struct boot_entry *entry, struct error *e)
+/* The parts, and last what counts on the local APIC: its timer's deadline. */
+static int put_state(struct vcpu *v, const struct vcpu_state *s, struct error *e)
 {
     const struct machine *m = v->machine;
+    int r = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(parts) && r >= 0; i++) {
+        unsigned long arg = (unsigned long)((const char *)s + parts[i].offset);
+        r = kvm_call_named(m->kvm, v->fd, parts[i].set, arg, parts[i].set_name, e);
+    }
+    for (u32 i = 0; i < s->msrs->nmsrs && r >= 0; i++)
+        if (s->msrs->entries[i].index == MSR_TSC_DEADLINE) {
+            struct kvm_msr_entry entry = s->msrs->entries[i];
+            msr_call(v, KVM_SET_MSRS, &entry);
+        }
+    return min(r, 0);
+}
+
+int vcpu_state_load(struct vcpu *v, const struct boot_entry *entry, struct error *e)
+{
     struct vcpu_state s = *v->power_on;
     if (entry)
         enter_kernel(&s, entry);
     load_msrs(v, s.msrs);
-    int r = 0;
-    for (size_t i = 0; i < ARRAY_SIZE(parts) && r >= 0; i++) {
-        unsigned long arg = (unsigned long)((char *)&s + parts[i].offset);
-        r = kvm_call_named(m->kvm, v->fd, parts[i].set, arg, parts[i].set_name, e);
+    return put_state(v, &s, e);
+}
+
+void vcpu_state_free(struct vcpu_state *s)
+{
+    if (s)
+        free(s->msrs);
+    free(s);
+}
+
+/* ---- saved state ---- */
+
+enum { STATE_VERSION = 1 };
+
+static const char *instance_of(const struct vcpu *v, char text[16])
+{
+    snprintf(text, 16, "%u", v->id);
+    return text;
+}
+
+int vcpu_save(struct vcpu *v, struct state_buffer *b, struct error *e)
+{
+    char instance[16];
+    struct vcpu_state *s = vcpu_state_save(v, e);
+    if (!s)
+        return -EIO;
+    size_t begin = state_begin(b, "vcpu", instance_of(v, instance), STATE_VERSION);
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+        state_save_field(b, parts[i].name, (const char *)s + parts[i].offset, parts[i].size);
+    state_save_field(b, "msrs", s->msrs->entries, s->msrs->nmsrs * sizeof(s->msrs->entries[0]));
+    state_end(b, begin);
+    vcpu_state_free(s);
+    return 0;
+}
+
+/* Any number of them; KVM says which it does not take. */
+static int read_msrs(struct vcpu_state *s, const struct state_part *p, struct error *e)
+{
+    const size_t one = sizeof(s->msrs->entries[0]);
+    size_t size;
+    const u8 *data = state_field(p, "msrs", 0, &size, e);
+    if (!data)
+        return -EINVAL;
+    if (size % one)
+        return error_set(e, EINVAL, "the saved state of '%s %s' is damaged: field 'msrs'", p->name,
+                         p->instance);
+    s->msrs = calloc(1, sizeof(*s->msrs) + size);
+    if (!s->msrs)
+        return error_set(e, ENOMEM, "no memory for the processor's registers");
+    memcpy(s->msrs->entries, data, size);
+    s->msrs->nmsrs = (u32)(size / one);
+    return 0;
+}
+
+static int read_state(struct vcpu_state *s, const struct state_part *p, struct error *e)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        const u8 *data = state_field(p, parts[i].name, parts[i].size, NULL, e);
+        if (!data)
+            return -EINVAL;
+        memcpy((char *)s + parts[i].offset, data, parts[i].size);
     }
-    return r < 0 ? r : 0;
+    return read_msrs(s, p, e);
+}
+
+int vcpu_restore(struct vcpu *v, struct state_parts *parts_there, struct error *e)
+{
+    char instance[16];
+    struct state_part *p = state_find(parts_there, "vcpu", instance_of(v, instance), STATE_VERSION, e);
+    struct vcpu_state *s = p ? calloc(1, sizeof(*s)) : NULL;
+    int r = s   ? read_state(s, p, e)
+            : p ? error_set(e, ENOMEM, "no memory for the processor's registers")
+                : -EINVAL;
+    if (r == 0) {
+        put_msrs(v, s->msrs);
+        r = put_state(v, s, e);
+    }
+    vcpu_state_free(s);
+    return r;
 }

@@ -150,7 +150,8 @@ const struct option options[] = {
     {"smbios", "type=N,...", "what the machine says of itself: types 0, 1, 2, 3, 4, 11, 17", OPTION_OBJECT,
      FIELD(smbios)},
     {"rtc", "base=WHEN", "", OPTION_TABLE, .rows = rtc_rows},
-    {"incoming", "WHERE", "", OPTION_TEXT, FIELD(incoming)},
+    {"incoming", "WHERE", "a saved machine comes from exec:COMMAND, unix:PATH, tcp:HOST:PORT, fd:N; or defer",
+     OPTION_TEXT, FIELD(incoming)},
 
     {"drive", "file=FILE", "a disk: format=, if=virtio|none, id=, readonly=on, cache=, aio=, ...",
      OPTION_SHORT, FIELD(drives), .expand = expand_drive},

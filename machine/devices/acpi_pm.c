@@ -1,6 +1,7 @@
 /* acpi_pm.c - the ACPI fixed hardware: PM1 event and control blocks, PM timer, general-purpose events
  * (ACPI 6.5 section 4.8) */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,11 +32,18 @@ struct pm {
     u8 gpe[2 * GPE_BYTES]; /* status, then enables */
     u64 overflow;          /* the tick at which bit 23 changes next, and TMR_STS is set */
     struct loop_timer timer;
+    u64 shift; /* the guest's ticks - the host's: another host has others */
+    u64 saved; /* the guest's, in a saved state */
 };
 
-static u64 ticks(void)
+static u64 host_ticks(void)
 {
     return (u64)((unsigned __int128)loop_now() * timer_hz / ns_per_s);
+}
+
+static u64 ticks(const struct pm *pm)
+{
+    return host_ticks() + pm->shift;
 }
 
 static void update_sci(struct pm *pm)
@@ -50,14 +58,15 @@ static void update_sci(struct pm *pm)
 static void update_timer(struct pm *pm)
 {
     const u64 half = BIT(TIMER_BITS - 1);
-    u64 now = ticks();
+    u64 now = ticks(pm);
     if (now >= pm->overflow) {
         pm->sts |= TMR_STS;
         pm->overflow = ALIGN_DOWN(now, half) + half;
     }
     loop_cancel(pm->loop, &pm->timer);
     if (pm->en & TMR_EN && !(pm->sts & TMR_STS))
-        loop_arm(pm->loop, &pm->timer, (u64)((unsigned __int128)(pm->overflow + 1) * ns_per_s / timer_hz));
+        loop_arm(pm->loop, &pm->timer,
+                 (u64)((unsigned __int128)(pm->overflow - pm->shift + 1) * ns_per_s / timer_hz));
     update_sci(pm);
 }
 
@@ -102,8 +111,8 @@ static void control_write(void *opaque, u64 offset, unsigned size, u64 value)
 
 static u64 timer_read(void *opaque, u64 offset, unsigned size)
 {
-    (void)opaque, (void)size;
-    return (ticks() & MASK(TIMER_BITS - 1, 0)) >> (8 * offset);
+    (void)size;
+    return (ticks(opaque) & MASK(TIMER_BITS - 1, 0)) >> (8 * offset);
 }
 
 static void timer_write(void *opaque, u64 offset, unsigned size, u64 value)
@@ -151,7 +160,7 @@ static void pm_reset(struct device *d)
     struct pm *pm = container_of(d, struct pm, device);
     pm->sts = pm->en = pm->cnt = 0;
     memset(pm->gpe, 0, sizeof(pm->gpe));
-    pm->overflow = ALIGN_DOWN(ticks(), BIT(TIMER_BITS - 1)) + BIT(TIMER_BITS - 1);
+    pm->overflow = ALIGN_DOWN(ticks(pm), BIT(TIMER_BITS - 1)) + BIT(TIMER_BITS - 1);
     irq_line_set(&pm->power, false);
     update_timer(pm);
 }
@@ -188,4 +197,31 @@ static struct device *pm_create(const struct device_place *p)
     return &pm->device;
 }
 
-const struct device_type acpi_pm = {"acpi-pm", pm_create, pm_reset, pm_power_button};
+static void pm_saving(void *object)
+{
+    struct pm *pm = object;
+    pm->saved = ticks(pm);
+}
+
+/* The timer goes on from where it was. */
+static int pm_loaded(void *object, struct error *e)
+{
+    struct pm *pm = object;
+    const u64 limit = BIT(62);
+    if (pm->saved > limit || pm->overflow > limit)
+        return error_set(e, EINVAL, "the saved state of the power management is damaged");
+    pm->shift = pm->saved - host_ticks();
+    update_timer(pm);
+    return 0;
+}
+
+static const struct state_field fields[] = {STATE(struct pm, sts),
+                                            STATE(struct pm, en),
+                                            STATE(struct pm, cnt),
+                                            STATE(struct pm, gpe),
+                                            STATE(struct pm, overflow),
+                                            STATE(struct pm, saved),
+                                            {0}};
+static const struct state_table state = {"acpi-pm", 1, fields, pm_saving, pm_loaded};
+
+const struct device_type acpi_pm = {"acpi-pm", pm_create, pm_reset, pm_power_button, &state};

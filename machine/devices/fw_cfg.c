@@ -119,8 +119,10 @@ static bool transfer(struct fw_cfg *f, u32 control, u32 length, u64 gpa)
         u8 *to = ram_at(f->ram, gpa, length);
         if (length && !to)
             return false;
-        if (length)
+        if (length) {
+            ram_mark(f->ram, to, length);
             read_item(f, to, length);
+        }
         return true;
     }
     const struct fw_cfg_item *item = selected(f);
@@ -139,6 +141,7 @@ static void run_dma(struct fw_cfg *f, u64 gpa)
     bool good =
         transfer(f, __builtin_bswap32(a.control), __builtin_bswap32(a.length), __builtin_bswap64(a.gpa));
     u32 result = good ? 0 : __builtin_bswap32(DMA_ERROR);
+    ram_mark(f->ram, at, sizeof(result));
     memcpy(at, &result, sizeof(result));
 }
 
@@ -190,6 +193,8 @@ static const struct bus_ops dma_ops = {dma_read, dma_write, 4};
 struct fw_cfg_device {
     struct device device;
     struct fw_cfg *fw_cfg;
+    u16 selected; /* as they are saved */
+    u32 offset, dma_high;
 };
 
 static void fw_cfg_reset(struct device *d)
@@ -211,4 +216,28 @@ static struct device *fw_cfg_create(const struct device_place *p)
     return &d->device;
 }
 
-const struct device_type fw_cfg_device = {"fw_cfg", fw_cfg_create, fw_cfg_reset};
+static void fw_cfg_saving(void *object)
+{
+    struct fw_cfg_device *d = object;
+    d->selected = d->fw_cfg->selected;
+    d->offset = d->fw_cfg->offset;
+    d->dma_high = d->fw_cfg->dma_high;
+}
+
+static int fw_cfg_loaded(void *object, struct error *e)
+{
+    const struct fw_cfg_device *d = object;
+    (void)e;
+    d->fw_cfg->selected = d->selected;
+    d->fw_cfg->offset = d->offset;
+    d->fw_cfg->dma_high = d->dma_high;
+    return 0;
+}
+
+static const struct state_field fields[] = {STATE(struct fw_cfg_device, selected),
+                                            STATE(struct fw_cfg_device, offset),
+                                            STATE(struct fw_cfg_device, dma_high),
+                                            {0}};
+static const struct state_table state = {"fw_cfg", 1, fields, fw_cfg_saving, fw_cfg_loaded};
+
+const struct device_type fw_cfg_device = {"fw_cfg", fw_cfg_create, fw_cfg_reset, .state = &state};

@@ -150,4 +150,9 @@ static struct device *i8042_create(const struct device_place *p)
     return &k->device;
 }
 
-const struct device_type i8042 = {"i8042", i8042_create, i8042_reset};
+static const struct state_field fields[] = {
+    STATE(struct i8042, command_byte), STATE(struct i8042, output_port), STATE(struct i8042, data),
+    STATE(struct i8042, status),       STATE(struct i8042, wants_data),  {0}};
+static const struct state_table state = {"i8042", 1, fields};
+
+const struct device_type i8042 = {"i8042", i8042_create, i8042_reset, .state = &state};

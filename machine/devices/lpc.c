@@ -120,4 +120,15 @@ static struct device *lpc_create(const struct device_place *p)
     return &l->device;
 }
 
-const struct device_type lpc_ich9 = {"ich9-lpc", lpc_create, lpc_reset};
+/* The slots have their state before or after: each pin that is raised comes by set_pirq. */
+static int lpc_loaded(void *object, struct error *e)
+{
+    (void)e;
+    update_pics(object);
+    return 0;
+}
+
+static const struct state_field fields[] = {{0}};
+static const struct state_table state = {"ich9-lpc", 1, fields, .loaded = lpc_loaded};
+
+const struct device_type lpc_ich9 = {"ich9-lpc", lpc_create, lpc_reset, .state = &state};

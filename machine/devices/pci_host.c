@@ -159,4 +159,15 @@ static struct device *pci_host_create(const struct device_place *p)
     return &h->device;
 }
 
-const struct device_type pci_host = {"pci-host", pci_host_create, pci_host_reset};
+static int pci_host_loaded(void *object, struct error *e)
+{
+    (void)e;
+    set_shadow(object);
+    return 0;
+}
+
+static const struct state_field fields[] = {
+    STATE(struct pci_host, address), STATE(struct pci_host, reset_control), {0}};
+static const struct state_table state = {"pci-host", 1, fields, .loaded = pci_host_loaded};
+
+const struct device_type pci_host = {"pci-host", pci_host_create, pci_host_reset, .state = &state};

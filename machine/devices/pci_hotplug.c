@@ -111,4 +111,8 @@ static struct device *hotplug_create(const struct device_place *p)
     return &h->device;
 }
 
-const struct device_type pci_hotplug = {"pci-hotplug", hotplug_create, hotplug_reset};
+static const struct state_field fields[] = {
+    STATE(struct pci_hotplug, up), STATE(struct pci_hotplug, down), STATE(struct pci_hotplug, selected), {0}};
+static const struct state_table state = {"pci-hotplug", 1, fields};
+
+const struct device_type pci_hotplug = {"pci-hotplug", hotplug_create, hotplug_reset, .state = &state};

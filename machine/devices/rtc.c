@@ -1,5 +1,6 @@
 /* rtc.c - real-time clock and CMOS memory (Motorola MC146818A) */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -314,4 +315,22 @@ static struct device *rtc_create(const struct device_place *p)
     return &r->device;
 }
 
-const struct device_type rtc_mc146818 = {"rtc", rtc_create, rtc_reset};
+static int rtc_loaded(void *object, struct error *e)
+{
+    struct rtc *r = object;
+    const s64 limit = (s64)1 << 61; /* of nanoseconds: a clock that is centuries off */
+    if (r->index >= CMOS_SIZE || r->offset_ns < -(limit >> 1) || r->offset_ns > limit)
+        return error_set(e, EINVAL, "the saved state of the clock is damaged");
+    update_irq(r);
+    update_timers(r);
+    return 0;
+}
+
+static const struct state_field fields[] = {STATE(struct rtc, index),
+                                            STATE(struct rtc, cmos),
+                                            STATE(struct rtc, offset_ns),
+                                            STATE(struct rtc, last_second),
+                                            {0}};
+static const struct state_table state = {"rtc", 1, fields, .loaded = rtc_loaded};
+
+const struct device_type rtc_mc146818 = {"rtc", rtc_create, rtc_reset, .state = &state};

@@ -1,5 +1,6 @@
 /* serial.c - 16550A UART (National Semiconductor PC16550D) */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "machine/chardev.h"
@@ -274,4 +275,33 @@ static struct device *serial_create(const struct device_place *p)
     return &s->device;
 }
 
-const struct device_type serial_16550 = {"serial", serial_create, serial_reset};
+static int serial_loaded(void *object, struct error *e)
+{
+    struct serial *s = object;
+    unsigned room = s->fcr & FCR_ENABLE ? FIFO_SIZE : 1;
+    if (s->head >= FIFO_SIZE || s->count > room)
+        return error_set(e, EINVAL, "the saved state of a serial port is damaged: %u bytes in its FIFO",
+                         s->count);
+    receive(s);
+    output_ready(s);
+    return 0;
+}
+
+static const struct state_field fields[] = {STATE(struct serial, ier),
+                                            STATE(struct serial, fcr),
+                                            STATE(struct serial, lcr),
+                                            STATE(struct serial, mcr),
+                                            STATE(struct serial, msr),
+                                            STATE(struct serial, scr),
+                                            STATE(struct serial, lsr_errors),
+                                            STATE(struct serial, divisor),
+                                            STATE(struct serial, fifo),
+                                            STATE(struct serial, head),
+                                            STATE(struct serial, count),
+                                            STATE(struct serial, thr),
+                                            STATE_BOOL(struct serial, thr_full),
+                                            STATE_BOOL(struct serial, thre_pending),
+                                            {0}};
+static const struct state_table state = {"serial", 1, fields, .loaded = serial_loaded};
+
+const struct device_type serial_16550 = {"serial", serial_create, serial_reset, .state = &state};

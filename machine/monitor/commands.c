@@ -71,5 +71,13 @@ const struct qmp_command qmp_commands[] = {
     {"getfd", "fdname:s", qmp_getfd},
     {"closefd", "fdname:s", qmp_closefd},
 
+    {"migrate", "uri:s blk:b? inc:b? detach:b? resume:b?", qmp_migrate},
+    {"migrate_cancel", "", qmp_migrate_cancel},
+    {"migrate-incoming", "uri:s", qmp_migrate_incoming},
+    {"query-migrate", "", query_migrate},
+    {"migrate-set-capabilities", "capabilities:a", qmp_migrate_set_capabilities},
+    {"query-migrate-capabilities", "", query_migrate_capabilities},
+    {"migrate-set-parameters", "max-bandwidth:i? downtime-limit:i?", qmp_migrate_set_parameters},
+    {"query-migrate-parameters", "", query_migrate_parameters},
 };
 const unsigned qmp_command_count = ARRAY_SIZE(qmp_commands);

@@ -79,6 +79,18 @@ COMMAND(qmp_object_del);
 COMMAND(qmp_getfd);
 COMMAND(qmp_closefd);
 
+/* migration.c */
+COMMAND(qmp_migrate);
+COMMAND(qmp_migrate_cancel);
+COMMAND(qmp_migrate_incoming);
+COMMAND(query_migrate);
+COMMAND(qmp_migrate_set_capabilities);
+COMMAND(query_migrate_capabilities);
+COMMAND(qmp_migrate_set_parameters);
+COMMAND(query_migrate_parameters);
+/* Of -incoming too: see there. */
+int migration_fd(struct machine *m, const char *uri);
+
 #undef COMMAND
 
 #endif

@@ -15,6 +15,12 @@ json_t *qmp_stop(struct qmp_call *call)
 
 json_t *qmp_cont(struct qmp_call *call)
 {
+    if (call->machine->state == RUN_INMIGRATE) {
+        call->machine->migration.autostart = true; /* when it is there */
+        return json_object();
+    }
+    if (call->machine->state == RUN_FINISH_MIGRATE)
+        return qmp_fail(call, "GenericError", "Migration is not finalized yet");
     if (call->machine->state == RUN_SHUTDOWN)
         return qmp_fail(call, "GenericError", "Resetting the Virtual Machine is required");
     machine_continue(call->machine);

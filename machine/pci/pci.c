@@ -200,6 +200,32 @@ void pci_unplug(struct pci_device *d)
     free(id);
 }
 
+/* What a guest cannot write is as this device has it. */
+static int pci_loaded(void *object, struct error *e)
+{
+    struct pci_device *d = object;
+    for (unsigned i = 0; i < PCI_CONFIG_SIZE; i++) {
+        u8 variable = d->writable[i] | (i == PCI_STATUS ? PCI_STATUS_INTX : 0);
+        if ((d->config[i] ^ d->power_on[i]) & ~variable)
+            return error_set(
+                e, EINVAL,
+                "the saved state has another device in slot 0x%x than %s: start the machine with the "
+                "devices that were saved",
+                d->slot, d->type->name);
+    }
+    update_memory(d->bus);
+    d->intx_driven = false;
+    update_intx(d, false);
+    return 0;
+}
+
+static const struct state_field pci_fields[] = {STATE(struct pci_device, config),
+                                                STATE(struct pci_device, msix.entry),
+                                                STATE(struct pci_device, msix.pending),
+                                                STATE_BOOL(struct pci_device, intx),
+                                                {0}};
+const struct state_table pci_state = {"pci", 1, pci_fields, .loaded = pci_loaded};
+
 struct pci_device *pci_find(struct pci_bus *b, const char *id)
 {
     for (unsigned s = 0; s < PCI_SLOTS; s++)

@@ -97,6 +97,10 @@ struct pci_type {
                                  const struct properties *p, struct error *e);
     void (*reset)(struct pci_device *d);   /* may free the lock meanwhile, to wait for I/O */
     void (*destroy)(struct pci_device *d); /* frees it, off the bus and after a reset */
+    /* Its state besides that of all PCI devices, each part with `instance` in its name; and: all of the
+     * machine has its state, and goes on. NULL: nothing. */
+    int (*parts)(struct pci_device *d, const char *instance, state_visit *visit, void *opaque);
+    void (*restart)(struct pci_device *d);
 };
 
 struct pci_bar {
@@ -172,6 +176,9 @@ struct pci_identity {
     u16 class;
     u8 prog, revision;
 };
+/* The state of a struct pci_device. */
+extern const struct state_table pci_state;
+
 void pci_device_init(struct pci_device *d, const struct pci_type *type, const struct pci_identity *identity);
 
 void pci_add_bar(struct pci_device *d, unsigned number, u32 size, const struct bus_ops *ops, void *opaque);

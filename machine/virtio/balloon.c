@@ -305,6 +305,21 @@ static const struct property_row balloon_rows[] = {
      "the guest tells which pages are free, and the host takes them"},
     {0}};
 
+static int balloon_loaded(void *object, struct error *e)
+{
+    struct virtio_balloon *d = object;
+    (void)e;
+    arm(d);
+    return 0;
+}
+
+static const struct state_field balloon_fields[] = {
+    STATE(struct virtio_balloon, stat),     STATE(struct virtio_balloon, last_update),
+    STATE(struct virtio_balloon, interval), STATE_BOOL(struct virtio_balloon, has_buffer),
+    STATE(struct virtio_balloon, buffer),   {0}};
+static const struct state_table balloon_state = {"virtio-balloon", 1, balloon_fields,
+                                                 .loaded = balloon_loaded};
+
 const struct virtio_type virtio_balloon = {
     .pci = VIRTIO_PCI("virtio-balloon", "a balloon: the guest gives memory back", balloon_rows, .live = live),
     .id = 5,
@@ -318,6 +333,7 @@ const struct virtio_type virtio_balloon = {
     .started = balloon_started,
     .notify = balloon_notify,
     .config_written = config_written,
+    .state = &balloon_state,
     .config_writable_from = ACTUAL,
     .config_writable_size = sizeof(struct balloon_config) - ACTUAL,
 };

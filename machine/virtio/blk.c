@@ -79,6 +79,7 @@ struct blk_request {
 
 static void finish(struct virtqueue *q, u16 head, u8 *status_at, u8 status, u32 in_bytes)
 {
+    ram_mark(q->device->ram, status_at, 1);
     *status_at = status;
     virtq_push(q, head, in_bytes + 1);
 }
@@ -87,6 +88,8 @@ static void request_done(struct block_request *b, int result)
 {
     struct blk_request *r = container_of(b, struct blk_request, block);
     struct virtio_blk *d = r->d;
+    for (unsigned i = 0; i < b->iov_count && b->op == BLOCK_READ; i++) /* they may have been sent since */
+        ram_mark(d->v.ram, b->iov[i].iov_base, b->iov[i].iov_len);
     finish(r->queue, r->head, r->status, result < 0 ? S_IOERR : S_OK, result < 0 ? 0 : r->in_bytes);
     virtq_notify(r->queue);
     if (--d->in_flight == 0)
@@ -341,6 +344,28 @@ static void blk_destroy(struct virtio_device *v)
     block_detach(d->blocks, d->node);
 }
 
+/* What is under way is done before. The lock is free meanwhile. */
+static void blk_saving(void *object)
+{
+    struct virtio_blk *d = object;
+    while (d->in_flight)
+        pthread_cond_wait(&d->idle, &d->v.loop->lock);
+}
+
+static int blk_loaded(void *object, struct error *e)
+{
+    const struct virtio_blk *d = object;
+    u64 sectors;
+    memcpy(&sectors, d->v.config, sizeof(sectors));
+    if (sectors == block_size(d->node) / SECTOR)
+        return 0;
+    return error_set(e, EINVAL, "the saved state has a disk '%s' of %llu sectors, and this one has %llu",
+                     d->drive, (unsigned long long)sectors, (unsigned long long)block_size(d->node) / SECTOR);
+}
+
+static const struct state_field blk_fields[] = {{0}};
+static const struct state_table blk_state = {"virtio-blk", 1, blk_fields, blk_saving, blk_loaded};
+
 static const struct property_row blk_rows[] = {
     {"drive", PROPERTY_TEXT, offsetof(struct virtio_blk, drive), .help = "the block node"},
     {"serial", PROPERTY_TEXT, offsetof(struct virtio_blk, serial), .help = "the disk's serial number"},
@@ -379,6 +404,7 @@ const struct virtio_type virtio_blk = {
     .config_written = blk_config_written,
     .config_writable_from = offsetof(struct blk_config, writeback),
     .config_writable_size = 1,
+    .state = &blk_state,
 };
 
 static struct virtio_blk *from_pci(struct pci_device *p)

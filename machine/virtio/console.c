@@ -507,6 +507,25 @@ static const struct property_row console_rows[] = {{"max_ports", PROPERTY_U32,
                                                     "ports at most", 1, MAX_PORTS},
                                                    {0}};
 
+static const struct state_field console_fields[] = {STATE(struct virtio_console, wanted), {0}};
+static const struct state_table console_state = {"virtio-serial", 1, console_fields};
+
+static const struct state_field port_fields[] = {
+    STATE_BOOL(struct port, guest_open), STATE(struct port, sent), {0}};
+static const struct state_table port_state = {"virtio-serial-port", 1, port_fields};
+
+static int console_parts(struct virtio_device *v, const char *instance, state_visit *visit, void *opaque)
+{
+    struct virtio_console *d = from_virtio(v);
+    char name[48];
+    int r = 0;
+    for (unsigned i = 0; i < MAX_PORTS && r == 0; i++) {
+        snprintf(name, sizeof(name), "%.20s port %u", instance, i);
+        r = d->port[i] ? visit(opaque, &port_state, name, d->port[i]) : 0;
+    }
+    return r;
+}
+
 const struct virtio_type virtio_serial = {
     .pci = VIRTIO_PCI("virtio-serial", "serial ports and consoles: a bus for virtserialport", console_rows),
     .id = 3,
@@ -521,4 +540,6 @@ const struct virtio_type virtio_serial = {
     .config_written = config_written,
     .config_writable_from = EMERG_WR,
     .config_writable_size = 4,
+    .state = &console_state,
+    .parts = console_parts,
 };

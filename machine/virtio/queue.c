@@ -47,12 +47,19 @@ static u16 used_event(const struct virtqueue *q)
     return load16(q->avail + RING_HEADER + 2 * q->size);
 }
 
-static void set_avail_event(struct virtqueue *q, u16 v)
+static void mark(struct virtqueue *q, const void *at, size_t n)
 {
-    store16(q->used + RING_HEADER + USED_ELEMENT * q->size, v);
+    ram_mark(q->device->ram, at, n);
 }
 
-bool virtq_enable(struct virtqueue *q)
+static void set_avail_event(struct virtqueue *q, u16 v)
+{
+    u8 *at = q->used + RING_HEADER + USED_ELEMENT * q->size;
+    mark(q, at, sizeof(v));
+    store16(at, v);
+}
+
+bool virtq_restore(struct virtqueue *q)
 {
     const struct ram *ram = q->device->ram;
     if (!q->size || q->desc_gpa % 16 || q->avail_gpa % 2 || q->used_gpa % 4)
@@ -61,8 +68,13 @@ bool virtq_enable(struct virtqueue *q)
     q->avail = ram_at(ram, q->avail_gpa, RING_HEADER + 2ull * q->size + 2);
     q->used = ram_at(ram, q->used_gpa, RING_HEADER + (u64)USED_ELEMENT * q->size + 2);
     q->enabled = q->desc && q->avail && q->used;
-    q->last_avail = q->used_index = q->signalled = 0;
     return q->enabled;
+}
+
+bool virtq_enable(struct virtqueue *q)
+{
+    q->last_avail = q->used_index = q->signalled = 0;
+    return virtq_restore(q);
 }
 
 /* Adds what one descriptor says to the chain. */
@@ -74,6 +86,7 @@ static bool add_buffer(struct virtqueue *q, struct virtq_chain *c, const struct 
         return false;
     c->iov[n] = (struct iovec){host, d->len};
     if (d->flags & DESC_WRITE) {
+        mark(q, host, d->len);
         c->in_count++;
         c->in_bytes += d->len;
     } else {
@@ -149,8 +162,10 @@ void virtq_fill(struct virtqueue *q, unsigned ahead, u16 head, u32 written)
 {
     const u32 element[2] = {head, written};
     u16 at = (u16)(q->used_index + ahead) % q->size;
-    if (q->enabled)
-        memcpy(q->used + RING_HEADER + USED_ELEMENT * at, element, sizeof(element));
+    if (!q->enabled)
+        return;
+    mark(q, q->used + RING_HEADER + USED_ELEMENT * at, sizeof(element));
+    memcpy(q->used + RING_HEADER + USED_ELEMENT * at, element, sizeof(element));
 }
 
 void virtq_flush(struct virtqueue *q, unsigned count)
@@ -158,6 +173,7 @@ void virtq_flush(struct virtqueue *q, unsigned count)
     if (!q->enabled)
         return;
     q->used_index = (u16)(q->used_index + count);
+    mark(q, q->used + 2, sizeof(u16));
     store16(q->used + 2, q->used_index);
 }
 

@@ -2,6 +2,7 @@
  */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -406,4 +407,78 @@ void virtio_pci_destroy(struct pci_device *p)
     struct virtio_device *d = from_pci(p);
     d->type->destroy(d);
     free(d);
+}
+
+/* ---- saved state ---- */
+
+static bool is_vector(const struct virtio_device *d, u16 vector)
+{
+    return vector == VIRTIO_NO_VECTOR || vector < d->pci.msix.vectors;
+}
+
+static int virtio_loaded(void *object, struct error *e)
+{
+    const struct virtio_device *d = object;
+    if (d->features & ~d->offered)
+        return error_set(e, EINVAL, "the saved state of %s uses features 0x%llx, which this one has not",
+                         d->type->pci.name, (unsigned long long)(d->features & ~d->offered));
+    if (!is_vector(d, d->config_vector))
+        return error_set(e, EINVAL, "the saved state of %s is damaged: interrupt vector %u",
+                         d->type->pci.name, d->config_vector);
+    return 0;
+}
+
+static int queue_loaded(void *object, struct error *e)
+{
+    struct virtqueue *q = object;
+    bool size = q->size && q->size <= q->max_size && !(q->size & (q->size - 1));
+    if (!size || !is_vector(q->device, q->vector) || (q->enabled && !virtq_restore(q)))
+        return error_set(e, EINVAL,
+                         "the saved state of %s is damaged: queue %u has size %u, vector %u, or is nowhere",
+                         q->device->type->pci.name, q->index, q->size, q->vector);
+    return 0;
+}
+
+static const struct state_field virtio_fields[] = {STATE(struct virtio_device, features),
+                                                   STATE(struct virtio_device, driver_features),
+                                                   STATE(struct virtio_device, offered_select),
+                                                   STATE(struct virtio_device, driver_select),
+                                                   STATE(struct virtio_device, queue_select),
+                                                   STATE(struct virtio_device, config_vector),
+                                                   STATE(struct virtio_device, status),
+                                                   STATE(struct virtio_device, isr),
+                                                   STATE(struct virtio_device, generation),
+                                                   STATE(struct virtio_device, config),
+                                                   {0}};
+static const struct state_table virtio_state = {"virtio", 1, virtio_fields, .loaded = virtio_loaded};
+
+static const struct state_field queue_fields[] = {
+    STATE(struct virtqueue, size),         STATE(struct virtqueue, vector),
+    STATE_BOOL(struct virtqueue, enabled), STATE(struct virtqueue, desc_gpa),
+    STATE(struct virtqueue, avail_gpa),    STATE(struct virtqueue, used_gpa),
+    STATE(struct virtqueue, last_avail),   STATE(struct virtqueue, used_index),
+    STATE(struct virtqueue, signalled),    {0}};
+static const struct state_table queue_state = {"virtqueue", 1, queue_fields, .loaded = queue_loaded};
+
+/* Its own part comes first: it may have to wait until the queues are as they stay. */
+int virtio_pci_parts(struct pci_device *p, const char *instance, state_visit *visit, void *opaque)
+{
+    struct virtio_device *d = from_pci(p);
+    char name[48];
+    int r = d->type->state ? visit(opaque, d->type->state, instance, d) : 0;
+    if (r == 0)
+        r = visit(opaque, &virtio_state, instance, d);
+    for (unsigned i = 0; i < d->queue_count && r == 0; i++) {
+        snprintf(name, sizeof(name), "%.20s queue %u", instance, i);
+        r = visit(opaque, &queue_state, name, &d->queue[i]);
+    }
+    return r == 0 && d->type->parts ? d->type->parts(d, instance, visit, opaque) : r;
+}
+
+/* What waits in the queues, nobody will notify again. */
+void virtio_pci_restart(struct pci_device *p)
+{
+    struct virtio_device *d = from_pci(p);
+    for (unsigned i = 0; i < d->queue_count; i++)
+        notify(d, i);
 }

@@ -75,6 +75,9 @@ struct virtio_type {
     void (*notify)(struct virtio_device *d, unsigned queue); /* there is something in an enabled queue */
     void (*config_written)(struct virtio_device *d);         /* NULL: the space is read only */
     unsigned config_writable_from, config_writable_size;     /* the bytes that the guest may write */
+    const struct state_table *state; /* of its own struct, besides what all have; NULL: nothing */
+    int (*parts)(struct virtio_device *d, const char *instance, state_visit *visit,
+                 void *opaque); /* and more */
 };
 
 struct virtio_device {
@@ -98,10 +101,13 @@ struct pci_device *virtio_pci_create(const struct pci_type *type, const struct p
                                      const struct properties *p, struct error *e);
 void virtio_pci_reset(struct pci_device *d);
 void virtio_pci_destroy(struct pci_device *d);
-#define VIRTIO_PCI(name_, help_, rows, ...)                                                                \
-    {                                                                                                      \
-        .name = name_ "-pci", .alias = name_, .help = help_, .properties = rows,                           \
-        .create = virtio_pci_create, .reset = virtio_pci_reset, .destroy = virtio_pci_destroy, __VA_ARGS__ \
+int virtio_pci_parts(struct pci_device *d, const char *instance, state_visit *visit, void *opaque);
+void virtio_pci_restart(struct pci_device *d);
+#define VIRTIO_PCI(name_, help_, rows, ...)                                                    \
+    {                                                                                          \
+        .name = name_ "-pci", .alias = name_, .help = help_, .properties = rows,               \
+        .create = virtio_pci_create, .reset = virtio_pci_reset, .destroy = virtio_pci_destroy, \
+        .parts = virtio_pci_parts, .restart = virtio_pci_restart, __VA_ARGS__                  \
     }
 
 static inline bool virtio_has(const struct virtio_device *d, unsigned feature)
@@ -126,6 +132,9 @@ void virtio_config_changed(struct virtio_device *d);
 
 /* Takes the rings into use, or says no: they are not in memory, or not aligned. */
 bool virtq_enable(struct virtqueue *q);
+
+/* Takes enabled rings into use again, as they were. */
+bool virtq_restore(struct virtqueue *q);
 
 /* The next chain: true. Else the queue is empty, and the driver will notify when it is not; or broken. */
 bool virtq_pop(struct virtqueue *q, struct virtq_chain *c);
