@@ -359,13 +359,14 @@ def plug_and_unplug(build, append):
                 shell(c, "for m in /lib/modules/*.ko; do insmod $m; done")
                 qmp = Client(socket_path, c.process)
                 qmp.ok("qmp_capabilities")
-                for _ in range(2):
+                for _ in range(2 if not append else 1):
                     qmp.ok("blockdev-add", driver="raw", node_name="d", file={"driver": "file", "filename": path})
                     qmp.ok("device_add", driver="virtio-blk-pci", drive="d", id="disk1")
                     wait_for(c, "cat /proc/partitions", "vda")
                     shell(c, "yes hot-plugged | head -c 4096 >/text")
                     shell(c, "dd if=/text of=/dev/vda conv=fsync", 60)
-                    has(c, "cat /proc/interrupts | grep virtio", "fasteoi" if "noapic" not in append else "XT-PIC")
+                    kind = "XT-PIC" if "noapic" in append else "fasteoi" if append else "MSI"
+                    has(c, "cat /proc/interrupts | grep virtio", kind)
                     qmp.ok("device_del", id="disk1")
                     require(qmp.event("DEVICE_DELETED")["data"]["device"] == "disk1", "another device was deleted")
                     require("vda" not in shell(c, "cat /proc/partitions"), "the guest still has the disk")
@@ -386,5 +387,6 @@ def plug_and_unplug(build, append):
 
 def tests(build):
     return [("disk", disk(build)), ("network", network(build)), ("network-services", network_services(build)),
-            ("tap", tap(build)), ("hotplug", plug_and_unplug(build, "pci=nomsi")),
+            ("tap", tap(build)), ("hotplug", plug_and_unplug(build, "")),
+            ("hotplug-intx", plug_and_unplug(build, "pci=nomsi")),
             ("hotplug-pic", plug_and_unplug(build, "pci=nomsi noapic")), ("ports-and-balloon", ports_and_balloon(build))]
