@@ -319,8 +319,11 @@ static int rtc_loaded(void *object, struct error *e)
 {
     struct rtc *r = object;
     const s64 limit = (s64)1 << 61; /* of nanoseconds: a clock that is centuries off */
-    if (r->index >= CMOS_SIZE || r->offset_ns < -(limit >> 1) || r->offset_ns > limit)
+    if (r->index >= CMOS_SIZE || r->offset_ns < -(limit >> 1) || r->offset_ns > limit) {
+        r->index = 0;
+        r->offset_ns = 0;
         return error_set(e, EINVAL, "the saved state of the clock is damaged");
+    }
     update_irq(r);
     update_timers(r);
     return 0;

@@ -236,6 +236,8 @@ static void *move_in(void *arg)
     if (r == 0) {
         arrived(m);
     } else {
+        struct error ignored;
+        board_reset(m, &ignored); /* nobody sees what the stream has put there */
         set_status(m, MIGRATION_FAILED);
         machine_end(m, 1, "-incoming %s: %s", g->uri, e.text);
     }
