@@ -321,8 +321,6 @@ int machine_create(struct machine *m, const struct vm_config *c, struct terminal
         r = reset_hardware(m, &entry, e);
     if (r == 0 && m->stopped)
         hold_clocks(m);
-    if (r == 0 && c->incoming && !m->migration.deferred)
-        r = migration_incoming(m, c->incoming, migration_fd(m, c->incoming), e);
     loop_unlock(&m->loop);
     return r;
 }
@@ -371,12 +369,23 @@ static bool stop_vcpus(struct machine *m)
     return all;
 }
 
+/* Its thread is one of those that come when all is set up: signals are blocked, calls of the system filtered.
+ */
+static void start_incoming(struct machine *m)
+{
+    const char *from = m->config->incoming;
+    struct error e;
+    if (from && !m->migration.deferred && migration_incoming(m, from, migration_fd(m, from), &e) < 0)
+        machine_end(m, 1, "-incoming %s: %s", from, e.text);
+}
+
 bool machine_run(struct machine *m)
 {
     loop_lock(&m->loop);
     chardevs_start(&m->chardevs);
     gdbstub_start(&m->gdb);
     start_vcpus(m);
+    start_incoming(m);
     loop_unlock(&m->loop);
     do
         loop_run(&m->loop);

@@ -52,7 +52,8 @@ static int open_exec(struct channel *c, const char *command, bool write, struct 
     close(ends[write ? 0 : 1]);
     if (child < 0) {
         close(ends[write ? 1 : 0]);
-        return error_set(e, err, "exec: cannot start '%s': %s", command, strerror(err));
+        return error_set(e, err, "exec: cannot start '%s': %s%s", command, strerror(err),
+                         err == EPERM ? ": programs are refused: use -sandbox off, or fd: or unix:" : "");
     }
     c->fd = ends[write ? 1 : 0];
     c->child = child;

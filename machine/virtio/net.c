@@ -60,6 +60,7 @@ struct virtio_net {
     struct net_backend *backend;
     struct event_sink events;
     struct net_filter filter;
+    u64 guest_takes;                 /* of the features, those that hold for what it receives now */
     bool filter_asked;               /* a monitor has read the filter since the last event about it */
     struct packet *backlog[BACKLOG]; /* what the guest had no buffers for */
     unsigned head, count;
@@ -174,6 +175,7 @@ static void transmit(struct virtio_net *d)
 /* What the guest takes: what it has negotiated, until it says otherwise. */
 static void set_guest_takes(struct virtio_net *d, u64 features)
 {
+    d->guest_takes = features;
     static const u8 rows[][2] = {{F_GUEST_CSUM, NET_TAKES_CSUM},
                                  {F_GUEST_TSO4, NET_TAKES_TSO4},
                                  {F_GUEST_TSO6, NET_TAKES_TSO6},
@@ -403,6 +405,32 @@ static const struct property_row net_rows[] = {
     FEATURE("guest_announce", F_GUEST_ANNOUNCE, "the guest tells its network where it is, when asked"),
     {0}};
 
+static int net_loaded(void *object, struct error *e)
+{
+    struct virtio_net *d = object;
+    if (d->filter.unicast.count <= MAC_TABLE && d->filter.multicast.count <= MAC_TABLE) {
+        set_guest_takes(d, d->guest_takes & d->v.features);
+        return 0;
+    }
+    d->filter.unicast.count = d->filter.multicast.count = 0;
+    return error_set(e, EINVAL, "the saved state of a network card is damaged: it has more than %d addresses",
+                     MAC_TABLE);
+}
+
+static const struct state_field net_fields[] = {STATE(struct virtio_net, filter.mac),
+                                                STATE(struct virtio_net, filter.mode),
+                                                STATE(struct virtio_net, filter.unicast.count),
+                                                STATE_BOOL(struct virtio_net, filter.unicast.overflow),
+                                                STATE(struct virtio_net, filter.unicast.mac),
+                                                STATE(struct virtio_net, filter.multicast.count),
+                                                STATE_BOOL(struct virtio_net, filter.multicast.overflow),
+                                                STATE(struct virtio_net, filter.multicast.mac),
+                                                STATE_BOOL(struct virtio_net, filter.vlan_all),
+                                                STATE(struct virtio_net, filter.vlan),
+                                                STATE(struct virtio_net, guest_takes),
+                                                {0}};
+static const struct state_table net_state = {"virtio-net", 1, net_fields, .loaded = net_loaded};
+
 const struct virtio_type virtio_net = {
     .pci = VIRTIO_PCI("virtio-net", "a network card", net_rows),
     .id = 1,
@@ -418,5 +446,6 @@ const struct virtio_type virtio_net = {
     .destroy = net_destroy,
     .reset = net_reset,
     .started = net_started,
+    .state = &net_state,
     .notify = net_notify,
 };

@@ -23,7 +23,7 @@ class Place:
         self.folder = tempfile.TemporaryDirectory(prefix="lodge-test-")
         self.words = ["-nographic", "-m", "192", "-smp", str(processors), "-kernel", build.kernel(), "-initrd",
                       initrd(build, self.folder.name), "-append", "console=ttyS0 quiet", "-netdev", "user,id=n",
-                      "-device", "virtio-net-pci,netdev=n", "-device", "virtio-rng-pci"]
+                      "-device", "virtio-net-pci,netdev=n", "-device", "virtio-rng-pci", "-sandbox", "off"]
         if disk:
             with open(self.file("disk"), "wb") as f:
                 f.truncate(8 << 20)
@@ -135,7 +135,7 @@ def live(build):
     """From process to process by a socket, while it writes to its memory."""
     def run():
         with Place(build, disk=False, processors=2) as p:
-            with p.machine("q1") as c, p.machine("q2", "-incoming", "unix:" + p.file("way")) as to:
+            with p.machine("q1", "-sandbox", "on") as c, p.machine("q2", "-sandbox", "on", "-incoming", "unix:" + p.file("way")) as to:
                 prepare(c)
                 shell(c, "while :; do cp /tmp/big /tmp/copy; done &")
                 q, r = p.client(c, "q1"), p.client(to, "q2")
