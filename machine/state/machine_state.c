@@ -58,6 +58,8 @@ static int load_chips(struct machine *m, struct state_parts *p, struct error *e)
 {
     struct chip_state s;
     int r = state_load(p, &chip_state, "chips", &s, e);
+    if (r < 0)
+        return r;
     for (u32 i = 0; i < ARRAY_SIZE(s.irqchip) && r >= 0; i++) {
         s.irqchip[i].chip_id = i;
         r = kvm_call(m->kvm, m->vm_fd, KVM_SET_IRQCHIP, &s.irqchip[i], e);

@@ -348,19 +348,21 @@ static void blk_destroy(struct virtio_device *v)
 static void blk_saving(void *object)
 {
     struct virtio_blk *d = object;
-    while (d->in_flight)
+    while (d->in_flight && !d->node->held)
         pthread_cond_wait(&d->idle, &d->v.loop->lock);
 }
 
 static int blk_loaded(void *object, struct error *e)
 {
-    const struct virtio_blk *d = object;
+    struct virtio_blk *d = object;
     u64 sectors;
     memcpy(&sectors, d->v.config, sizeof(sectors));
-    if (sectors == block_size(d->node) / SECTOR)
-        return 0;
-    return error_set(e, EINVAL, "the saved state has a disk '%s' of %llu sectors, and this one has %llu",
-                     d->drive, (unsigned long long)sectors, (unsigned long long)block_size(d->node) / SECTOR);
+    if (sectors != block_size(d->node) / SECTOR)
+        return error_set(e, EINVAL, "the saved state has a disk '%s' of %llu sectors, and this one has %llu",
+                         d->drive, (unsigned long long)sectors,
+                         (unsigned long long)block_size(d->node) / SECTOR);
+    blk_config_written(&d->v);
+    return 0;
 }
 
 static const struct state_field blk_fields[] = {{0}};
