@@ -34,6 +34,8 @@ static void stack_check(struct vcpu *v, const struct stack *s, u64 offset, u64 s
 static void probe_item(struct vcpu *v, const struct stack *s, u64 offset, u64 size)
 {
     stack_check(v, s, offset, size);
+    if (s->as == AS_CPL)
+        require_alignment(v, stack_linear(s, offset), (unsigned)size);
     guest_probe_write(v, stack_linear(s, offset), size, s->as);
 }
 

@@ -267,9 +267,12 @@ static gva masked_address(struct vcpu *v, const struct insn *in, unsigned i, uns
 static void masked_load(struct vcpu *v, const struct insn *in, const struct vector *mask, unsigned size)
 {
     struct vector to = {{0}};
-    for (unsigned i = 0; i < in->opsize / size; i++)
+    for (unsigned i = 0; i < in->opsize / size; i++) {
+        u64 element = 0; /* without an alignment check */
         if (element_selected(mask, i, size))
-            element_set(&to, i, size, guest_load(v, masked_address(v, in, i, size, false), size, AS_CPL));
+            guest_read(v, masked_address(v, in, i, size, false), &element, size, AS_CPL);
+        element_set(&to, i, size, element);
+    }
     vector_write(v, in->reg, &to);
 }
 
@@ -281,9 +284,11 @@ static void masked_store(struct vcpu *v, const struct insn *in, const struct vec
     for (unsigned i = 0; i < count; i++)
         if (element_selected(mask, i, size))
             guest_probe_write(v, masked_address(v, in, i, size, true), size, AS_CPL);
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
+        u64 element = element_get(&from, i, size);
         if (element_selected(mask, i, size))
-            guest_store(v, masked_address(v, in, i, size, true), size, element_get(&from, i, size), AS_CPL);
+            guest_write(v, masked_address(v, in, i, size, true), &element, size, AS_CPL);
+    }
 }
 
 void insn_vmaskmov(struct vcpu *v, const struct insn *in)

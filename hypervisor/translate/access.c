@@ -453,12 +453,10 @@ static bool is_misaligned(gva a, size_t size)
 }
 
 /* SDM 3A 6.15, interrupt 17. Every access of code with alignment checks comes here. */
-static void check_alignment(struct vcpu *v, gva a, u32 descriptor, enum tlb_context c,
-                            const struct elements *e)
+static void check_alignment(struct vcpu *v, gva a, u32 descriptor, enum tlb_context c)
 {
-    size_t n = descriptor & ACCESS_SIZE;
-    if (likely(c != TLB_USER_ALIGNED) ||
-        !is_misaligned(a, descriptor >> ACCESS_MASKING_SHIFT & 3 ? e->size : n))
+    bool checked = c == TLB_USER_ALIGNED && !(descriptor & ACCESS_HAS_OPMASK);
+    if (likely(!checked) || !is_misaligned(a, descriptor & ACCESS_SIZE))
         return;
     engine_sync_rip(v, false);
     raise_exception_code(v, EXC_AC, 0);
@@ -478,7 +476,7 @@ struct address_result access_miss(struct vcpu *v, gva a, u32 descriptor)
         check_operand(v, a, descriptor);
     unsigned first = elements_first(e.checked, e.size);
     check_access(v, a + first, elements_last(e.checked, e.size) - first + 1, descriptor);
-    check_alignment(v, a, descriptor, c, &e);
+    check_alignment(v, a, descriptor, c);
     if ((a & 4095) + n > 4096) {
         be_exclusive(v, descriptor);
         return bounce(v, a, descriptor, c);
