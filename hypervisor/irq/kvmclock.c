@@ -9,7 +9,10 @@
 #include "hypervisor/irq/chips.h"
 
 #include <cpuid.h>
+#include <fcntl.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 struct slope { /* ns = ((tsc << shift) * mul) >> 32, as the guest's page has it */
     u32 mul;
@@ -89,6 +92,32 @@ static u32 tsc_khz_hypervisor(void)
     return eax;
 }
 
+/* What the host's kernel has found: its "cpu MHz" is the TSC's where the processor does not count its own
+ * clock (APERF and MPERF, leaf 6), as in virtual machines. 0: it does not tell. */
+static u32 tsc_khz_kernel(void)
+{
+    u32 eax, ebx, ecx, edx, khz = 0;
+    char text[2048];
+    int fd;
+
+    if (!__get_cpuid(6, &eax, &ebx, &ecx, &edx) || ecx & 1)
+        return 0;
+    fd = open("/proc/cpuinfo", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        close(fd);
+    text[max(n, (ssize_t)0)] = 0;
+    const char *at = strstr(text, "\ncpu MHz"), *end = at ? strchr(at + 1, '\n') : NULL;
+    for (unsigned decimals = 0, point = 0; end && at < end && decimals < 3; at++) {
+        if (*at >= '0' && *at <= '9') {
+            khz = khz * 10 + (u32)(*at - '0');
+            decimals += point;
+        }
+        point |= *at == '.';
+    }
+    return end ? khz : 0;
+}
+
 /* Within 0.2% of what a short look at the clock says: leaves may be those of another machine. */
 static bool tsc_khz_plausible(u32 khz, u32 measured)
 {
@@ -99,7 +128,8 @@ static bool tsc_khz_plausible(u32 khz, u32 measured)
 
 static u32 tsc_khz_find(void)
 {
-    u32 measured = tsc_khz_measure(2000000), told[] = {tsc_khz_hypervisor(), tsc_khz_crystal()};
+    u32 measured = tsc_khz_measure(2000000);
+    u32 told[] = {tsc_khz_hypervisor(), tsc_khz_crystal(), tsc_khz_kernel()};
 
     for (unsigned i = 0; i < ARRAY_SIZE(told); i++)
         if (tsc_khz_plausible(told[i], measured))
