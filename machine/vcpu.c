@@ -200,7 +200,8 @@ void vcpu_kick(struct vcpu *v)
 void vcpu_inject_nmi(struct vcpu *v)
 {
     v->nmi = true;
-    vcpu_kick(v);
+    if (v->id < v->machine->running) /* else it has no thread yet, and takes the NMI when it has */
+        vcpu_kick(v);
 }
 
 bool vcpu_join(struct vcpu *v)

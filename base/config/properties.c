@@ -217,7 +217,8 @@ char *properties_text(const struct properties *p, const char *implied)
     for (unsigned i = 0; i < p->count; i++) {
         if (i)
             fputc(',', f);
-        if (i || !implied || strcmp(p->at[i].name, implied) || strchr(p->at[i].value, '='))
+        if (i || !implied || strcmp(p->at[i].name, implied) || !*p->at[i].value ||
+            strchr(p->at[i].value, '='))
             fprintf(f, "%s=", p->at[i].name);
         put_escaped(f, p->at[i].value);
     }
