@@ -84,7 +84,7 @@ GUESTS   := $(patsubst %,$(O)/%.elf,$(basename $(GUEST_SRC)))
 CHECKERS := $(O)/tests/fuzz-cpu $(O)/tests/lockstep
 IMAGE_LOAD := $(O)/tests/image-load
 
-.PHONY: all tests run check check-qemu check-kill check-guestview fuzz-cpu lockstep fuzz fuzz-machine fuzz-qcow2 bench bench-boot format format-check install clean help
+.PHONY: all tests run check check-qemu check-kill check-guestview fuzz-cpu lockstep fuzz fuzz-machine fuzz-qcow2 bench bench-boot bench-qemu format format-check install clean help
 all: $(LIBRARY) $(PRELOAD) $(PROGRAMS) ## build the library, lodge-kvm, lodge-vm and lodge
 tests: $(UNIT) $(API) $(GUESTS) $(CHECKERS) $(IMAGE_LOAD) ## build all tests without running them
 
@@ -320,6 +320,9 @@ bench: ## time workloads natively, in lodge-vm, in QEMU's TCG (root; BENCH='int 
 
 bench-boot: ## time from program start to /init and to the shell prompt: ours and QEMU's
 	@$(MAKE) --no-print-directory bench BENCH='boot --only ours,tcg'
+
+bench-qemu: ## the same for QEMU -accel kvm under lodge-kvm against QEMU's TCG, with a disk and a network
+	@$(MAKE) --no-print-directory bench BENCH='boot prog fp ssl kern disk net --only qemu,tcg $(BENCH)'
 
 format: ## write the sources as clang-format wants them
 	@tools/check-format.sh --fix

@@ -190,15 +190,27 @@ def native(root):
     return Machine("native", ["unshare", "--mount", "sh", "-c", NATIVE, "sh", root])
 
 
-def guest(name, program, kernel, root):
-    return Machine(name, [*program, "-m", "1024", "-kernel", kernel, "-initrd", root + ".cpio.gz", "-no-reboot", "-append",
+def guest(name, program, kernel, archive):
+    return Machine(name, [*program, "-m", "1024", "-kernel", kernel, "-initrd", archive, "-no-reboot", "-append",
                           "console=ttyS0 quiet loglevel=0 panic=-1"], program)
 
 
 def ours(build, kernel, root):
-    return guest("ours", [os.path.join(build, "lodge-vm"), "-serial", "stdio"], kernel, root)
+    return guest("ours", [os.path.join(build, "lodge-vm"), "-serial", "stdio"], kernel, root + ".cpio.gz")
 
 
-def qemu(name, cpu, kernel, root):
-    return guest(name, ["qemu-system-x86_64", "-accel", "tcg", "-display", "none", "-serial", "stdio", "-monitor", "none",
-                        "-nic", "none", *cpu], kernel, root)
+def qemu(name, start, kernel, root, devices=None):
+    """start: the words up to its accelerator."""
+    return guest(name, [*start, "-display", "none", "-serial", "stdio", "-monitor", "none",
+                        *(devices.words if devices else ["-nic", "none"])], kernel,
+                 devices.archive if devices else root + ".cpio.gz")
+
+
+def tcgs(kernel, root, devices=None):
+    start = ["qemu-system-x86_64", "-accel", "tcg"]
+    return [qemu("tcg", start, kernel, root, devices), qemu("tcg max", [*start, "-cpu", "max"], kernel, root, devices)]
+
+
+def qemu_on_ours(build, kernel, root, devices):
+    return qemu("ours", [os.path.join(build, "lodge-kvm"), "qemu-system-x86_64", "-accel", "kvm", "-cpu", "host"], kernel,
+                root, devices)

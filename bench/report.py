@@ -35,7 +35,7 @@ def processor():
         return next(line.split(":", 1)[1].strip() for line in f if line.startswith("model name"))
 
 
-def machine_text(kernel, top):
+def machine_text(kernel, top, qemu):
     """What the numbers depend on."""
     return "\n".join((
         "date:     " + time.strftime("%Y-%m-%d %H:%M %Z"),
@@ -45,6 +45,7 @@ def machine_text(kernel, top):
         "qemu:     " + first_line("qemu-system-x86_64", "--version"),
         "compiler: " + first_line("gcc", "--version"),
         "guest:    %s, 1 processor" % os.path.basename(kernel),
+        "ours:     " + ("QEMU under lodge-kvm" if qemu else "lodge-vm"),
         "time of the processor for one operation, medians; spread: (max - min) / median over all segments\n"))
 
 

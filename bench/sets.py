@@ -21,10 +21,11 @@ class Boot:
 
 class Set:
     """native: at most so many times the native time. tcg: at least so many times faster than QEMU's TCG. seconds: at most
-    so many, for what cannot be had natively."""
+    so many, for what cannot be had natively. devices: it needs those that guests of QEMU have."""
 
-    def __init__(self, name, title, native, tcg, workloads, before="", after="", seconds=None):
+    def __init__(self, name, title, native, tcg, workloads, before="", after="", seconds=None, devices=False):
         self.name, self.title, self.native, self.tcg, self.seconds = name, title, native, tcg, seconds
+        self.devices = devices
         self.workloads, self.before, self.after = workloads, before, after
 
 
@@ -80,4 +81,15 @@ SETS = [
     Set("debian", "Debian with systemd to login", None, 4, [
         Boot("login", "debian.cpio.gz", 2048, "console=ttyS0 quiet", rb"login: ", rest=10),
     ]),
+    Set("disk", "disk", None, 1, timed(
+        read1M="dd if=/dev/vda of=/dev/null bs=1M count=256 iflag=direct",
+        read4k="dd if=/dev/vda of=/dev/null bs=4k count=8192 iflag=direct",
+        write1M="dd if=/dev/zero of=/dev/vda bs=1M count=256 oflag=direct",
+        write4k="dd if=/dev/zero of=/dev/vda bs=4k count=8192 oflag=direct",
+    ), before="[ -b /dev/vda ] || devices", devices=True),
+    Set("net", "network", None, 1, timed(
+        receive64M="sh -c 'echo send 67108864 | nc 10.0.2.100 7 >/dev/null'",
+        send64M="sh -c '{ echo take; head -c 67108864 /dev/zero; } | nc 10.0.2.100 7'",
+        connect100="sh -c 'i=0; while [ $i -lt 100 ]; do echo take | nc 10.0.2.100 7; i=$((i+1)); done'",
+    ), before="[ -b /dev/vda ] || devices", devices=True),
 ]
