@@ -84,7 +84,7 @@ GUESTS   := $(patsubst %,$(O)/%.elf,$(basename $(GUEST_SRC)))
 CHECKERS := $(O)/tests/fuzz-cpu $(O)/tests/lockstep
 IMAGE_LOAD := $(O)/tests/image-load
 
-.PHONY: all tests run check check-qemu check-kill check-guestview fuzz-cpu lockstep fuzz fuzz-machine fuzz-qcow2 bench bench-boot bench-qemu format format-check install clean help
+.PHONY: all tests run check check-qemu check-kill check-guestview fuzz-cpu lockstep fuzz fuzz-machine fuzz-qcow2 fuzz-manager bench bench-manager bench-boot bench-qemu format format-check install clean help
 all: $(LIBRARY) $(PRELOAD) $(PROGRAMS) ## build the library, lodge-kvm, lodge-vm and lodge
 tests: $(UNIT) $(API) $(GUESTS) $(CHECKERS) $(IMAGE_LOAD) ## build all tests without running them
 
@@ -287,6 +287,27 @@ fuzz-qcow2: $(O)/tests/fuzz-qcow2 ## fuzz qcow2 images (FUZZ_TIME=seconds)
 	@$(O)/tests/fuzz-qcow2 -max_total_time=$(FUZZ_TIME) -max_len=65536 -timeout=20 -rss_limit_mb=1024 -close_fd_mask=2 \
 	  -print_final_stats=1 -artifact_prefix=$(O)/corpus/ $(O)/corpus/qcow2
 
+# The manager's, with all sanitizers.
+FUZZ_APP_FLAGS := $(STD) -I$(O)/gen -I/usr/include/libxml2 -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined
+FUZZ_MANAGER := $(call objects,fuzzm,$(filter-out manager/daemon/main.c,$(DAEMON_SRC)) $(CONFIG_SRC) $(IMAGE_SRC) $(BASE_SRC)) \
+  $(O)/fuzzm/gen/codec.o $(O)/fuzzm/gen/procedures.o
+$(O)/fuzzm/gen/%.o: $(O)/gen/%.c
+	@mkdir -p $(@D)
+	$(call say,CC)clang $(FUZZ_APP_FLAGS) -c -o $@ $<
+$(O)/fuzzm/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC)clang $(FUZZ_APP_FLAGS) -c -o $@ $<
+$(FUZZ_MANAGER) $(O)/fuzzm/tests/fuzz/rpc.o $(O)/fuzzm/tests/fuzz/xml.o: $(RPC_HEADER)
+$(O)/tests/fuzz-rpc $(O)/tests/fuzz-xml: $(O)/tests/fuzz-%: $(O)/fuzzm/tests/fuzz/%.o $(FUZZ_MANAGER)
+	@mkdir -p $(@D)
+	$(call say,LINK)clang -fsanitize=fuzzer,address,undefined -o $@ $^ -lxml2 -ljansson $(IMAGE_LIBS) -lpthread
+
+fuzz-manager: $(O)/tests/fuzz-rpc $(O)/tests/fuzz-xml ## fuzz lodged's RPC, then the documents that it is sent (FUZZ_TIME=seconds each)
+	@for f in rpc xml; do \
+	  mkdir -p $(O)/corpus/$$f && chmod 777 $(O)/corpus $(O)/corpus/$$f && $(O)/tests/fuzz-$$f -max_total_time=$(FUZZ_TIME) -max_len=4096 \
+	    -timeout=20 -print_final_stats=1 -artifact_prefix=$(O)/corpus/ $(O)/corpus/$$f || exit 1; \
+	done
+
 fuzz: $(O)/tests/fuzz-ioctl $(O)/tests/fuzz-translate ## fuzz the ioctls, then decoder and translator (FUZZ_TIME=seconds each)
 	@for f in ioctl translate; do \
 	  mkdir -p $(O)/corpus/$$f && ASAN_OPTIONS=detect_leaks=0 $(O)/tests/fuzz-$$f -max_total_time=$(FUZZ_TIME) \
@@ -317,6 +338,9 @@ bench: ## time workloads natively, in lodge-vm, in QEMU's TCG (root; BENCH='int 
 	@tools/setup.sh bench
 	@$(PARALLEL_MAKE) all $(O)/bench/root.cpio.gz $(O)/bench/boot.cpio.gz
 	@bench/run --build $(O) $(if $(BENCH),$(BENCH),--output bench/results/$(shell date +%F).txt)
+
+bench-manager: all ## time lodged: lists of 1,000 domains, starts, memory
+	@bench/manager --build $(O)
 
 bench-boot: ## time from program start to /init and to the shell prompt: ours and QEMU's
 	@$(MAKE) --no-print-directory bench BENCH='boot --only ours,tcg'

@@ -20,9 +20,6 @@
 #include "manager/daemon/manual.h"
 #include "manager/daemon/text.h"
 #include "manager/domains/life.h"
-#include "manager/domains/store.h"
-#include "manager/networks/network.h"
-#include "manager/storage/pool.h"
 
 struct arguments {
     char *root;
@@ -179,10 +176,7 @@ struct beginning {
 static void begin(void *arg)
 {
     struct beginning *b = arg;
-    resources_load(&b->manager->pools);
-    if (resources_load(&b->manager->networks))
-        network_make_default(&b->manager->networks);
-    store_load(b->manager);
+    manager_load(b->manager);
     if ((b->result = open_sockets(b->manager, &b->error)) < 0) {
         loop_stop(&b->manager->loop);
         return;
@@ -195,27 +189,14 @@ static int serve(struct manager *m, struct error *e)
 {
     struct signals signals;
     struct beginning b = {.manager = m};
-    int r = loop_init(&m->loop);
+    int r = manager_init(m, e);
     if (r < 0)
-        return error_set(e, -r, "cannot make an event loop: %s", strerror(-r));
-    tasks_init(&m->tasks, &m->loop);
-    server_init(&m->server, &m->loop, &m->tasks, m, (unsigned)m->settings.client_max);
+        return r;
     watch_signals(&signals, &m->loop);
     raise_limits();
-    m->domains.next_id = 1;
-    resources_init(&m->pools, &pool_kind, m);
-    resources_init(&m->networks, &network_kind, m);
-    if ((r = store_folders(m, e)) < 0)
-        return r;
     task_start(&m->tasks, begin, &b);
     loop_run(&m->loop);
-    server_free(&m->server);
-    life_release_all(m);
-    resources_free(&m->pools);
-    resources_free(&m->networks);
-    emulators_free(m);
-    tasks_free(&m->tasks);
-    loop_free(&m->loop);
+    manager_free(m);
     close(signals.watch.fd);
     if (b.result < 0)
         *e = b.error;

@@ -20,4 +20,11 @@ struct manager {
     bool kvm_known, kvm_hardware; /* emulator_host_has_kvm */
 };
 
+/* With its settings: all that is there before anything is read or listened to. 0 or -errno with e. */
+int manager_init(struct manager *m, struct error *e);
+/* In a task: what is on disk. */
+void manager_load(struct manager *m);
+/* All but the settings; machines run on. */
+void manager_free(struct manager *m);
+
 #endif

@@ -100,6 +100,7 @@ static void enter_task(struct tasks *t, struct task *task)
     t->current = NULL;
     if (!task->finished)
         return;
+    t->active--;
     if (t->spare_count == SPARE_MAX) {
         task_free(task);
         return;
@@ -147,6 +148,7 @@ void task_start(struct tasks *t, void (*run)(void *arg), void *arg)
     task->finished = false;
     task->fake_stack = NULL;
     prepare_context(task);
+    t->active++;
     if (t->current)
         make_ready(t, task);
     else

@@ -18,9 +18,9 @@ struct tasks {
     struct loop *loop;
     struct task *current; /* NULL: the loop itself */
     struct task *ready, **ready_end;
-    struct task *spare; /* finished ones, whose stacks can be had again */
-    unsigned spare_count;
-    struct loop_timer resume; /* fires at once when a task is ready */
+    struct task *spare;           /* finished ones, whose stacks can be had again */
+    unsigned spare_count, active; /* those that have begun and not ended */
+    struct loop_timer resume;     /* fires at once when a task is ready */
     void *loop_context;
 };
 

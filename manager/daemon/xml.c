@@ -186,52 +186,63 @@ static void put_attributes(struct buffer *b, xmlNode *node)
     }
 }
 
-static void indent(struct buffer *b, unsigned depth)
+/* Depth FLAT: nothing is laid out, as white space would be content. */
+enum { FLAT = -1 };
+
+static void indent(struct buffer *b, int depth)
 {
-    for (unsigned i = 0; i < depth; i++)
+    for (int i = 0; i < depth; i++)
         put(b, "  ");
 }
 
-static bool has_elements(const xmlNode *node)
+static void end_line(struct buffer *b, int depth)
+{
+    if (depth != FLAT)
+        put(b, "\n");
+}
+
+static bool has_kind(const xmlNode *node, xmlElementType kind)
 {
     for (const xmlNode *n = node->children; n; n = n->next)
-        if (n->type == XML_ELEMENT_NODE)
+        if (n->type == kind)
             return true;
     return false;
 }
 
-static void put_node(struct buffer *b, xmlNode *node, unsigned depth);
+static void put_node(struct buffer *b, xmlNode *node, int depth);
 
-static void put_children(struct buffer *b, xmlNode *node, unsigned depth)
+/* Elements stand on lines of their own, unless there is text between them. */
+static void put_children(struct buffer *b, xmlNode *node, int depth)
 {
-    bool nested = has_elements(node);
-    if (nested)
+    bool laid_out = depth != FLAT && has_kind(node, XML_ELEMENT_NODE) && !has_kind(node, XML_TEXT_NODE);
+    if (laid_out)
         put(b, "\n");
     for (xmlNode *n = node->children; n; n = n->next) {
         if (n->type == XML_ELEMENT_NODE)
-            put_node(b, n, depth + 1);
+            put_node(b, n, laid_out ? depth + 1 : FLAT);
         else if (n->content)
             put_escaped(b, (const char *)n->content, false);
     }
-    if (nested)
+    if (laid_out)
         indent(b, depth);
 }
 
-static void put_node(struct buffer *b, xmlNode *node, unsigned depth)
+static void put_node(struct buffer *b, xmlNode *node, int depth)
 {
     indent(b, depth);
     put(b, "<");
     put_qualified(b, node->ns, node->name);
     put_attributes(b, node);
     if (!node->children)
-        put(b, "/>\n");
+        put(b, "/>");
     else {
         put(b, ">");
         put_children(b, node, depth);
         put(b, "</");
         put_qualified(b, node->ns, node->name);
-        put(b, ">\n");
+        put(b, ">");
     }
+    end_line(b, depth);
 }
 
 char *xml_write(xmlNode *node)

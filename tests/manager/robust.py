@@ -155,6 +155,122 @@ def hostile(build):
     return run
 
 
+# A program that lodged takes for QEMU. How its monitor misbehaves is the name of the machine.
+LIAR = """#!/usr/bin/python3
+import json, os, re, socket, sys, time
+arguments = " ".join(sys.argv[1:])
+answers = {"-version": "QEMU emulator version 7.2.0", "-machine help": "Supported machines are:\\npc   PC (default)",
+           "-device help": " virtio-blk-pci virtio-net-pci isa-serial ", "-object help": " rng-random "}
+if arguments in answers:
+    print(answers[arguments])
+    sys.exit()
+how = sys.argv[sys.argv.index("-name") + 1]
+s = socket.socket(socket.AF_UNIX)
+s.bind(re.search("path=([^,]*monitor),", arguments)[1])
+s.listen()
+if how == "dies":
+    sys.exit("the disk smells of smoke")
+c, _ = s.accept()
+while how == "mute":
+    time.sleep(1)
+c.sendall(b'{"QMP": {"version": {}, "capabilities": []}}\\r\\n')
+count = 0
+for line in c.makefile():
+    call = json.loads(line)
+    count += 1
+    answer = {"return": {}, "id": call["id"]}
+    if call["execute"] == "query-chardev":
+        answer["return"] = [{"label": "charserial0", "filename": "pty:/dev/null"}, {"label": 7}, 3, None, {"filename": []}]
+    if call["execute"] == "query-status":
+        answer["return"] = {"status": "running"}
+    if how == "hangs" and call["execute"] == "stop":
+        continue
+    if how == "junk" and call["execute"] == "stop":
+        c.sendall(b"HTTP/1.0 400 Bad Request\\r\\n\\r\\n")
+    if how == "closes" and call["execute"] == "stop":
+        c.close()
+        time.sleep(1000)
+    if how == "quits" and call["execute"] == "stop":
+        sys.exit(0)
+    if how == "lies" and call["execute"] != "qmp_capabilities":
+        answer["return"] = [[{"status": ["running"], "label": {}, "stats": 1e300, "buses": "x"}] * 50]
+        for name in ("STOP", "RESUME", "SHUTDOWN?", "BALLOON_CHANGE", "DEVICE_DELETED", "BLOCK_IO_ERROR", "RTC_CHANGE", "RESET"):
+            for data in (None, [], {"device": 7, "actual": "x", "offset": {}}, {"actual": -1}, {"actual": 1 << 70}, "x"):
+                c.sendall(json.dumps({"event": name, "data": data, "timestamp": data}).encode() + b"\\r\\n")
+        c.sendall(json.dumps({"return": {}, "id": count + 1000}).encode() + b"\\r\\n" + json.dumps({"return": {}, "id": "x"}).encode() + b"\\r\\n")
+    if how == "floods" and call["execute"] == "stop":
+        try:
+            while True:
+                c.sendall(b"x" * 1000000)
+        except OSError:
+            time.sleep(1000)
+    c.sendall(json.dumps(answer).encode() + b"\\r\\n")
+"""
+
+
+def liars(build):
+    """Machines whose monitors hang, close, send junk, lie: the call gets an error in time, other machines notice nothing."""
+    def run():
+        with Daemon(build) as daemon:
+            liar = daemon.write("liar", LIAR)
+            os.chmod(liar, 0o755)
+            daemon.process.terminate()
+            daemon.process.wait(30)
+            daemon.write("etc/lodged.conf", "monitor_timeout = 3\n")
+            daemon.start()
+            daemon.define("good")
+            daemon.virsh("start", "good")
+            pid = daemon.pid("good")
+            emulator = "<emulator>%s</emulator><memballoon model='none'/>" % liar
+            starts = {"dies": "smells of smoke", "mute": "does not greet|cannot|failed"}
+            for name in ("dies", "mute", "hangs", "junk", "closes", "quits", "lies", "floods"):
+                daemon.define(name, devices=emulator)
+                if name in starts:
+                    out = daemon.virsh("start", name, good=False)
+                    require(re.search(starts[name], out), name + ": " + out)
+                    require(daemon.state(name) == "shut off (failed)", name + ": " + daemon.state(name))
+                    continue
+                status, out = output_of(["virsh", "-c", daemon.uri(), "start", name], 60)
+                if name == "lies":
+                    for command in ("domstats", "domblkstat", "vcpuinfo", "dommemstat", "suspend", "resume", "domblkerror", "domifaddr", "destroy"):
+                        output_of(["virsh", "-c", daemon.uri(), command, name], 60)
+                else:
+                    require(status == 0, out)
+                    out = daemon.virsh("suspend", name, good=False)
+                    require(re.search("has not answered|not running", out), name + ": " + out)
+                if not daemon.state(name).startswith("shut off"):
+                    daemon.virsh("destroy", name)
+                require(daemon.virsh("domstate", "good") == "running\n\n" and daemon.pid("good") == pid, name + " has touched another machine")
+            daemon.virsh("suspend", "good")
+            daemon.virsh("resume", "good")
+    return run
+
+
+def crowd(build):
+    """200 clients at once, each with calls in work; as many that send and never read; one virsh among them."""
+    def run():
+        with Daemon(build) as daemon:
+            prepare(daemon)
+            uuid = bytes.fromhex(daemon.virsh("domuuid", "a").strip().replace("-", ""))
+            xml = struct.pack(">7I", 60, 0x20008086, 1, 14, 0, 9, 0) + struct.pack(">I", 1) + b"a\0\0\0" + uuid + struct.pack(">iI", -1, 0)
+            wires = [Wire(daemon.socket) for _ in range(200)]
+            for w in wires:
+                require(w.call(0x20008086, 1, struct.pack(">II", 0, 0)) == 0, "one of 200 clients is not served")
+            for w in wires[::2]:
+                w.s.settimeout(0.05)
+                try:
+                    w.s.sendall(xml * 2000)  # and never reads
+                except socket.timeout:
+                    pass
+            for w in wires[1::2]:
+                require(w.call(0x20008086, 59) == 0, "a client is not served beside those that do not read")
+            require(daemon.virsh("list", "--all", "--name") == "a\n\n", "virsh is not served")
+            with open("/proc/%d/status" % daemon.process.pid) as f:
+                resident = int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
+            require(resident < 700000, "200 clients that do not read cost %d KiB" % resident)
+    return run
+
+
 def activated(build):
     """Sockets and readiness as systemd hands them over, and a configuration file with every setting."""
     def run():
@@ -188,4 +304,4 @@ def activated(build):
 
 def tests(build):
     return [("survival", survival(build)), ("read-only", read_only(build)), ("hostile", hostile(build)),
-            ("activated", activated(build))]
+            ("liars", liars(build)), ("crowd", crowd(build)), ("activated", activated(build))]

@@ -82,7 +82,7 @@ def files(build, emulator):
             daemon.virsh("restore", saved, "--running")
             require(daemon.state("a") == "running (restored)", daemon.state("a"))
             daemon.virsh("dump", "a", daemon.root + "/core", "--live")
-            require(daemon.state("a").startswith("running") and os.path.getsize(daemon.root + "/core") > 100000, "dump")
+            require(daemon.state("a").startswith("running") and os.path.getsize(daemon.root + "/core") > 1000, "dump")
             if "dump-guest-memory" in daemon.qmp_commands("a"):
                 daemon.virsh("dump", "a", daemon.root + "/elf", "--memory-only")
                 require(open(daemon.root + "/elf", "rb").read(4) == b"\x7fELF" and daemon.state("a").startswith("running"), "dump --memory-only")
@@ -115,7 +115,7 @@ def full_disk(build, emulator):
         with Daemon(build, emulator) as daemon:
             small = daemon.root + "/small"
             os.mkdir(small)
-            if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", small], stderr=subprocess.DEVNULL).returncode:
+            if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "none", small], stderr=subprocess.DEVNULL).returncode:
                 raise Skip("this system does not let a file system be mounted")
             try:
                 daemon.define("a")
