@@ -1,6 +1,7 @@
 /* describe.c - what an image is, as QAPI's ImageInfo */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/image/describe.h"
 
@@ -13,10 +14,13 @@ static json_t *number(u64 v)
 
 static json_t *describe_snapshot(const struct image_snapshot *s)
 {
-    return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o}", "id", s->id, "name", s->name, "vm-state-size",
-                     number(s->vm_state_size), "date-sec", number(s->date_sec), "date-nsec",
-                     number(s->date_nsec), "vm-clock-sec", number(s->clock / NS_PER_S), "vm-clock-nsec",
-                     number(s->clock % NS_PER_S));
+    json_t *o = json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o}", "id", s->id, "name", s->name, "vm-state-size",
+                          number(s->vm_state_size), "date-sec", number(s->date_sec), "date-nsec",
+                          number(s->date_nsec), "vm-clock-sec", number(s->clock / NS_PER_S), "vm-clock-nsec",
+                          number(s->clock % NS_PER_S));
+    if (s->icount != ~0ull)
+        json_object_set_new(o, "icount", number(s->icount));
+    return o;
 }
 
 static void describe_backing(json_t *o, const struct disk_image *i, const struct image_info *n)
@@ -30,6 +34,19 @@ static void describe_backing(json_t *o, const struct disk_image *i, const struct
     free(path);
 }
 
+/* Version 2 of qcow2 has no flags to tell of. */
+static json_t *describe_format(const struct image_info *n)
+{
+    json_t *data = json_pack("{s:s,s:s,s:i}", "compat", n->compat, "compression-type", n->compression,
+                             "refcount-bits", (int)n->refcount_bits);
+    if (strcmp(n->compat, "0.10")) {
+        json_object_set_new(data, "lazy-refcounts", json_boolean(n->lazy_refcounts));
+        json_object_set_new(data, "corrupt", json_boolean(n->corrupt));
+        json_object_set_new(data, "extended-l2", json_false());
+    }
+    return json_pack("{s:s,s:o}", "type", n->format, "data", data);
+}
+
 json_t *image_describe(struct disk_image *i, bool chain)
 {
     struct image_info n;
@@ -39,11 +56,7 @@ json_t *image_describe(struct disk_image *i, bool chain)
     if (n.cluster_size)
         json_object_set_new(o, "cluster-size", number(n.cluster_size));
     if (n.compat)
-        json_object_set_new(o, "format-specific",
-                            json_pack("{s:s,s:{s:s,s:s,s:b,s:i,s:b,s:b}}", "type", n.format, "data", "compat",
-                                      n.compat, "compression-type", n.compression, "lazy-refcounts",
-                                      n.lazy_refcounts, "refcount-bits", (int)n.refcount_bits, "corrupt",
-                                      n.corrupt, "extended-l2", 0));
+        json_object_set_new(o, "format-specific", describe_format(&n));
     if (n.backing)
         describe_backing(o, i, &n);
     if (n.snapshots)

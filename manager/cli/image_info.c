@@ -57,8 +57,25 @@ static void print_snapshot(const struct image_snapshot *s)
     localtime_r(&when, &tm);
     strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm);
     u64 ms = s->clock / 1000000;
-    printf("%-10s%-17s%8s%20s %02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 ".%03" PRIu64 "\n", s->id, s->name,
+    printf("%-10s%-17s%8s%20s %02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 ".%03" PRIu64, s->id, s->name,
            size_text(s->vm_state_size, size), date, ms / 3600000, ms / 60000 % 60, ms / 1000 % 60, ms % 1000);
+    if (s->icount == ~0ull)
+        printf("%11s\n", "");
+    else
+        printf("%11" PRIu64 "\n", s->icount);
+}
+
+/* Version 2 has no flags to tell of. */
+static void print_format(const struct image_info *n)
+{
+    bool flags = strcmp(n->compat, "0.10");
+    printf("Format specific information:\n    compat: %s\n    compression type: %s\n", n->compat,
+           n->compression);
+    if (flags)
+        printf("    lazy refcounts: %s\n", n->lazy_refcounts ? "true" : "false");
+    printf("    refcount bits: %u\n", n->refcount_bits);
+    if (flags)
+        printf("    corrupt: %s\n    extended l2: false\n", n->corrupt ? "true" : "false");
 }
 
 static void print_info(struct disk_image *i)
@@ -77,15 +94,12 @@ static void print_info(struct disk_image *i)
     if (n.backing && n.backing_format)
         printf("backing file format: %s\n", n.backing_format);
     if (n.snapshots)
-        printf("Snapshot list:\n%-10s%-17s%8s%20s%13s\n", "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK");
+        printf("Snapshot list:\n%-10s%-17s%8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK",
+               "ICOUNT");
     for (unsigned k = 0; k < n.snapshots; k++)
         print_snapshot(i->format->snapshot(i, k));
     if (n.compat)
-        printf(
-            "Format specific information:\n    compat: %s\n    compression type: %s\n    lazy refcounts: %s\n"
-            "    refcount bits: %u\n    corrupt: %s\n    extended l2: false\n",
-            n.compat, n.compression, n.lazy_refcounts ? "true" : "false", n.refcount_bits,
-            n.corrupt ? "true" : "false");
+        print_format(&n);
 }
 
 /* Without the chain, an image whose backing file is not there can be looked at as well. */
