@@ -63,7 +63,8 @@ static int add_device(struct domain *d, const struct properties *p, struct vir_e
 static void choose_port(struct domain *d, xmlNode *device)
 {
     xmlNode *devices = xml_node(d->live, "devices");
-    if (xml_get(device, "address/@type"))
+    /* lodge-vm's board has its slots on the bus itself, and no ports. */
+    if (xml_get(device, "address/@type") || definition_is_lodge(d->live))
         return;
     xml_each(controller, devices, "controller")
     {
