@@ -76,7 +76,7 @@ static int bind_at(const struct sockaddr_un *at, unsigned mode)
     if (r == 0 && bind(fd, (const struct sockaddr *)at, sizeof(*at)) < 0)
         r = -errno;
     umask(mask);
-    if (r == 0 && listen(fd, 128) < 0)
+    if (r == 0 && listen(fd, SOMAXCONN) < 0)
         r = -errno;
     if (r < 0 && fd >= 0)
         close(fd);
