@@ -24,13 +24,15 @@ enum gpr {
     GPR_R13,
     GPR_R14,
     GPR_R15,
+    GPR_RIP = 16, /* as the base of a memory operand only */
     GPR_NONE = 0xff
 };
 
 /* The numbers of the Sreg encoding (SDM 2A table 3-1), so that modrm.reg is the index. */
 enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };
 
-/* A memory operand. A rip-relative one has base == GPR_NONE and disp == the absolute address. */
+/* A memory operand. A rip-relative one has base == GPR_NONE and disp == the absolute address; in code that does not
+ * depend on its address (translate/mode.h, MODE_MOVABLE) base == GPR_RIP and disp counts from vcpu.code_page. */
 struct memop {
     u8 base, index, scale; /* enum gpr or GPR_NONE; scale 1, 2, 4 or 8 */
     u8 seg;                /* enum seg, after override and defaults */
@@ -39,7 +41,7 @@ struct memop {
 };
 
 struct insn {
-    u64 rip;     /* of its first byte: an offset in CS */
+    u64 rip;     /* of its first byte: an offset in CS, or (MODE_MOVABLE) in its page */
     u8 length;   /* 1 to 15 */
     u8 opsize;   /* effective operand size in bytes: 1 (byte forms), 2, 4 or 8 */
     u8 addrsize; /* effective address size in bytes: 2, 4 or 8 */

@@ -12,7 +12,9 @@ u64 operand_offset(struct vcpu *v, const struct insn *in)
 {
     const struct memop *m = &in->mem;
     u64 offset = (u64)m->disp;
-    if (m->base != GPR_NONE)
+    if (m->base == GPR_RIP)
+        offset += v->code_page;
+    else if (m->base != GPR_NONE)
         offset += v->gpr[m->base & 15];
     if (m->index != GPR_NONE)
         offset += v->gpr[m->index & 15] * m->scale;

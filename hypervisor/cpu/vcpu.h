@@ -212,7 +212,7 @@ struct vcpu {
     u64 *_Atomic poll; /* translated code reads poll[first 8 bytes of kvm_run]: faults when it must stop */
     u64 seg_base[6];   /* copies of seg[].base */
     u64 host_rsp;      /* of the frame that translated code runs on */
-    u64 exit_arg;      /* what the engine's exit thunks hand to C */
+    u64 code_page;     /* linear address of the page that the running code lies in (MODE_MOVABLE) */
     u64 exit_host_pc;
     u64 next_rip;
     struct engine *engine; /* of the VM */

@@ -347,9 +347,7 @@ void engine_sync_rip(struct vcpu *v, bool next)
     const struct pc_map *m = block_map(b, pc, v->engine);
     if (m->flags == FLAGS_LOST)
         v->cc = producer_flags(&b->producers[m->producer], v->gpr);
-    v->rip = b->pc + m->guest_offset + (next ? m->length : 0);
-    if ((b->mode & MODE_BITS) != MODE_64)
-        v->rip = (u32)v->rip;
+    v->rip = block_rip(v, b, m->guest_offset + (next ? m->length : 0u));
 }
 
 struct address_result {

@@ -42,6 +42,13 @@ static void emit_jump_r14(struct translator *t)
         emit_jmp_mem(e, thunk(THUNK_EXIT));
         return;
     }
+    if (mode_class(t->mode) == CLASS_USER) { /* to movable code, perhaps */
+        flags_to_cc(t);
+        emit_move(e, H_SCRATCH, H_ADDRESS);
+        emit_op_reg(e, 0x81, true, 4, H_SCRATCH); /* and */
+        emit32(e, (u32)-4096);
+        emit_store(e, at(H_VCPU, VCPU_CODE_PAGE), H_SCRATCH);
+    }
     size_t table = offsetof(struct vcpu, ibtc) + mode_class(t->mode) * sizeof(((struct vcpu *)0)->ibtc[0]);
     s32 npc = (s32)table - VCPU_BIAS;
     s32 code = npc + (s32)(TLB_ENTRIES * sizeof(u64));
@@ -112,7 +119,13 @@ static void emit_leave(struct translator *t, struct link *l)
         emit_jmp_mem(e, thunk(THUNK_EXIT));
         return;
     }
-    bool crosses = !is_linkable(t, l->target) && t->engine->crossing_count < CROSSINGS;
+    bool other_page = !is_linkable(t, l->target),
+         crosses = other_page && t->engine->crossing_count < CROSSINGS;
+    if (other_page && is_movable(t)) {
+        l->shift = (s32)ALIGN_DOWN(l->target, 4096);
+        emit_code_address(t, H_ADDRESS, (u64)(s64)l->shift, true);
+        emit_store(e, at(H_VCPU, VCPU_CODE_PAGE), H_ADDRESS);
+    }
     if (crosses)
         l->crossing = t->engine->crossing_count++;
     emit_immediate(e, H_ADDRESS, (uintptr_t)l | l->in_cc);
@@ -148,7 +161,7 @@ void emit_stubs(struct translator *t)
 
 static bool is_backward(const struct tinsn *i, u64 target)
 {
-    return target <= i->in.rip;
+    return (s64)(target - i->in.rip) <= 0;
 }
 
 void emit_jmp_insn(struct translator *t, const struct tinsn *i)
@@ -242,8 +255,8 @@ static void push_return(struct translator *t, const struct tinsn *i)
 {
     unsigned size = return_size(t, i);
     u64 rip = rip_after(t, i);
-    if (size == 8 && rip != (u64)(s64)(s32)rip) {
-        emit_immediate(&t->e, H_SCRATCH, rip);
+    if (is_movable(t) || (size == 8 && rip != (u64)(s64)(s32)rip)) {
+        emit_code_address(t, H_SCRATCH, rip, true);
         emit_store(&t->e, t->operand, H_SCRATCH);
     } else {
         if (size == 2)

@@ -10,9 +10,9 @@
 
 enum { META_RESERVE = 1 << 20 }; /* for a block under way (translate.c) */
 
-static unsigned block_hash(u64 pc, const u8 *host)
+static unsigned block_hash(const u8 *host)
 {
-    return (unsigned)((pc ^ (uintptr_t)host >> 9 ^ pc >> 15) & (BLOCK_HASH - 1));
+    return (unsigned)(((uintptr_t)host ^ (uintptr_t)host >> 17) & (BLOCK_HASH - 1));
 }
 
 static unsigned page_hash(const u8 *host)
@@ -66,10 +66,18 @@ static struct code_page *page_make(struct engine *e, u8 *host)
     return p;
 }
 
+/* Even where movable code is wanted, some blocks are not (translate.c). */
+static bool serves(const struct block *b, u64 pc, u32 mode)
+{
+    if (b->mode & MODE_MOVABLE)
+        return b->mode == mode;
+    return b->mode == (mode & ~(u32)MODE_MOVABLE) && b->pc == pc;
+}
+
 struct block *cache_find(struct engine *e, u64 pc, u32 mode, const u8 *host)
 {
-    for (struct block *b = e->hash[block_hash(pc, host)]; b; b = b->hash_next)
-        if (b->pc == pc && b->host == host && b->mode == mode)
+    for (struct block *b = e->hash[block_hash(host)]; b; b = b->hash_next)
+        if (b->host == host && serves(b, pc, mode))
             return b;
     return NULL;
 }
@@ -97,7 +105,7 @@ static void block_join_page(struct engine *e, struct block *b, unsigned i, u8 *h
 
 void cache_insert(struct engine *e, struct block *b, u8 *host2)
 {
-    unsigned h = block_hash(b->pc, b->host);
+    unsigned h = block_hash(b->host);
     b->hash_next = e->hash[h];
     e->hash[h] = b;
     b->valid = true;
@@ -176,7 +184,7 @@ static void block_leave_page(struct block *b, unsigned i)
 
 static void block_leave_hash(struct engine *e, struct block *b)
 {
-    struct block **p = &e->hash[block_hash(b->pc, b->host)];
+    struct block **p = &e->hash[block_hash(b->host)];
     while (*p != b)
         p = &(*p)->hash_next;
     *p = b->hash_next;

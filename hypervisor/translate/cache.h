@@ -6,6 +6,13 @@
  * guest's physical page, guest pc, mode): an address-space switch, a memory-slot flip or a fork throws
  * nothing away.
  *
+ * A movable block (MODE_MOVABLE: programs' 64-bit code) holds at any address: each process has its libraries,
+ * and most have themselves, somewhere else. Its pc is an offset in its page, and so are all addresses that
+ * its translation was made with; the page's own address is in vcpu.code_page. Whatever leads into another
+ * page sets that: the indirect branch and the stub of a direct one in translated code, C code else. A direct
+ * branch's way to another page (vcpu.crossing) holds for one address of the page that it is in; should one
+ * address space have a page of code at two, the vcpu goes on without movable blocks (tlb_fetch).
+ *
  * What makes it valid, and who checks:
  * - The pc maps to that host page: engine_next looks it up with the fetch TLB. Direct links join only blocks
  * of the same guest page, whose mapping is thus the same; all other jumps go through the branch-target cache
@@ -59,7 +66,8 @@ enum { NO_CROSSING = -1, ENTRY_SIZE = 16 };
  * another page it goes through vcpu.crossing, as whether that page is the same the next time is a question of
  * the vcpu's paging (ibtc.h). */
 struct link {
-    u64 target;   /* guest pc, in the block's own mode */
+    u64 target;   /* guest pc, in the block's own mode and terms (block.pc) */
+    s32 shift;    /* by which it moves vcpu.code_page */
     bool in_cc;   /* the branch is taken with the flags in vcpu.cc */
     s32 crossing; /* index of vcpu.crossing, or NO_CROSSING */
     u8 *site;     /* rel32 in the writable view */
@@ -71,6 +79,7 @@ struct link {
 /* A sensitive instruction in a block. */
 struct site {
     sensitive_fn *handler;
+    bool movable; /* in.rip is an offset in the page */
     struct insn in;
 };
 
@@ -84,7 +93,7 @@ struct group_head {
     u32 first;       /* this access is so many bytes after that */
     u8 base, index, scale, seg;
     u8 align_mask; /* bits of its address that must be clear */
-    bool write;
+    bool write, movable;
     enum tlb_context context;
     u8 flags; /* enum flags_place */
     struct producer producer;
@@ -105,7 +114,7 @@ struct pc_map {
 
 struct block {
     struct block *hash_next;
-    u64 pc;
+    u64 pc;   /* MODE_MOVABLE: its offset in the page */
     u8 *host; /* of its first byte: page and offset */
     u32 mode;
     u16 length; /* guest bytes */
@@ -214,6 +223,19 @@ bool block_unchanged(const struct block *b);
 void cache_flush(struct engine *e);
 
 void link_connect(struct engine *e, struct link *l, struct block *to);
+
+/* What the guest addresses in code that was made with mode count from. */
+static inline u64 code_base(const struct vcpu *v, bool movable)
+{
+    return movable ? v->code_page : 0;
+}
+
+/* rip of the instruction at offset in b, which the vcpu runs. */
+static inline u64 block_rip(const struct vcpu *v, const struct block *b, unsigned offset)
+{
+    u64 rip = code_base(v, b->mode & MODE_MOVABLE) + b->pc + offset;
+    return (b->mode & MODE_BITS) == MODE_64 ? rip : (u32)rip;
+}
 
 /* A block's entry with the flags in the host's, as C enters it. */
 static inline u8 *block_entry(const struct engine *e, const struct block *b)

@@ -90,7 +90,7 @@ static bool sib_without_base(const struct decoded *d)
     return raw->sib.offset && raw->modrm.mod == 0 && raw->sib.base == 5;
 }
 
-static void take_memory(struct tinsn *t, const struct decoded *d, const ZydisDecodedOperand *o)
+static void take_memory(struct tinsn *t, const struct decoded *d, const ZydisDecodedOperand *o, u32 mode)
 {
     struct insn *in = &t->in;
     in->rm_is_mem = true;
@@ -103,7 +103,7 @@ static void take_memory(struct tinsn *t, const struct decoded *d, const ZydisDec
                    : o->mem.disp.has_displacement ? o->mem.disp.value
                                                   : 0;
     if (o->mem.base == ZYDIS_REGISTER_RIP || o->mem.base == ZYDIS_REGISTER_EIP) {
-        in->mem.base = GPR_NONE;
+        in->mem.base = mode & MODE_MOVABLE ? GPR_RIP : GPR_NONE;
         in->mem.disp += (s64)(in->rip + in->length);
     }
     t->has_mem = o->mem.type == ZYDIS_MEMOP_TYPE_MEM || o->mem.type == ZYDIS_MEMOP_TYPE_VSIB;
@@ -143,7 +143,7 @@ static void take_register(struct tinsn *t, const struct decoded *d, const ZydisD
     }
 }
 
-static void take_operands(struct tinsn *t, const struct decoded *d)
+static void take_operands(struct tinsn *t, const struct decoded *d, u32 mode)
 {
     t->in.mem.base = t->in.mem.index = GPR_NONE;
     t->in.mem.scale = 1;
@@ -151,7 +151,7 @@ static void take_operands(struct tinsn *t, const struct decoded *d)
     for (unsigned i = 0; i < d->i.operand_count; i++) {
         const ZydisDecodedOperand *o = &d->op[i];
         if (is_addressed(o))
-            take_memory(t, d, o);
+            take_memory(t, d, o, mode);
         else if (o->type == ZYDIS_OPERAND_TYPE_REGISTER)
             take_register(t, d, o);
     }
@@ -328,9 +328,10 @@ static bool obeys_size_prefix(const struct decoded *d, unsigned bits)
     return bits == 64 && near && !wide && (d->i.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) && host_is_amd();
 }
 
-static void take_insn(struct tinsn *t, const struct decoded *d, u64 rip, unsigned bits)
+static void take_insn(struct tinsn *t, const struct decoded *d, u64 rip, u32 mode)
 {
     struct insn *in = &t->in;
+    unsigned bits = mode_bits(mode);
     in->rip = rip;
     in->length = d->i.length;
     in->opsize = obeys_size_prefix(d, bits) ? 2 : d->i.operand_width / 8;
@@ -343,7 +344,7 @@ static void take_insn(struct tinsn *t, const struct decoded *d, u64 rip, unsigne
         in->rep = 0xf3;
     else if (d->i.attributes & ZYDIS_ATTRIB_HAS_REPNE)
         in->rep = 0xf2;
-    take_operands(t, d);
+    take_operands(t, d, mode);
     if (is_exchange_with_r8(d)) {
         t->op = (struct field){.used = true, .written = true, .gpr = GPR_R8};
         t->implicit_gprs |= BIT(GPR_RAX);
@@ -456,7 +457,7 @@ enum decode_result decode(struct tinsn *t, const u8 *code, size_t n, u64 rip, u3
     }
     memset(t, 0, sizeof(*t));
     memcpy(t->in.bytes, code, min(n, sizeof(t->in.bytes)));
-    take_insn(t, &d, rip, mode_bits(mode));
+    take_insn(t, &d, rip, mode);
     take_flags(t, &d);
     t->unit = (u8)unit_of(&d);
     classify(t, &d, mode);

@@ -88,9 +88,9 @@ enum decode_result {
     DECODE_TRUNCATED, /* needs more than n bytes */
 };
 
-/* Decodes the instruction at code, of which n bytes (at least 1) can be read, at guest rip. What
- * is no instruction, or is not offered, becomes KIND_SENSITIVE with a handler that raises #UD (or #GP: too
- * long). mode: enum mode. */
+/* Decodes the instruction at code, of which n bytes (at least 1) can be read, at guest rip (in its page, with
+ * MODE_MOVABLE). What is no instruction, or is not offered, becomes KIND_SENSITIVE with a handler that raises
+ * #UD (or #GP: too long). mode: enum mode. */
 enum decode_result decode(struct tinsn *t, const u8 *code, size_t n, u64 rip, u32 mode);
 
 #endif

@@ -94,12 +94,12 @@ static void format_insn(char *text, size_t size, const u8 *code, size_t n, u64 p
     }
 }
 
-static void dump_guest_insn(const struct tinsn *i)
+static void dump_guest_insn(const struct tinsn *i, u64 base)
 {
     char text[128];
     u8 length;
-    format_insn(text, sizeof(text), i->in.bytes, i->in.length, i->in.rip, i->in.bits, &length);
-    fprintf(dump_file, "%016llx  %s\n", (unsigned long long)i->in.rip, text);
+    format_insn(text, sizeof(text), i->in.bytes, i->in.length, base + i->in.rip, i->in.bits, &length);
+    fprintf(dump_file, "%016llx  %s\n", (unsigned long long)(base + i->in.rip), text);
 }
 
 /* The host code of [from, to), offsets in the block. */
@@ -124,13 +124,14 @@ static const struct tinsn *insn_at(const struct tinsn *insn, unsigned n, u64 rip
     return &insn[0];
 }
 
-static void dump_both(const struct engine *e, const struct block *b, const struct tinsn *insn, unsigned n)
+static void dump_both(const struct engine *e, const struct block *b, const struct tinsn *insn, unsigned n,
+                      u64 base)
 {
     u16 last = 0xffff;
     for (u32 m = 0; m < b->map_count; m++) {
         const struct pc_map *p = &b->map[m];
         if (p->guest_offset != last)
-            dump_guest_insn(insn_at(insn, n, b->pc + p->guest_offset));
+            dump_guest_insn(insn_at(insn, n, b->pc + p->guest_offset), base);
         last = p->guest_offset;
         u32 end = m + 1 < b->map_count ? b->map[m + 1].host_offset : b->code_size;
         dump_host_range(e, b, p->host_offset, end);
@@ -140,15 +141,15 @@ static void dump_both(const struct engine *e, const struct block *b, const struc
 void dump_block(struct vcpu *v, const struct block *b, const struct tinsn *insn, unsigned n)
 {
     if (dump_mask & DUMP_PERF)
-        perf_map_add(v->engine, b);
+        perf_map_add(v->engine, b, v->rip);
     if (!(dump_mask & (DUMP_GUEST | DUMP_HOST)))
         return;
-    fprintf(dump_file, "block %016llx mode %03x: %u guest bytes, %u host bytes\n", (unsigned long long)b->pc,
+    fprintf(dump_file, "block %016llx mode %03x: %u guest bytes, %u host bytes\n", (unsigned long long)v->rip,
             b->mode, b->length, b->code_size);
     if (dump_mask & DUMP_HOST)
-        dump_both(v->engine, b, insn, n);
+        dump_both(v->engine, b, insn, n, v->rip - b->pc);
     else
         for (unsigned i = 0; i < n; i++)
-            dump_guest_insn(&insn[i]);
+            dump_guest_insn(&insn[i], v->rip - b->pc);
     fflush(dump_file);
 }

@@ -87,8 +87,12 @@ static struct block *find_block(struct vcpu *v, const u8 *host, u32 mode)
     return b;
 }
 
+/* NULL: looking for b's pages has shown that no movable block may be entered now (tlb_fetch). */
 static const u8 *enter_block(struct vcpu *v, struct block *b)
 {
+    if (b->mode & ~v->mode & MODE_MOVABLE)
+        return NULL;
+    v->code_page = ALIGN_DOWN(v->rip, 4096);
     const u8 *code = block_entry(v->engine, b);
     if (!(v->mode & MODE_STEP) && is_settled(v, b))
         ibtc_insert(v, v->mode, v->rip, code);
@@ -143,8 +147,10 @@ const u8 *engine_next(struct vcpu *v)
     v->rflags &= ~(u64)FLAG_RF; /* no breakpoint is near */
     follow_code_segment(v);
     const u8 *code = ibtc_find(v, v->mode, v->rip);
-    if (code)
+    if (code) {
+        v->code_page = ALIGN_DOWN(v->rip, 4096);
         return code;
+    }
     struct tlb_target t;
     const u8 *host = tlb_fetch(v, code_address(v, v->rip), &t);
     return host ? find_code(v, host) : NULL;
@@ -154,7 +160,7 @@ const u8 *engine_next(struct vcpu *v)
 const u8 *engine_link(struct vcpu *v, uintptr_t tagged)
 {
     struct link *l = (struct link *)(tagged & ~(uintptr_t)1); /* bit 0: link.in_cc */
-    v->rip = l->target;
+    v->rip = code_base(v, l->from->mode & MODE_MOVABLE) - (u64)(s64)l->shift + l->target;
     const u8 *code = engine_next(v);
     if (!code || v->mode != (l->from->mode & ~(u32)MODE_PLAIN))
         return code;
@@ -175,8 +181,8 @@ const u8 *engine_link(struct vcpu *v, uintptr_t tagged)
 
 static void run_handler(struct vcpu *v, const struct site *s)
 {
-    u64 next = s->in.rip + s->in.length;
-    v->rip = s->in.rip;
+    u64 rip = code_base(v, s->movable) + s->in.rip, next = rip + s->in.length;
+    v->rip = rip;
     v->next_rip = s->in.bits == 64 ? next : s->in.bits == 32 ? (u32)next : (u16)next;
     s->handler(v, &s->in);
     v->rip = v->next_rip;
@@ -280,7 +286,9 @@ static const u8 *code_at_rip(struct vcpu *v)
 static gva group_address(const struct vcpu *v, const struct group_head *h)
 {
     u64 a = (u64)h->low;
-    if (h->base != GPR_NONE)
+    if (h->base == GPR_RIP)
+        a += v->code_page;
+    else if (h->base != GPR_NONE)
         a += v->gpr[h->base];
     if (h->index != GPR_NONE)
         a += v->gpr[h->index] * h->scale;
@@ -320,7 +328,7 @@ const u8 *engine_group(struct vcpu *v, const struct group_head *h)
 {
     if (group_holds(v, h))
         return h->start;
-    v->rip = h->rip;
+    v->rip = code_base(v, h->movable) + h->rip;
     if (h->flags == FLAGS_LOST)
         v->cc = producer_flags(&h->producer, v->gpr);
     note_epoch(v);
@@ -335,9 +343,7 @@ static void restore_state(struct vcpu *v)
     struct block *b = cache_by_host_pc(v->engine, pc);
     ASSERT(b);
     const struct pc_map *m = block_map(b, pc, v->engine);
-    v->rip = b->pc + m->guest_offset;
-    if ((b->mode & MODE_BITS) != MODE_64)
-        v->rip = (u32)v->rip;
+    v->rip = block_rip(v, b, m->guest_offset);
     if (m->borrowed != GPR_NONE)
         v->gpr[m->borrowed] = v->spill[SPILL_BORROWED];
     if (m->flags == FLAGS_IN_CC)

@@ -105,6 +105,14 @@ void flags_make_room(struct translator *t, const struct tinsn *i)
     map_here(t, i, GPR_NONE);
 }
 
+void flags_to_cc(struct translator *t)
+{
+    ASSERT(t->flags != FLAGS_LOST); /* can_be_lost */
+    if (t->flags == FLAGS_IN_HOST)
+        emit_flags_save(&t->e, at(H_VCPU, VCPU_CC), spill(SPILL_FLAGS));
+    t->flags = FLAGS_IN_CC;
+}
+
 void flags_to_host(struct translator *t)
 {
     ASSERT(t->flags != FLAGS_LOST); /* can_be_lost */

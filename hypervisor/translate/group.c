@@ -136,12 +136,12 @@ static void follow(struct known *k, const struct tinsn *i)
 
 static u32 version_of(const struct known *k, u8 gpr)
 {
-    return gpr == GPR_NONE ? 0 : k->version[gpr];
+    return gpr > GPR_R15 ? 0 : k->version[gpr];
 }
 
 static s64 offset_of(const struct known *k, const struct access *a)
 {
-    s64 offset = a->base == GPR_NONE ? 0 : k->offset[a->base];
+    s64 offset = a->base > GPR_R15 ? 0 : k->offset[a->base];
     return a->index == GPR_NONE ? offset : offset + k->offset[a->index] * a->scale;
 }
 
@@ -307,6 +307,7 @@ static void emit_cold_head(struct translator *t, const struct group *g)
                              .seg = g->seg,
                              .align_mask = align_mask(i),
                              .write = g->write,
+                             .movable = is_movable(t),
                              .context = mode_context(t->mode),
                              .flags = (u8)g->flags};
     if (g->flags == FLAGS_LOST)

@@ -67,21 +67,25 @@ static void crossings_flush(struct vcpu *v, enum mode_class c)
     v->priv->ibtc[c].crossing_count = 0;
 }
 
+static void entry_forget(struct vcpu *v, enum mode_class c, unsigned i, const u8 *code)
+{
+    u64 nothing = i == 0xfffe ? 1 : 2; /* matches no pc of this index, and is not empty: logged once */
+    u64 found = __atomic_load_n(&v->ibtc[c].npc[i], __ATOMIC_ACQUIRE);
+    if (__atomic_load_n(&v->ibtc[c].code[i], __ATOMIC_RELAXED) == (uintptr_t)code && found != empty(i))
+        __atomic_compare_exchange_n(&v->ibtc[c].npc[i], &found, nothing, false, __ATOMIC_SEQ_CST,
+                                    __ATOMIC_SEQ_CST);
+}
+
+/* Of a movable block's address only the offset in the page is known. */
 void ibtc_forget(struct vcpu *v, const struct block *b, const u8 *code)
 {
-    u64 pc = b->pc;
     if (b->crossed) {
         crossing_forget(v, code);
         crossing_forget(v, code + ENTRY_SIZE);
     }
-    unsigned i = pc & (TLB_ENTRIES - 1);
-    u64 nothing = i == 0xfffe ? 1 : 2; /* matches no pc of this index, and is not empty: logged once */
-    for (unsigned c = 0; c < ARRAY_SIZE(v->ibtc); c++) {
-        u64 found = -pc;
-        if (__atomic_load_n(&v->ibtc[c].code[i], __ATOMIC_RELAXED) == (uintptr_t)code)
-            __atomic_compare_exchange_n(&v->ibtc[c].npc[i], &found, nothing, false, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_SEQ_CST);
-    }
+    unsigned step = b->mode & MODE_MOVABLE ? 4096 : TLB_ENTRIES;
+    for (unsigned i = b->pc & (step - 1); i < TLB_ENTRIES; i += step)
+        entry_forget(v, mode_class(b->mode), i, code);
 }
 
 void ibtc_flush(struct vcpu *v, enum mode_class c)

@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "hypervisor/translate/mode.h"
 #include "hypervisor/cpu/debug.h"
+#include "hypervisor/translate/vcpu_engine.h"
 
 static bool segment_is_flat(const struct segment *s, bool code)
 {
@@ -68,5 +69,7 @@ u32 mode_of(const struct vcpu *v)
     u32 mode = mode_code(v) | mode_vector(v) | (u32)context << MODE_CONTEXT_SHIFT;
     if (must_step(v))
         mode |= MODE_STEP;
+    else if (context == TLB_USER && (mode & MODE_BITS) == MODE_64 && !v->priv->two_places)
+        mode |= MODE_MOVABLE;
     return mode;
 }

@@ -21,6 +21,7 @@ enum mode {
     MODE_CODE_OPEN = BIT(10), /* no offset of the code's size is above CS's limit */
     MODE_REAL = BIT(11),      /* real-address or virtual-8086 mode: some instructions are undefined */
     MODE_PLAIN = BIT(13),     /* of a block only, never of a vcpu: without groups of accesses (group.c) */
+    MODE_MOVABLE = BIT(14),   /* the translation holds at any address: see cache.h */
     MODE_STEP = BIT(9),       /* one instruction, then back to the run loop */
 };
 

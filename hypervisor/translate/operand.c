@@ -50,6 +50,16 @@ void emit_write_gpr(struct translator *t, u8 gpr, u8 from)
         emit_move(&t->e, host_reg(gpr), from);
 }
 
+void emit_code_address(struct translator *t, u8 reg, u64 address, bool wide)
+{
+    if (!is_movable(t)) {
+        emit_immediate(&t->e, reg, wide ? address : (u32)address);
+        return;
+    }
+    emit_load(&t->e, reg, at(H_VCPU, VCPU_CODE_PAGE));
+    emit_op_mem(&t->e, 0x8d, wide, reg, at(reg, (s32)address));
+}
+
 /* r14 = offset in the segment (SDM 1 3.7.5), truncated to the address size. */
 void emit_offset(struct translator *t, unsigned addrsize, const struct memop *m, s32 rsp_adjust)
 {
@@ -58,6 +68,10 @@ void emit_offset(struct translator *t, unsigned addrsize, const struct memop *m,
     if (m->base == GPR_NONE && m->index == GPR_NONE) {
         u64 disp = (u64)m->disp;
         emit_immediate(&t->e, H_ADDRESS, wide ? disp : addrsize == 4 ? (u32)disp : (u16)disp);
+        return;
+    }
+    if (m->base == GPR_RIP) {
+        emit_code_address(t, H_ADDRESS, (u64)m->disp, wide);
         return;
     }
     struct host_mem h = {.base = H_NONE, .index = H_NONE, .scale = m->scale, .disp = (s32)m->disp};

@@ -29,7 +29,7 @@ static FILE *map_open(void)
 
 /* perf knows no way to take a name back. So when the cache is emptied, and its addresses are used anew, the
  * file begins anew: what ran before loses its names, rather than get wrong ones. */
-void perf_map_add(const struct engine *e, const struct block *b)
+void perf_map_add(const struct engine *e, const struct block *b, u64 pc)
 {
     static FILE *map; /* of the process: perf wants one for all its threads, and so for all its VMs */
     static u64 flushes;
@@ -42,6 +42,6 @@ void perf_map_add(const struct engine *e, const struct block *b)
         flushes = e->flushes;
     }
     fprintf(map, "%llx %x guest %s %llx+%x\n", (unsigned long long)(uintptr_t)exec_view(e, b->code),
-            b->code_size, mode_name(b), (unsigned long long)b->pc, b->length);
+            b->code_size, mode_name(b), (unsigned long long)pc, b->length);
     fflush(map);
 }

@@ -7,6 +7,6 @@ struct block;
 struct engine;
 
 /* Adds a line for b to /tmp/perf-PID.map. With the engine's lock. */
-void perf_map_add(const struct engine *e, const struct block *b);
+void perf_map_add(const struct engine *e, const struct block *b, u64 pc);
 
 #endif

@@ -14,7 +14,7 @@
 #define VCPU_POLL         48
 #define VCPU_SEG_BASE(n)  (56 + 8 * (n))
 #define VCPU_HOST_RSP     104
-#define VCPU_EXIT_ARG     112
+#define VCPU_CODE_PAGE    112
 #define VCPU_EXIT_HOST_PC 120
 #define VCPU_THUNK(n)     (144 + 8 * (n))
 #define VCPU_CC_HOST      272

@@ -25,16 +25,29 @@ static u64 empty_tag(unsigned index)
     return index ? 0 : (u64)-0x1000;
 }
 
-static void set_bit(u64 *set, u64 n, unsigned bits)
+static u64 page_set_hash(gva a, unsigned shift)
 {
-    n &= bits - 1;
-    set[n / 64] |= BIT(n % 64);
+    return ((a >> shift) + shift) * 0x9e3779b97f4a7c15;
 }
 
-static bool test_bit(const u64 *set, u64 n, unsigned bits)
+/* Two bits for each page. */
+static void page_set_add(struct page_set *s, gva a, unsigned shift)
 {
-    n &= bits - 1;
-    return set[n / 64] >> (n % 64) & 1;
+    u64 h = page_set_hash(a, shift);
+    s->bits[h >> 54] |= BIT(h >> 48 & 63);
+    s->bits[h >> 38 & 1023] |= BIT(h >> 32 & 63);
+}
+
+static bool page_set_has(const struct page_set *s, gva a, unsigned shift)
+{
+    u64 h = page_set_hash(a, shift);
+    return s->bits[h >> 54] >> (h >> 48 & 63) & s->bits[h >> 38 & 1023] >> (h >> 32 & 63) & 1;
+}
+
+/* Whether a page of more than 4 KiB that a lies in is in the set. */
+static bool page_set_has_large(const struct page_set *s, gva a)
+{
+    return page_set_has(s, a, 21) || page_set_has(s, a, 22) || page_set_has(s, a, 30);
 }
 
 void tlb_init(struct vcpu *v)
@@ -43,6 +56,7 @@ void tlb_init(struct vcpu *v)
         v->tlb[c].ntag_read[0] = v->tlb[c].ntag_write[0] = empty_tag(0);
     for (unsigned i = 0; i < FETCH_ENTRIES; i++)
         v->priv->fetch[i].tag = ~0ull;
+    v->priv->era = 1;
 }
 
 enum tlb_context tlb_context_of(const struct vcpu *v, enum access_as as)
@@ -84,7 +98,7 @@ static void tlb_insert_locked(struct vcpu *v, gva a, u8 *page, bool writable, en
         log->index[log->count++] = (u16)i;
     log->attributes[i] = attributes_of(t);
     if (t->page_shift > 12)
-        set_bit(v->priv->large, a >> 21, LARGE_BITS);
+        page_set_add(&v->priv->large, a, t->page_shift);
     v->tlb[c].ntag_read[i] = -page_address;
     v->tlb[c].ntag_write[i] = writable && !cache_has_code(v->engine, page) ? -page_address : empty_tag(i);
     v->tlb[c].host[i] = (uintptr_t)page;
@@ -139,9 +153,56 @@ void tlb_translate(struct vcpu *v, gva a, bool write, enum tlb_context context, 
          (unsigned long long)t.gpa, t.writable ? " writable" : "", out->code ? " code" : "");
 }
 
+/* Its branch caches are empty. */
+static void begin_era(struct vcpu *v)
+{
+    v->priv->two_places = false;
+    memset(&v->priv->fetched[1], 0, sizeof(v->priv->fetched[1]));
+    if (++v->priv->era == 0) { /* once round: nothing old may look new */
+        memset(v->priv->place, 0, sizeof(v->priv->place));
+        for (unsigned i = 0; i < FETCH_ENTRIES; i++)
+            v->priv->fetch[i].era = 0;
+        v->priv->era = 1;
+    }
+}
+
+static void branch_caches_flush(struct vcpu *v)
+{
+    ibtc_flush_all(v);
+    begin_era(v);
+}
+
+static void user_branch_caches_flush(struct vcpu *v)
+{
+    ibtc_flush(v, CLASS_USER);
+    ibtc_flush(v, CLASS_OTHER);
+    begin_era(v);
+}
+
+/* Notes that a program's code page is at the guest's page; false: it was found at another one too, in this
+ * era. */
+static bool place_note(struct vcpu *v, const u8 *host, gva page)
+{
+    uintptr_t n = (uintptr_t)host >> 12;
+    struct place *set = &v->priv->place[(n ^ n >> 10) * PLACE_WAYS & (PLACES - 1)], *free = NULL;
+    for (struct place *p = set; p < set + PLACE_WAYS; p++) {
+        if (p->era != v->priv->era)
+            free = p;
+        else if (p->host == host)
+            return p->page == page;
+    }
+    if (!free) { /* forget all, and what relies on it */
+        ibtc_flush(v, CLASS_USER);
+        begin_era(v);
+        free = set;
+    }
+    *free = (struct place){host, page, v->priv->era};
+    return true;
+}
+
 static void fetch_fill(struct vcpu *v, struct fetch_entry *f, u64 tag, u8 *page, const struct translation *t)
 {
-    *f = (struct fetch_entry){.tag = tag, .host = page, .global = t->global};
+    *f = (struct fetch_entry){.tag = tag, .host = page, .global = t->global, .era = v->priv->era};
     if (!t->global && v->cpl != 3)
         v->priv->nonglobal_code = true;
 }
@@ -151,8 +212,7 @@ u8 *tlb_fetch(struct vcpu *v, gva pc, struct tlb_target *out)
     bool user = v->cpl == 3;
     u64 tag = ALIGN_DOWN(pc, 4096) | user;
     struct fetch_entry *f = &v->priv->fetch[(pc >> 12 ^ pc >> 22) & (FETCH_ENTRIES - 1)];
-    set_bit(v->priv->fetched, pc >> 12, FETCHED_BITS);
-    if (likely(f->tag == tag))
+    if (likely(f->tag == tag && (!user || f->era == v->priv->era)))
         return f->host + (pc & 4095);
     engine_check_generation(v);
     struct translation t;
@@ -166,23 +226,26 @@ u8 *tlb_fetch(struct vcpu *v, gva pc, struct tlb_target *out)
         out->gpa = t.gpa;
         return NULL;
     }
-    if (t.page_shift > 12)
-        set_bit(v->priv->large, pc >> 21, LARGE_BITS);
+    if (user && !place_note(v, page, ALIGN_DOWN(pc, 4096)) && !v->priv->two_places) {
+        ibtc_flush(v, CLASS_USER);
+        v->priv->two_places = true;
+        v->mode &= ~(u32)MODE_MOVABLE;
+    }
     fetch_fill(v, f, tag, page, &t);
+    page_set_add(&v->priv->fetched[user], pc, t.page_shift);
     return f->host + (pc & 4095);
 }
 
-static void branch_caches_flush(struct vcpu *v)
-{
-    ibtc_flush_all(v);
-    memset(v->priv->fetched, 0, sizeof(v->priv->fetched));
-    v->priv->nonglobal_code = false;
-}
-
+/* Entries of programs also end with their era. */
 static void fetch_flush(struct vcpu *v, bool global_too)
 {
+    if (!global_too && !v->priv->nonglobal_code)
+        return;
+    if (global_too)
+        memset(&v->priv->fetched[0], 0, sizeof(v->priv->fetched[0]));
+    v->priv->nonglobal_code = false;
     for (unsigned i = 0; i < FETCH_ENTRIES; i++)
-        if (global_too || !v->priv->fetch[i].global)
+        if (global_too || !v->priv->fetch[i].global || v->priv->fetch[i].tag & 1)
             v->priv->fetch[i].tag = ~0ull;
 }
 
@@ -208,7 +271,7 @@ void tlb_flush_all(struct vcpu *v)
 {
     for (unsigned c = 0; c < TLB_CONTEXTS; c++)
         log_flush(v, c, true);
-    memset(v->priv->large, 0, sizeof(v->priv->large));
+    memset(&v->priv->large, 0, sizeof(v->priv->large));
     fetch_flush(v, true);
     branch_caches_flush(v);
     direct_flush(v);
@@ -223,13 +286,11 @@ void tlb_flush_nonglobal(struct vcpu *v)
     }
     for (unsigned c = 0; c < TLB_CONTEXTS; c++)
         log_flush(v, c, false);
-    fetch_flush(v, false);
-    if (v->priv->nonglobal_code) {
+    if (v->priv->nonglobal_code)
         branch_caches_flush(v);
-    } else {
-        ibtc_flush(v, CLASS_USER);
-        ibtc_flush(v, CLASS_OTHER);
-    }
+    else
+        user_branch_caches_flush(v);
+    fetch_flush(v, false);
     direct_flush(v);
     DUMP(v, DUMP_TLB, "tlb flush non-global, cr3 %09llx\n", (unsigned long long)v->cr3);
 }
@@ -247,8 +308,19 @@ static void large_flush(struct vcpu *v, gva a)
                 tlb_drop(v, c, i);
         }
     }
-    fetch_flush(v, true);
-    branch_caches_flush(v);
+}
+
+/* The code of the page of a may be elsewhere now. */
+static void fetched_flush(struct vcpu *v, gva a)
+{
+    const struct page_set *kernel = &v->priv->fetched[0], *user = &v->priv->fetched[1];
+    bool large = page_set_has_large(kernel, a);
+    if (large)
+        fetch_flush(v, true);
+    if (large || page_set_has(kernel, a, 12))
+        branch_caches_flush(v);
+    else if (page_set_has(user, a, 12) || page_set_has_large(user, a))
+        user_branch_caches_flush(v);
 }
 
 void tlb_drop_page(struct vcpu *v, gva a)
@@ -268,10 +340,9 @@ void tlb_flush_page(struct vcpu *v, gva a)
         if (f->tag == (ALIGN_DOWN(a, 4096) | u))
             f->tag = ~0ull;
     }
-    if (test_bit(v->priv->large, a >> 21, LARGE_BITS))
+    if (page_set_has_large(&v->priv->large, a))
         large_flush(v, a);
-    else if (test_bit(v->priv->fetched, a >> 12, FETCHED_BITS))
-        branch_caches_flush(v);
+    fetched_flush(v, a);
     direct_flush_page(v, a);
     DUMP(v, DUMP_TLB, "tlb flush page %016llx\n", (unsigned long long)a);
 }

@@ -131,8 +131,8 @@ static void emit_wrap_insn(struct translator *t, const struct tinsn *i)
 static bool emit_plain_lea(struct translator *t, const struct tinsn *i)
 {
     const struct memop *m = &i->in.mem;
-    bool native = is_64(t) && i->in.addrsize == 8 && i->in.opsize >= 4 && !is_evicted(i->reg.gpr) &&
-                  (m->base == GPR_NONE || !is_evicted(m->base)) &&
+    bool native = is_64(t) && m->base != GPR_RIP && i->in.addrsize == 8 && i->in.opsize >= 4 &&
+                  !is_evicted(i->reg.gpr) && (m->base == GPR_NONE || !is_evicted(m->base)) &&
                   (m->index == GPR_NONE || !is_evicted(m->index));
     if (!native || (m->base == GPR_NONE && m->index == GPR_NONE))
         return false;
@@ -166,7 +166,7 @@ static void emit_sensitive_insn(struct translator *t, const struct tinsn *i)
         t->e.overflow = true;
         return;
     }
-    *s = (struct site){.handler = i->handler, .in = i->in};
+    *s = (struct site){.handler = i->handler, .movable = is_movable(t), .in = i->in};
     flags_to_host(t);
     t->in_address = NULL;
     emit_immediate(&t->e, H_ADDRESS, (uintptr_t)s);
@@ -198,6 +198,19 @@ static emit_fn *const emitters[KIND_COUNT] = {
 
 /* ---- the block ---- */
 
+/* Movable code knows no address that is cut to 16 bits, nor distances from its page of more than 32. */
+static bool fits_mode(const struct translator *t, const struct tinsn *i)
+{
+    if (!is_movable(t))
+        return true;
+    if (i->in.mem.base == GPR_RIP && i->in.mem.disp != (s32)i->in.mem.disp)
+        return false;
+    if (!is_near_branch(i))
+        return true;
+    s64 by = (s64)i->in.imm;
+    return i->in.opsize != 2 && by < INT32_MAX - 2 * 4096 && by > INT32_MIN + 2 * 4096;
+}
+
 /* Decodes from the block's start to a control transfer, the page's end or MAX_INSNS. An instruction that
  * straddles two pages stands alone in its block. */
 static void decode_page(struct translator *t, size_t n)
@@ -206,7 +219,7 @@ static void decode_page(struct translator *t, size_t n)
     size_t done = 0;
     while (t->count < MAX_INSNS && done < n) {
         struct tinsn *i = &t->insn[t->count];
-        if (decode(i, t->source + done, n - done, rip + done, t->mode) != DECODE_OK)
+        if (decode(i, t->source + done, n - done, rip + done, t->mode) != DECODE_OK || !fits_mode(t, i))
             break;
         adjust(t, i);
         t->count++;
@@ -222,13 +235,13 @@ static void decode_page(struct translator *t, size_t n)
 static void decode_straddling(struct translator *t, size_t n)
 {
     enum { LONGEST = 15 };
-    gva next = t->page + 4096;
+    gva next = t->base + t->page + 4096;
     struct tlb_target target;
     u8 *host2 = n < LONGEST ? tlb_fetch(t->v, is_64(t) ? next : (u32)next, &target) : NULL;
     if (!host2)
         return;
     memcpy(t->source + n, host2, LONGEST - n);
-    if (decode(t->insn, t->source, LONGEST, t->block->pc, t->mode) != DECODE_OK)
+    if (decode(t->insn, t->source, LONGEST, t->block->pc, t->mode) != DECODE_OK || !fits_mode(t, t->insn))
         return;
     adjust(t, t->insn);
     t->count = 1;
@@ -305,8 +318,9 @@ static void translator_begin(struct translator *t, struct vcpu *v, u8 *host, boo
     t->v = v;
     t->engine = e;
     t->mode = v->mode;
+    t->base = is_movable(t) ? ALIGN_DOWN(v->rip, 4096) : 0;
     t->cs_base = is_64(t) ? 0 : v->seg[SEG_CS].base;
-    t->page = ALIGN_DOWN(v->rip + t->cs_base, 4096);
+    t->page = ALIGN_DOWN(v->rip - t->base + t->cs_base, 4096);
     t->e = (struct emitter){.p = e->code_write + e->code_used, .end = e->code_write + CODE_SIZE};
     t->e.delta = e->code_exec - e->code_write;
     t->count = t->cold_count = t->map_count = t->link_count = t->producer_count = 0;
@@ -317,7 +331,7 @@ static void translator_begin(struct translator *t, struct vcpu *v, u8 *host, boo
     t->in_address = NULL;
     t->block = cache_alloc(e, sizeof(*t->block));
     *t->block = (struct block){
-        .pc = v->rip, .host = host, .mode = t->mode | (plain ? MODE_PLAIN : 0), .code = t->e.p};
+        .pc = v->rip - t->base, .host = host, .mode = t->mode | (plain ? MODE_PLAIN : 0), .code = t->e.p};
 }
 
 bool cache_has_room(const struct engine *e)
@@ -325,6 +339,23 @@ bool cache_has_room(const struct engine *e)
     return CODE_SIZE - __atomic_load_n(&e->code_used, __ATOMIC_RELAXED) > BLOCK_CODE_MAX &&
            META_SIZE - __atomic_load_n(&e->meta_used, __ATOMIC_RELAXED) > BLOCK_META_MAX &&
            __atomic_load_n(&e->block_count, __ATOMIC_RELAXED) < MAX_BLOCKS;
+}
+
+static void decode_block(struct translator *t, size_t n)
+{
+    decode_page(t, min(n, code_room(t->v)));
+    if (!t->count)
+        decode_straddling(t, n);
+}
+
+/* The block's first instruction is not for a movable one (fits_mode). */
+static void fix_address(struct translator *t)
+{
+    t->mode &= ~(u32)MODE_MOVABLE;
+    t->block->mode &= ~(u32)MODE_MOVABLE;
+    t->block->pc += t->base;
+    t->page += t->base;
+    t->base = 0;
 }
 
 struct block *translate(struct vcpu *v, u8 *host, bool plain)
@@ -336,9 +367,11 @@ struct block *translate(struct vcpu *v, u8 *host, bool plain)
     translator_begin(t, v, host, plain);
     size_t n = min(sizeof(t->source), (size_t)(4096 - ((uintptr_t)host & 4095)));
     memcpy(t->source, host, n);
-    decode_page(t, min(n, code_room(v)));
-    if (!t->count)
-        decode_straddling(t, n);
+    decode_block(t, n);
+    if (!t->count && is_movable(t)) {
+        fix_address(t);
+        decode_block(t, n);
+    }
     if (!t->count)
         return NULL;
     t->links = t->block->links = cache_alloc(e, (t->branch_count + 4) * sizeof(*t->links));

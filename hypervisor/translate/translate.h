@@ -77,7 +77,8 @@ struct translator {
     struct emitter e;
     struct block *block;
     u32 mode;
-    u64 page; /* linear address of the block's page */
+    u64 base; /* MODE_MOVABLE: linear address of the block's page, from which addresses count; else 0 */
+    u64 page; /* address of the block's page */
     u64 cs_base;
     u8 source[MAX_INSNS * 15];    /* the code, as it was when it was looked at: others may be writing to it */
     unsigned count, branch_count; /* instructions; conditional branches among them */
@@ -154,6 +155,7 @@ void flags_plan(struct translator *t);
 void flags_make_room(struct translator *t,
                      const struct tinsn *insn); /* before code that overwrites the host's flags */
 void flags_to_host(struct translator *t);
+void flags_to_cc(struct translator *t);
 void flags_for(struct translator *t, const struct tinsn *insn); /* as insn needs them, just before it */
 void flags_after(struct translator *t, const struct tinsn *insn);
 
@@ -174,6 +176,8 @@ u8 *emit_probe(struct translator *t, bool write, unsigned size);
 /* The entry, by r12, in an array of the mode's TLB; array: its offset in struct tlb. */
 struct host_mem tlb_entry(const struct translator *t, size_t array);
 unsigned operand_size(const struct tinsn *insn);
+/* reg = the address in the code's terms; wide: 64 bits of it. */
+void emit_code_address(struct translator *t, u8 reg, u64 address, bool wide);
 /* Host register that holds guest gpr, loading an evicted one into scratch. */
 u8 emit_read_gpr(struct translator *t, u8 gpr, u8 scratch);
 void emit_write_gpr(struct translator *t, u8 gpr, u8 from);
@@ -208,6 +212,11 @@ void emit_goto(struct translator *t, u64 target);
 /* The stubs of the direct exits made so far. */
 void emit_stubs(struct translator *t);
 void emit_poll(struct translator *t, const struct tinsn *insn);
+
+static inline bool is_movable(const struct translator *t)
+{
+    return t->mode & MODE_MOVABLE;
+}
 
 static inline bool is_64(const struct translator *t)
 {

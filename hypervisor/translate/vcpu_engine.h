@@ -6,13 +6,26 @@
 #include "hypervisor/cpu/vcpu.h"
 #include "hypervisor/translate/mode.h"
 
-enum { FETCH_ENTRIES = 1024, FETCHED_BITS = 4096, LARGE_BITS = 4096, LOG_SIZE = TLB_ENTRIES };
+enum { FETCH_ENTRIES = 1024, PLACES = 4096, PLACE_WAYS = 4, PAGE_SET_BITS = 1 << 16, LOG_SIZE = TLB_ENTRIES };
+
+/* Guest pages of all sizes, hashed: one that was not put in may seldom look as if it were. */
+struct page_set {
+    u64 bits[PAGE_SET_BITS / 64];
+};
 
 /* Code pages that the vcpu has fetched from. */
 struct fetch_entry {
     u64 tag; /* guest page | user bit, or ~0 */
     u8 *host;
     bool writable, global;
+    u32 era; /* of a user page */
+};
+
+/* Where a program's code page was fetched from, in one era. */
+struct place {
+    const u8 *host;
+    gva page;
+    u32 era;
 };
 
 struct tlb_log { /* which entries of a TLB are in use, so that a flush touches only those */
@@ -25,12 +38,14 @@ struct tlb_log { /* which entries of a TLB are in use, so that a flush touches o
 struct vcpu_engine {
     pthread_mutex_t tlb_lock; /* tlb.c */
     struct fetch_entry fetch[FETCH_ENTRIES];
-    u64 fetched[FETCHED_BITS /
-                64];            /* hashed set of pages fetched from since the branch caches were emptied */
-    u64 large[LARGE_BITS / 64]; /* hashed set of 2 MiB regions with TLB entries from large pages */
+    struct page_set fetched[2]; /* from where, as long as fetch[] holds; [1]: programs, in this era */
+    struct page_set large;      /* large pages with TLB entries */
     u64 cs_base;                /* what the branch cache of CLASS_OTHER was made with */
     u32 cs_limit;
-    bool nonglobal_code; /* kernel branch caches hold code of non-global pages */
+    bool nonglobal_code; /* fetch[] may have non-global pages of the kernel, and so may its branch caches */
+    u32 era; /* begins when the branch caches of programs are emptied for a change of mappings; not 0 */
+    bool two_places; /* in this era a page of code was found at two addresses: no MODE_MOVABLE */
+    struct place place[PLACES];
     struct {
         u32 mode;
         u32 count;

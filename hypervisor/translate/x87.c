@@ -56,7 +56,10 @@ static void emit_instruction(struct translator *t, const struct tinsn *i)
 {
     struct emitter *e = &t->e;
     u64 ip = i->in.rip;
-    if (ip == (u64)(s32)ip) {
+    if (t->mode & MODE_MOVABLE) {
+        emit_code_address(t, H_SCRATCH, ip, true);
+        emit_store(e, FIELD(ip), H_SCRATCH);
+    } else if (ip == (u64)(s32)ip) {
         emit_store_immediate(e, true, FIELD(ip), (u32)ip);
     } else {
         emit_store_immediate(e, false, FIELD(ip), (u32)ip);
