@@ -92,6 +92,7 @@ static bool is_linkable(const struct translator *t, u64 target)
 static void link_add(struct translator *t, u8 *site, u64 target)
 {
     t->links[t->link_count++] = (struct link){.target = target,
+                                              .mode = t->next_mode,
                                               .site = site,
                                               .crossing = NO_CROSSING,
                                               .in_cc = t->flags == FLAGS_IN_CC,

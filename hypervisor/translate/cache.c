@@ -134,6 +134,13 @@ struct block *cache_by_host_pc(struct engine *e, const u8 *exec_pc)
     return pc < b->code + b->code_size ? b : NULL;
 }
 
+struct block *cache_by_entry(const struct engine *e, const u8 *entry)
+{
+    struct block *b;
+    memcpy(&b, write_view(e, entry) - ENTRY_SIZE - HEADER_SIZE, sizeof(b));
+    return b;
+}
+
 const struct pc_map *block_map(const struct block *b, const u8 *exec_pc, struct engine *e)
 {
     u32 offset = (u32)(write_view(e, exec_pc) - b->code);

@@ -60,13 +60,14 @@
 
 struct block;
 
-enum { NO_CROSSING = -1, ENTRY_SIZE = 16 };
+enum { NO_CROSSING = -1, ENTRY_SIZE = 16, HEADER_SIZE = 16 };
 
 /* A direct jump out of a block. Inside the page it is patched to the target's code once that exists. To
  * another page it goes through vcpu.crossing, as whether that page is the same the next time is a question of
  * the vcpu's paging (ibtc.h). */
 struct link {
     u64 target;   /* guest pc, in the block's own mode and terms (block.pc) */
+    u32 mode;     /* of the code there */
     s32 shift;    /* by which it moves vcpu.code_page */
     bool in_cc;   /* the branch is taken with the flags in vcpu.cc */
     s32 crossing; /* index of vcpu.crossing, or NO_CROSSING */
@@ -120,7 +121,8 @@ struct block {
     u16 length; /* guest bytes */
     bool valid;
     bool crossed; /* a vcpu.crossing may lead here */
-    u8 *code; /* writable view: the entry with the flags in vcpu.cc; with the host's: ENTRY_SIZE further */
+    u8 *code; /* writable view, behind HEADER_SIZE bytes with the block's address: the entry with the flags in
+                 vcpu.cc; with the host's: ENTRY_SIZE further */
     u32 code_size;
     u32 map_count;
     const struct pc_map *map; /* sorted by host_offset */
@@ -199,6 +201,8 @@ struct block *cache_find(struct engine *e, u64 pc, u32 mode, const u8 *host);
 /* Enters a new block. A page that had none is taken out of all write TLBs. */
 void cache_insert(struct engine *e, struct block *b, u8 *host2);
 struct block *cache_by_host_pc(struct engine *e, const u8 *exec_pc);
+/* The same for a block_entry. */
+struct block *cache_by_entry(const struct engine *e, const u8 *entry);
 const struct pc_map *block_map(const struct block *b, const u8 *exec_pc, struct engine *e);
 
 struct code_page *cache_page(struct engine *e, const u8 *host);

@@ -23,7 +23,8 @@ enum kind {
     KIND_RET,
     KIND_JMP_INDIRECT,
     KIND_CALL_INDIRECT,
-    KIND_SENSITIVE, /* a C handler does it in full */
+    KIND_PRIVILEGED, /* one that could be KIND_SENSITIVE, in line: privileged.c */
+    KIND_SENSITIVE,  /* a C handler does it in full */
     KIND_COUNT,
 };
 

@@ -162,10 +162,10 @@ const u8 *engine_link(struct vcpu *v, uintptr_t tagged)
     struct link *l = (struct link *)(tagged & ~(uintptr_t)1); /* bit 0: link.in_cc */
     v->rip = code_base(v, l->from->mode & MODE_MOVABLE) - (u64)(s64)l->shift + l->target;
     const u8 *code = engine_next(v);
-    if (!code || v->mode != (l->from->mode & ~(u32)MODE_PLAIN))
+    if (!code || v->mode != l->mode)
         return code;
     engine_lock(v);
-    struct block *b = cache_by_host_pc(v->engine, code);
+    struct block *b = cache_by_entry(v->engine, code);
     bool may_link = is_settled(v, b) && l->from->valid && !b->host2;
     if (may_link && l->crossing != NO_CROSSING) {
         b->crossed = true;

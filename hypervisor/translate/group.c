@@ -202,7 +202,7 @@ static void form_groups(struct translator *t, s64 *place, s64 *head_offset)
                 head_offset[g->slot] = offset_of(&k, &a);
             }
         }
-        if (i->kind == KIND_SENSITIVE) /* it may change the TLB */
+        if (i->kind == KIND_SENSITIVE || i->kind == KIND_PRIVILEGED) /* it may change the TLB, or a base */
             from = t->group_count;
         follow(&k, i);
     }

@@ -22,7 +22,9 @@ enum mode {
     MODE_REAL = BIT(11),      /* real-address or virtual-8086 mode: some instructions are undefined */
     MODE_PLAIN = BIT(13),     /* of a block only, never of a vcpu: without groups of accesses (group.c) */
     MODE_MOVABLE = BIT(14),   /* the translation holds at any address: see cache.h */
-    MODE_STEP = BIT(9),       /* one instruction, then back to the run loop */
+    MODE_CPL0 = BIT(15),
+    MODE_SMAP = BIT(16), /* with CPL 0: CR4.SMAP is set */
+    MODE_STEP = BIT(9),  /* one instruction, then back to the run loop */
 };
 
 /* The indirect-branch target caches are one for each of these; see ibtc.c. */

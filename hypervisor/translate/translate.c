@@ -96,6 +96,8 @@ static bool is_near_branch(const struct tinsn *i)
 static void adjust(const struct translator *t, struct tinsn *i)
 {
     require_unit(t, i);
+    if (i->kind == KIND_SENSITIVE && is_in_line(t, i))
+        i->kind = KIND_PRIVILEGED;
     if (i->kind == KIND_SENSITIVE)
         i->flags_read = FLAGS_ARITH; /* the handler sees them, and an exception shows them */
 }
@@ -106,7 +108,8 @@ static bool ends_block(const struct translator *t, const struct tinsn *i)
         return true;
     if (i->kind == KIND_JCC) /* up to a point: what follows is translated again where it is a target */
         return t->branch_count == MAX_BRANCHES;
-    return is_near_branch(i) || (i->kind == KIND_SENSITIVE && (i->sensitive_flags & SENSITIVE_ENDS));
+    bool called = i->kind == KIND_SENSITIVE || i->kind == KIND_PRIVILEGED;
+    return is_near_branch(i) || (called && (i->sensitive_flags & SENSITIVE_ENDS));
 }
 
 static void emit_copy_insn(struct translator *t, const struct tinsn *i)
@@ -193,6 +196,7 @@ static emit_fn *const emitters[KIND_COUNT] = {
     [KIND_RET] = emit_ret_insn,
     [KIND_JMP_INDIRECT] = emit_jmp_indirect_insn,
     [KIND_CALL_INDIRECT] = emit_call_indirect_insn,
+    [KIND_PRIVILEGED] = emit_privileged_insn,
     [KIND_SENSITIVE] = emit_sensitive_insn,
 };
 
@@ -317,7 +321,7 @@ static void translator_begin(struct translator *t, struct vcpu *v, u8 *host, boo
     struct engine *e = v->engine;
     t->v = v;
     t->engine = e;
-    t->mode = v->mode;
+    t->mode = t->next_mode = v->mode;
     t->base = is_movable(t) ? ALIGN_DOWN(v->rip, 4096) : 0;
     t->cs_base = is_64(t) ? 0 : v->seg[SEG_CS].base;
     t->page = ALIGN_DOWN(v->rip - t->base + t->cs_base, 4096);
@@ -330,6 +334,8 @@ static void translator_begin(struct translator *t, struct vcpu *v, u8 *host, boo
     t->operand = at(H_ADDRESS, 0);
     t->in_address = NULL;
     t->block = cache_alloc(e, sizeof(*t->block));
+    memcpy(t->e.p, &t->block, sizeof(t->block));
+    t->e.p += HEADER_SIZE;
     *t->block = (struct block){
         .pc = v->rip - t->base, .host = host, .mode = t->mode | (plain ? MODE_PLAIN : 0), .code = t->e.p};
 }
@@ -352,6 +358,7 @@ static void decode_block(struct translator *t, size_t n)
 static void fix_address(struct translator *t)
 {
     t->mode &= ~(u32)MODE_MOVABLE;
+    t->next_mode = t->mode; /* no link leads from or to the vcpu's mode */
     t->block->mode &= ~(u32)MODE_MOVABLE;
     t->block->pc += t->base;
     t->page += t->base;

@@ -76,7 +76,7 @@ struct translator {
     struct engine *engine;
     struct emitter e;
     struct block *block;
-    u32 mode;
+    u32 mode, next_mode; /* next_mode: of the code behind the block */
     u64 base; /* MODE_MOVABLE: linear address of the block's page, from which addresses count; else 0 */
     u64 page; /* address of the block's page */
     u64 cs_base;
@@ -181,6 +181,10 @@ void emit_code_address(struct translator *t, u8 reg, u64 address, bool wide);
 /* Host register that holds guest gpr, loading an evicted one into scratch. */
 u8 emit_read_gpr(struct translator *t, u8 gpr, u8 scratch);
 void emit_write_gpr(struct translator *t, u8 gpr, u8 from);
+
+/* privileged.c. May i, which is sensitive, be done in line? */
+bool is_in_line(const struct translator *t, const struct tinsn *i);
+void emit_privileged_insn(struct translator *t, const struct tinsn *i);
 
 /* group.c */
 void group_plan(struct translator *t);
