@@ -475,6 +475,13 @@ static bool smap_with_ac(const struct comparison *c)
            c->ours->state.cr2 != c->theirs->state.cr2;
 }
 
+static bool alignment_check(const struct comparison *c)
+{
+    enum { AM = 18 };
+    const struct state *ours = &c->ours->state;
+    return (ours->cr0 & BIT(AM)) && ours->rip == handler_of(17) && c->theirs->state.rip != handler_of(17);
+}
+
 static bool table_base(const struct comparison *c)
 {
     const struct state *ours = &c->ours->state, *theirs = &c->theirs->state;
@@ -564,6 +571,8 @@ static const struct {
     {"STI holds off interrupts, not a single step (SDM 2B \"STI\"); TCG both", true, step_behind_sti},
     {"SMAP forbids implicit accesses to user pages whatever AC is (4.6.1); TCG looks at AC", true,
      smap_with_ac},
+    {"an access that is not aligned is #AC at CPL 3 with CR0.AM and AC (SDM 3A 6.15); not in TCG", true,
+     alignment_check},
     {"a software KVM that gives up by #UD or shutdown", false, software_kvm_fails},
 };
 
