@@ -25,14 +25,14 @@ static uint64_t bit(int number)
  */
 static void let_through(int a, int b)
 {
-    struct {
+    union {
         struct kvm_signal_mask head;
-        uint8_t sigset[8];
+        uint8_t room[sizeof(struct kvm_signal_mask) + 8];
     } mask = {.head.len = 8};
     uint64_t bits =
         ~(bit(a) | bit(b) | bit(SIGSEGV) | bit(SIGBUS) | bit(SIGILL) | bit(SIGFPE) | bit(SIGTRAP));
 
-    memcpy(mask.sigset, &bits, sizeof(bits));
+    memcpy(mask.head.sigset, &bits, sizeof(bits));
     CHECK_OK(m.vcpu, KVM_SET_SIGNAL_MASK, &mask);
 }
 
