@@ -1,6 +1,7 @@
 /* cpuid.c - what is offered to the guest, and what of it depends on the vcpu's state */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <stdlib.h>
+#include <string.h>
 #include <cpuid.h>
 #include <linux/kvm_para.h>
 
@@ -16,7 +17,8 @@ static struct vcpu *v;
 static void vcpu_new(void)
 {
     free(v);
-    v = calloc(1, sizeof(*v));
+    v = aligned_alloc(_Alignof(struct vcpu), sizeof(*v));
+    memset(v, 0, offsetof(struct vcpu, tlb)); /* the tables are never touched */
     memcpy(v->cpuid, entries, count * sizeof(entries[0]));
     v->cpuid_count = count;
     v->xcr0 = 1;

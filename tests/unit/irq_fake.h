@@ -50,7 +50,7 @@ bool cpuid_has(struct vcpu *v, u32 leaf, u32 subleaf, unsigned reg, unsigned bit
 
 __attribute__((unused)) static struct vcpu *fake_vcpu(struct vm *vm)
 {
-    struct vcpu *v = aligned_alloc(64, ALIGN_UP(sizeof(*v), 64));
+    struct vcpu *v = aligned_alloc(_Alignof(struct vcpu), sizeof(*v));
 
     memset(v, 0, offsetof(struct vcpu, tlb));
     v->vm = vm;

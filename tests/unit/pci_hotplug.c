@@ -105,6 +105,8 @@ static void test_abuse(void)
     CHECK(removed == 1 && b->pci.slot[0] && b->pci.slot[PC_SLOT_LPC]);
     for (u16 port = PORT; port < PORT + 24; port++)
         bus_read(&b->ports, port, 1);
+    pci_unplug(b->pci.slot[0]);
+    pci_unplug(b->pci.slot[PC_SLOT_LPC]);
     fake_board_free(b);
 }
 
