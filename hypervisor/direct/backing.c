@@ -22,6 +22,7 @@ enum { MAX_RANGES = 64, HUGE_PAGE = 2 << 20 };
 struct range {
     u8 *host;
     u64 size, offset;
+    _Atomic u64 *touched; /* bitmap of its pieces of HUGE_PAGE bytes, from its first whole one on; or NULL */
 };
 
 struct backing {
@@ -49,6 +50,8 @@ struct backing *backing_create(void)
 
 void backing_destroy(struct backing *b)
 {
+    for (unsigned i = 0; i < b->count; i++)
+        free(b->range[i].touched);
     if (b->fd >= 0)
         close(b->fd);
     free(b);
@@ -69,6 +72,25 @@ bool backing_find(const struct backing *b, const u8 *host, u64 *offset)
     return false;
 }
 
+/* A fault for each small page would cost ten times as much as large pages did; the host may not give a file
+ * large ones, but gives many small ones at once. */
+void backing_touch(struct backing *b, u8 *host)
+{
+    for (unsigned i = 0; i < b->count; i++) {
+        struct range *r = &b->range[i];
+        u8 *piece = (u8 *)ALIGN_DOWN((uintptr_t)host, HUGE_PAGE);
+        if ((u64)(host - r->host) >= r->size)
+            continue;
+        if (!r->touched || piece < r->host || piece + HUGE_PAGE > r->host + r->size)
+            return;
+        u64 n = (u64)(piece - r->host) / HUGE_PAGE;
+        if (!(atomic_load(&r->touched[n / 64]) >> n % 64 & 1) &&
+            !(atomic_fetch_or(&r->touched[n / 64], BIT(n % 64)) >> n % 64 & 1))
+            madvise(piece, HUGE_PAGE, MADV_POPULATE_WRITE);
+        return;
+    }
+}
+
 /* The program has mapped other memory there since. */
 static void forget(struct backing *b, const u8 *host, u64 size)
 {
@@ -76,6 +98,7 @@ static void forget(struct backing *b, const u8 *host, u64 size)
         struct range *r = &b->range[i];
         if (host < r->host + r->size && r->host < host + size) {
             fallocate(b->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)r->offset, (off_t)r->size);
+            free(r->touched);
             *r = b->range[--b->count];
         } else {
             i++;
@@ -194,7 +217,9 @@ void backing_adopt(struct backing *b, u8 *host, u64 size, bool in_use)
     u64 offset = ALIGN_UP(b->size, HUGE_PAGE) + ((uintptr_t)host & (HUGE_PAGE - 1));
     if (ftruncate(b->fd, (off_t)(offset + size)) < 0)
         return;
-    if (replace(b, host, size, offset, &a))
-        b->range[b->count++] = (struct range){host, size, offset};
+    if (replace(b, host, size, offset, &a)) {
+        void *touched = a.huge ? calloc(size / HUGE_PAGE / 64 + 1, sizeof(u64)) : NULL;
+        b->range[b->count++] = (struct range){host, size, offset, touched};
+    }
     b->size = offset + size;
 }

@@ -14,6 +14,9 @@ int backing_fd(const struct backing *b);
 /* Where the byte at host is in the file; false: not there. Vcpus' threads; ranges are added, with vm->lock,
  * while vcpus are held. */
 bool backing_find(const struct backing *b, const u8 *host, u64 *offset);
+/* The guest uses the page at host: memory that was to be in large pages is made in pieces of that size. Any
+ * vcpu's thread. */
+void backing_touch(struct backing *b, u8 *host);
 /* With vm->lock: a slot with this memory is about to be added. Puts the file in the place of the memory, with
  * its contents, if nobody can notice; quiet: others may be writing to it already, so only if it is still
  * untouched. Otherwise all stays as it is. */

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hypervisor/cpu/segments.h"
@@ -20,12 +21,13 @@
 #include "hypervisor/direct/policy.h"
 #include "hypervisor/translate/cache.h"
 
-enum { SPACES = 4, SWITCH_US = 9 };
+enum { SPACES = 4, STOP_NS = 4000 }; /* a stop's price on the side of the process, about */
 
 /* An address space of the guest with a shadow. */
 struct space {
     u64 cr3;    /* of its page tables, without the PCID */
     u64 paging; /* conditions_paging */
+    u64 ran;    /* nanoseconds, until it was looked at last */
     u64 used;   /* counts entries: the space with the lowest is given up first */
     gva cr2;    /* of the last page fault that was seen at an entry */
     struct shadow_process process;
@@ -40,6 +42,7 @@ struct direct {
     pthread_t thread;      /* that traces the shadows */
     int filters;           /* seccomp_filters when the vcpu was made */
     u64 entries;
+    u64 own; /* nanoseconds that the vcpu's thread has run, at the last look */
     struct space space[SPACES];
     struct policy policy;
     struct direct_statistics stat;
@@ -315,40 +318,56 @@ _Noreturn static void lost(struct vcpu *v, struct space *s)
     vcpu_exit_internal_error(v, KVM_INTERNAL_ERROR_EMULATION, NULL);
 }
 
-/* Until something is not for us. Time inside is added up. */
-static void run(struct vcpu *v, struct space *s, struct shadow_stop *stop)
+static u64 cpu_ns(clockid_t clock)
+{
+    struct timespec t;
+    return clock_gettime(clock, &t) ? 0 : (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
+}
+
+/* In time of processors, not by the clock: others may be using them. */
+static void account(struct direct *d, struct space *s)
+{
+    u64 own = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
+    u64 process = cpu_ns((clockid_t)(~(unsigned)s->process.pid << 3 | 2)); /* clock_getcpuclockid(3) */
+    u64 ran = process - s->ran;
+    s->ran = process;
+    d->stat.nanoseconds += ran;
+    policy_account(&d->policy, s->cr3, ran > STOP_NS ? ran - STOP_NS : 0, own - d->own + STOP_NS,
+                   host_now_ns());
+    d->own = own;
+}
+
+/* What is to be done about a stop. true: guest code goes on. */
+static bool take_stop(struct vcpu *v, struct space *s, const struct shadow_stop *stop)
 {
     struct direct *d = v->direct;
-    const u64 change = SWITCH_US * d->policy.khz / 1000;
-    u64 last = host_tsc();
-    for (;;) {
-        u64 begin = host_tsc();
+    if (is_page_fault(stop)) {
+        d->stat.faults++;
+        return pages_fault(&s->pages, stop->address, s->process.regs.rip);
+    }
+    if (stop->event == SHADOW_KICKED) {
+        d->stat.kicks++;
+        return !somebody_waits(v);
+    }
+    *(stop->event == SHADOW_SYSCALL ? &d->stat.system_calls : &d->stat.others) += 1;
+    return false;
+}
+
+/* Until something is not for us. */
+static void run(struct vcpu *v, struct space *s, struct shadow_stop *stop)
+{
+    bool again = true;
+    while (again) {
         if (somebody_waits(v)) {
             stop->event = SHADOW_KICKED;
             return;
         }
         shadow_resume(&s->process, stop, somebody_waits, v);
-        u64 end = host_tsc(), inside = end - begin > change ? end - begin - change : 0;
-        bool again = false, fault = is_page_fault(stop);
         if (stop->event == SHADOW_DEAD || !shadow_read(&s->process))
             lost(v, s);
-        if (fault) {
-            d->stat.faults++;
-            again = pages_fault(&s->pages, stop->address, s->process.regs.rip);
-        } else if (stop->event == SHADOW_KICKED) {
-            d->stat.kicks++;
-            again = !somebody_waits(v);
-        } else if (stop->event == SHADOW_SYSCALL) {
-            d->stat.system_calls++;
-        } else {
-            d->stat.others++;
-        }
-        u64 now = host_tsc();
-        d->stat.nanoseconds += inside * 1000000 / d->policy.khz;
-        policy_account(&d->policy, s->cr3, inside, now - last - inside, now);
-        last = now;
-        if (!again || !policy_wants(&d->policy, s->cr3))
-            return;
+        again = take_stop(v, s, stop);
+        account(v->direct, s);
+        again = again && policy_wants(&v->direct->policy, s->cr3);
     }
 }
 
@@ -359,6 +378,7 @@ static bool enter(struct vcpu *v, struct space *s)
     struct shadow_stop stop;
     s->used = ++d->entries;
     d->stat.entries++;
+    d->own = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
     fpu_put(v);
     if (s->paging != conditions_paging(v)) {
         s->paging = conditions_paging(v);
@@ -420,7 +440,7 @@ bool direct_run(struct vcpu *v)
 void direct_interrupted(struct vcpu *v)
 {
     if (v->direct && !v->direct->never && v->cpl == 3)
-        policy_sample(&v->direct->policy, cr3_base(v), host_tsc());
+        policy_sample(&v->direct->policy, cr3_base(v), host_now_ns());
 }
 
 /* ---- what makes mappings invalid ---- */
@@ -479,7 +499,7 @@ int direct_create_vcpu(struct vcpu *v)
     if (!d)
         return -ENOMEM;
     pthread_mutex_init(&d->lock, NULL);
-    d->policy.khz = v->vm->tsc_khz;
+
     d->policy.always = v->engine->stress.modes & STRESS_DIRECT;
     d->filters = seccomp_filters();
     v->direct = d;

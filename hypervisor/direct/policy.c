@@ -15,7 +15,7 @@ static struct policy_space *space_of(struct policy *p, u64 cr3)
 {
     struct policy_space *s = &p->space[(cr3 >> 12 ^ cr3 >> 18) % POLICY_SPACES];
     if (s->cr3 != cr3)
-        *s = (struct policy_space){.cr3 = cr3, .pause = FIRST_PAUSE_MS * p->khz};
+        *s = (struct policy_space){.cr3 = cr3, .pause = FIRST_PAUSE_MS * 1000000ull};
     return s;
 }
 
@@ -24,12 +24,12 @@ void policy_sample(struct policy *p, u64 cr3, u64 now)
     struct policy_space *s = space_of(p, cr3);
     if (s->active || now < s->not_before)
         return;
-    s->samples = now - s->sampled < SAMPLE_GAP_MS * p->khz ? s->samples + 1 : 1;
+    s->samples = now - s->sampled < SAMPLE_GAP_MS * 1000000ull ? s->samples + 1 : 1;
     s->sampled = now;
     if (s->samples < SAMPLES)
         return;
     s->active = true;
-    s->inside = CREDIT_US * p->khz / 1000;
+    s->inside = CREDIT_US * 1000ull;
     s->outside = 0;
 }
 
@@ -43,15 +43,15 @@ void policy_account(struct policy *p, u64 cr3, u64 inside, u64 outside, u64 now)
     struct policy_space *s = space_of(p, cr3);
     s->inside += inside;
     s->outside += outside;
-    if (s->inside >= s->outside && s->outside < WINDOW_US * p->khz / 1000)
+    if (s->inside >= s->outside && s->outside < WINDOW_US * 1000ull)
         return;
     if (s->inside >= s->outside) {
-        s->pause = FIRST_PAUSE_MS * p->khz; /* what is left of the credit is forgotten */
+        s->pause = FIRST_PAUSE_MS * 1000000ull; /* what is left of the credit is forgotten */
     } else {
         s->active = false;
         s->samples = 0;
         s->not_before = now + s->pause;
-        s->pause = min(2 * s->pause, LAST_PAUSE_MS * p->khz);
+        s->pause = min(2 * s->pause, LAST_PAUSE_MS * 1000000ull);
     }
     s->inside = s->outside = 0;
 }

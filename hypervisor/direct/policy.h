@@ -13,18 +13,17 @@
 
 enum { POLICY_SPACES = 64 };
 
-struct policy_space {
+struct policy_space { /* times in nanoseconds */
     u64 cr3;
-    u64 sampled;    /* TSC at the last interrupt that found it in ring 3 */
-    u64 not_before; /* TSC */
+    u64 sampled;    /* when an interrupt found it in ring 3 last */
+    u64 not_before; /* it is tried again */
     u64 pause;      /* how long the next one is */
     bool active;
     u32 samples;
-    u64 inside, outside; /* TSC since this was looked at last */
+    u64 inside, outside; /* since this was looked at last */
 };
 
 struct policy {
-    u64 khz;     /* of the TSC */
     bool always; /* LODGE_STRESS=direct */
     struct policy_space space[POLICY_SPACES];
 };

@@ -254,8 +254,8 @@ bool shadow_map(struct shadow_process *p, u64 address, u64 length, int protectio
     }
     if (p->count == SHADOW_OPS && !shadow_apply(p))
         return false;
-    add(p, protection ? (struct shadow_op){SYS_mmap, address, length, (u64)protection, MAP_SHARED | MAP_FIXED,
-                                           offset}
+    add(p, protection ? (struct shadow_op){SYS_mmap, address, length, (u64)protection,
+                                           MAP_SHARED | MAP_FIXED | MAP_POPULATE, offset}
                       : (struct shadow_op){SYS_munmap, address, length});
     return true;
 }

@@ -10,6 +10,7 @@
 
 #include "hypervisor/api/dirty_ring.h"
 #include "hypervisor/cpu/debug.h"
+#include "hypervisor/direct/backing.h"
 #include "hypervisor/direct/direct.h"
 #include "hypervisor/translate/cache.h"
 #include "hypervisor/translate/dump.h"
@@ -145,6 +146,8 @@ void tlb_translate(struct vcpu *v, gva a, bool write, enum tlb_context context, 
     out->status = TLB_RAM;
     out->host = page + (t.gpa & 4095);
     out->code = cache_has_code(v->engine, page);
+    if (v->vm->backing)
+        backing_touch(v->vm->backing, page);
     if (context == TLB_USER_ALIGNED)
         return;
     if (!(v->engine->stress.modes & STRESS_SLOW) || stress_now(&v->engine->stress, STRESS_SLOW, 256))
