@@ -379,7 +379,6 @@ static bool enter(struct vcpu *v, struct space *s)
     s->used = ++d->entries;
     d->stat.entries++;
     d->own = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
-    fpu_put(v);
     if (s->paging != conditions_paging(v)) {
         s->paging = conditions_paging(v);
         atomic_store(&s->pages.forget, true);
@@ -427,6 +426,7 @@ bool direct_run(struct vcpu *v)
         end_all(d);
         d->thread = pthread_self();
     }
+    fpu_put(v); /* what makes a shadow calls libc, which has no regard for vector registers */
     struct space *s = space_of(v);
     if (s && !is_unused(v, s->process.stub)) {
         space_end(s); /* the guest has come to have something there */
