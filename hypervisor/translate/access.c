@@ -450,11 +450,14 @@ static bool is_misaligned(gva a, size_t size)
     return a & (alignment - 1) && !(alignment & (alignment - 1));
 }
 
-/* SDM 3A 6.15, interrupt 17. Every access of code with alignment checks comes here. */
-static void check_alignment(struct vcpu *v, gva a, u32 descriptor, enum tlb_context c)
+/* SDM 3A 6.15, interrupt 17. Every access of code with alignment checks comes here. Where an opmask selects
+ * elements of the operand, each is for itself; where it selects those of the result only, the operand is one.
+ */
+static void check_alignment(struct vcpu *v, gva a, u32 descriptor, enum tlb_context c,
+                            const struct elements *e)
 {
-    bool checked = c == TLB_USER_ALIGNED && !(descriptor & ACCESS_HAS_OPMASK);
-    if (likely(!checked) || !is_misaligned(a, descriptor & ACCESS_SIZE))
+    bool by_element = descriptor >> ACCESS_MASKING_SHIFT & 3;
+    if (likely(c != TLB_USER_ALIGNED) || !is_misaligned(a, by_element ? e->size : descriptor & ACCESS_SIZE))
         return;
     engine_sync_rip(v, false);
     raise_exception_code(v, EXC_AC, 0);
@@ -474,7 +477,7 @@ struct address_result access_miss(struct vcpu *v, gva a, u32 descriptor)
         check_operand(v, a, descriptor);
     unsigned first = elements_first(e.checked, e.size);
     check_access(v, a + first, elements_last(e.checked, e.size) - first + 1, descriptor);
-    check_alignment(v, a, descriptor, c);
+    check_alignment(v, a, descriptor, c, &e);
     if ((a & 4095) + n > 4096) {
         be_exclusive(v, descriptor);
         return bounce(v, a, descriptor, c);

@@ -201,8 +201,6 @@ static void emit_access(struct translator *t, const struct tinsn *insn, unsigned
         c->descriptor |= ACCESS_ALIGNED;
     if (insn->waits)
         c->descriptor |= ACCESS_WAITS;
-    if (insn->encoding == ENCODING_EVEX && (insn->evex[2] & 7))
-        c->descriptor |= ACCESS_HAS_OPMASK;
     if (insn->kind == KIND_CALL || insn->kind == KIND_CALL_INDIRECT)
         c->descriptor |= ACCESS_GOES_ON;
     c->miss = emit_probe(t, access & OPERAND_WRITE, size);

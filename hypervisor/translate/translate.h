@@ -29,7 +29,6 @@ enum descriptor {
     ACCESS_FLAGS_IN_CC = BIT(12), /* at the commit: the guest's flags are in vcpu.cc */
     ACCESS_GOES_ON = BIT(13),     /* more of the instruction follows the commit */
     ACCESS_SEGMENT_SHIFT = 16,    /* enum seg, 3 bits */
-    ACCESS_HAS_OPMASK = BIT(19),  /* an opmask, if only of the result: no #AC (as the host was seen to) */
     ACCESS_ALIGNED = BIT(20),     /* misaligned: #GP, before any fault of paging */
     ACCESS_WAITS = BIT(21),       /* an x87 exception is pending: #MF, before all faults of the operand */
     /* Of an operand with an opmask: */
