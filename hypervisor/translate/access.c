@@ -444,9 +444,10 @@ static void check_access(struct vcpu *v, gva first, size_t n, u32 descriptor)
         execute_alone(v);
 }
 
+/* Of operands larger than 16 bytes no more is asked: so do AMD's processors. */
 static bool is_misaligned(gva a, size_t size)
 {
-    size_t alignment = size == 10 ? 8 : size;
+    size_t alignment = size == 10 ? 8 : min(size, (size_t)16);
     return a & (alignment - 1) && !(alignment & (alignment - 1));
 }
 
