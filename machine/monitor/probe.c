@@ -39,24 +39,6 @@ json_t *query_memdev(struct qmp_call *call)
                      "reserve", 1, "host-nodes", "policy", "default");
 }
 
-json_t *query_hotpluggable_cpus(struct qmp_call *call)
-{
-    const struct machine *m = call->machine;
-    const struct vm_topology *t = &m->config->smp;
-    json_t *list = json_array();
-    for (unsigned i = 0; i < m->vcpu_count; i++) {
-        unsigned core = i / t->threads, die = core / t->cores;
-        char path[48];
-        snprintf(path, sizeof(path), "/machine/unattached/device[%u]", i);
-        json_array_append_new(list,
-                              json_pack("{s:{s:i,s:i,s:i,s:i},s:i,s:s,s:s}", "props", "core-id",
-                                        (int)(core % t->cores), "thread-id", (int)(i % t->threads), "die-id",
-                                        (int)(die % t->dies), "socket-id", (int)(die / t->dies),
-                                        "vcpus-count", 1, "qom-path", path, "type", "host-x86_64-cpu"));
-    }
-    return list;
-}
-
 /* ---- processors ---- */
 
 json_t *query_cpu_definitions(struct qmp_call *call)

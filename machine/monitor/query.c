@@ -51,20 +51,44 @@ json_t *query_uuid(struct qmp_call *call)
     return json_pack("{s:s}", "UUID", uuid ? uuid : "00000000-0000-0000-0000-000000000000");
 }
 
+/* {props, qom-path} of a processor. */
+static json_t *cpu_place(const struct machine *m, unsigned i)
+{
+    const struct vm_topology *t = &m->config->smp;
+    unsigned core = i / t->threads, die = core / t->cores;
+    char path[48];
+    snprintf(path, sizeof(path), "/machine/unattached/device[%u]", i);
+    return json_pack("{s:{s:i,s:i,s:i,s:i},s:s}", "props", "core-id", (int)(core % t->cores), "thread-id",
+                     (int)(i % t->threads), "die-id", (int)(die % t->dies), "socket-id", (int)(die / t->dies),
+                     "qom-path", path);
+}
+
+static json_t *cpu_add(json_t *cpu, json_t *more)
+{
+    json_object_update(cpu, more);
+    json_decref(more);
+    return cpu;
+}
+
 json_t *query_cpus_fast(struct qmp_call *call)
 {
     const struct machine *m = call->machine;
-    const struct vm_topology *t = &m->config->smp;
     json_t *list = json_array();
     for (unsigned i = 0; i < m->vcpu_count; i++) {
-        unsigned core = i / t->threads, die = core / t->cores;
-        char path[48];
-        snprintf(path, sizeof(path), "/machine/unattached/device[%u]", i);
-        json_array_append_new(list, json_pack("{s:i,s:{s:i,s:i,s:i,s:i},s:s,s:s,s:i}", "cpu-index", (int)i,
-                                              "props", "core-id", (int)(core % t->cores), "thread-id",
-                                              (int)(i % t->threads), "die-id", (int)(die % t->dies),
-                                              "socket-id", (int)(die / t->dies), "qom-path", path, "target",
-                                              "x86_64", "thread-id", (int)m->vcpu[i].tid));
+        json_t *more = json_pack("{s:i,s:s,s:i}", "cpu-index", (int)i, "target", "x86_64", "thread-id",
+                                 (int)m->vcpu[i].tid);
+        json_array_append_new(list, cpu_add(cpu_place(m, i), more));
+    }
+    return list;
+}
+
+json_t *query_hotpluggable_cpus(struct qmp_call *call)
+{
+    const struct machine *m = call->machine;
+    json_t *list = json_array();
+    for (unsigned i = 0; i < m->vcpu_count; i++) {
+        json_t *more = json_pack("{s:i,s:s}", "vcpus-count", 1, "type", "host-x86_64-cpu");
+        json_array_append_new(list, cpu_add(cpu_place(m, i), more));
     }
     return list;
 }

@@ -172,7 +172,8 @@ def network_services(build):
             servers = [subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for argv in (
                 ["python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", folder, str(web)],
                 ["iperf3", "-s", "-B", "127.0.0.1", "-p", str(iperf)])]
-            own_names = os.geteuid() == 0 and shutil.which("unshare")
+            own_names = os.geteuid() == 0 and shutil.which("unshare") and not subprocess.run(
+                ["unshare", "-m", "true"], stderr=subprocess.DEVNULL).returncode
             machine = build.machine(*arguments)
             dns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             if own_names:

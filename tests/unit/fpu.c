@@ -435,18 +435,9 @@ static void wide_32(void)
     CHECK(wide_is(0, 0x6f, 0x7f));
 }
 
-#ifdef __SANITIZE_ADDRESS__
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
-
 int main(void)
 {
-    if (SANITIZED) {
-        printf("the sanitizer's runtime uses the vector registers that are live here\n");
-        return 77;
-    }
+    TEST_NEEDS_VECTORS();
     has_avx = __builtin_cpu_supports("avx");
     in_and_out();
     kvm_fpu();

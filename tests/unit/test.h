@@ -54,6 +54,21 @@ __attribute__((unused)) static int test_done(void)
     return 0;
 }
 
+#ifdef __SANITIZE_ADDRESS__
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
+/* First in the main of a test that has a guest's vector state live in the CPU. */
+#define TEST_NEEDS_VECTORS()                                                                  \
+    do {                                                                                      \
+        if (SANITIZED) {                                                                      \
+            printf("the sanitizer's runtime uses the vector registers that are live here\n"); \
+            return 77;                                                                        \
+        }                                                                                     \
+    } while (0)
+
 #define CHECK(cond) test_result(!!(cond), __FILE__, __LINE__, #cond)
 /* Any integer or pointer. */
 #define CHECK_EQ(got, want) \

@@ -127,18 +127,9 @@ static void areas(void)
     check_pointers(1, 2, 3, 0, 0);
 }
 
-#ifdef __SANITIZE_ADDRESS__
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
-
 int main(void)
 {
-    if (SANITIZED) {
-        printf("the sanitizer's runtime uses the vector registers that are live here\n");
-        return 77;
-    }
+    TEST_NEEDS_VECTORS();
     protected_images();
     real_images(REAL);
     real_images(VM86);
