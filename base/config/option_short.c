@@ -116,6 +116,8 @@ int expand_nic(struct vm_config *c, const char *arg, struct error *e)
         return error_set(e, EINVAL, "-nic: model '%s' is not supported: use one of: virtio-net-pci", model);
     properties_remove(netdev, "model");
     const char *id = need(netdev, "id", "nic", c->netdevs.count - 1);
+    if (id && objects_find(&c->netdevs, id) != netdev)
+        return error_set(e, EEXIST, "-nic: id '%s' is taken: use another", id);
     struct properties *device = id ? objects_add(&c->devices) : NULL;
     if (!device || properties_add(device, "driver", "virtio-net-pci") < 0 ||
         properties_add(device, "netdev", id) < 0 || move(device, netdev, "mac", "mac") < 0 ||

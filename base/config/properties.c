@@ -87,6 +87,17 @@ static char *take_word(const char **text)
     return word;
 }
 
+/* A doubled comma belongs into a value: no name has one, and written out it would end the name. */
+static bool has_bad_name(const struct properties *p, const char *word, const char *implied)
+{
+    const char *equals = strchr(word, '=');
+    if (!*word || *word == '=')
+        return true;
+    if (!equals && implied && !p->count)
+        return false;
+    return memchr(word, ',', equals ? (size_t)(equals - word) : strlen(word));
+}
+
 static int add_word(struct properties *p, char *word, const char *implied)
 {
     char *equals = strchr(word, '=');
@@ -103,8 +114,10 @@ static int parse_words(struct properties *p, const char *text, const char *impli
     int r = !*text && implied ? properties_add(p, implied, text) : 0;
     while (*text && r == 0) {
         char *word = take_word(&text);
-        if (word && (!*word || *word == '='))
-            r = error_set(e, EINVAL, "%s '%s': a name is missing: use NAME=VALUE[,NAME=VALUE]...", what, all);
+        if (word && has_bad_name(p, word, implied))
+            r = error_set(e, EINVAL,
+                          "%s '%s': a name is missing or has a comma: use NAME=VALUE[,NAME=VALUE]...", what,
+                          all);
         else if (p->count == PROPERTIES_MAX)
             r = error_set(e, E2BIG, "%s: more than %d properties", what, PROPERTIES_MAX);
         else
@@ -138,7 +151,8 @@ static int flatten_member(struct properties *p, const char *prefix, const char *
 {
     char name[256];
     bool dot = *prefix;
-    if (!*key || snprintf(name, sizeof(name), "%s%s%s", prefix, dot ? "." : "", key) >= (int)sizeof(name))
+    if (!*key || strpbrk(key, ",=") ||
+        snprintf(name, sizeof(name), "%s%s%s", prefix, dot ? "." : "", key) >= (int)sizeof(name))
         return -EINVAL;
     return flatten(p, name, v, depth + 1);
 }
@@ -173,10 +187,12 @@ int properties_from_json(struct properties *p, const json_t *object, const char 
     if (r == 0)
         return 0;
     properties_free(p);
-    return error_set(e, -r, "%s: %s", what,
-                     r == -ENOMEM  ? "no memory"
-                     : r == -E2BIG ? "too many properties, or nested too deeply"
-                                   : "an object with names that are neither empty nor long is wanted");
+    return error_set(
+        e, -r, "%s: %s", what,
+        r == -ENOMEM ? "no memory"
+        : r == -E2BIG
+            ? "too many properties, or nested too deeply"
+            : "an object is wanted, whose names are short and have neither a comma nor an equals sign");
 }
 
 static int parse_json(struct properties *p, const char *text, const char *what, struct error *e)
