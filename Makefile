@@ -261,7 +261,7 @@ $(O)/tests/fuzz-ioctl $(O)/tests/fuzz-translate:
 	$(call say,LINK)clang -fsanitize=fuzzer,address -o $@ $^ -lZydis -lpthread
 
 # The machine's own: everything with the address sanitizer, on the library as it is.
-APP_FUZZERS := virtio qmp options
+APP_FUZZERS := virtio qmp options board
 FUZZ_APP    := $(call objects,fuzz-app,$(filter-out machine/main.c,$(MACHINE_SRC)) $(CONFIG_SRC) $(IMAGE_SRC) $(BASE_SRC))
 $(O)/fuzz-app/%.o: %.c
 	@mkdir -p $(@D)
@@ -271,7 +271,7 @@ $(patsubst %,$(O)/tests/fuzz-%,$(APP_FUZZERS)): $(O)/tests/fuzz-%: $(O)/fuzz-app
 	$(call say,LINK)clang -fsanitize=fuzzer,address,undefined -o $@ $(filter %.o,$^) -Wl,-rpath,'$$ORIGIN/..' -L$(O) -llodge-kvm \
 	  -lpthread $(MACHINE_LIBS)
 
-fuzz-machine: $(patsubst %,$(O)/tests/fuzz-%,$(APP_FUZZERS)) $(O)/tests/guests/faults.elf ## fuzz virtio devices, QMP, options (FUZZ_TIME=seconds each)
+fuzz-machine: $(patsubst %,$(O)/tests/fuzz-%,$(APP_FUZZERS)) $(O)/tests/guests/faults.elf ## fuzz virtio devices, QMP, options, the board and saved states (FUZZ_TIME=seconds each)
 	@for f in $(APP_FUZZERS); do \
 	  mkdir -p $(O)/corpus/$$f $(O)/corpus/work && (cd $(O)/corpus/work && FUZZ_KERNEL=$(abspath $(O))/tests/guests/faults.elf \
 	    $(abspath $(O))/tests/fuzz-$$f -max_total_time=$(FUZZ_TIME) -max_len=4096 -print_final_stats=1 -close_fd_mask=1 \

@@ -253,8 +253,10 @@ static struct kvm_cpuid_entry2 *find_leaf(const struct kvm_cpuid2 *c, u32 leaf, 
 static u32 *find_register(const struct kvm_cpuid2 *c, const struct word *w)
 {
     struct kvm_cpuid_entry2 *entry = find_leaf(c, w->leaf, w->subleaf);
+    if (!entry)
+        return NULL;
     u32 *const registers[] = {&entry->eax, &entry->ebx, &entry->ecx, &entry->edx};
-    return entry ? registers[w->reg] : NULL;
+    return registers[w->reg];
 }
 
 static bool model_has(const struct cpu_model *m, const struct place *p)
