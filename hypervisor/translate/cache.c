@@ -84,11 +84,69 @@ struct block *cache_find(struct engine *e, u64 pc, u32 mode, const u8 *host)
 
 static void page_protect(struct engine *e, struct code_page *p)
 {
-    p->verified = 0;
+    p->verified = p->lines = p->sum = 0;
+    p->in_doubt = false;
     p->settled = false;
     p->looks = 0;
     tlb_protect(e->vm, p->host);
     p->epoch = atomic_fetch_add(&e->epoch, 1) + 1;
+}
+
+/* The part of b's source that lies in the page of host: [*from, *to) as host addresses. */
+static void block_range(const struct block *b, const u8 *page, const u8 **from, const u8 **to)
+{
+    size_t first = 4096 - ((uintptr_t)b->host & 4095);
+    if (page_of(b->host) == page) {
+        *from = b->host;
+        *to = b->host + min((size_t)b->length, first);
+    } else {
+        *from = b->host2;
+        *to = b->host2 + (b->length - first);
+    }
+}
+
+bool block_unchanged(const struct block *b)
+{
+    size_t first = min((size_t)b->length, (size_t)(4096 - ((uintptr_t)b->host & 4095)));
+    return !memcmp(b->host, b->source, first) &&
+           (!b->host2 || !memcmp(b->host2, b->source + first, b->length - first));
+}
+
+/* Of the 64 bytes at line; each pair of words is mixed by a key of its own and of the line's. */
+static u64 line_sum(const u8 *line)
+{
+    static const u64 keys[8] = {0xa0761d6478bd642f, 0xe7037ed1a0b428db, 0x8ebc6af09c88c6e3,
+                                0x589965cc75374cc3, 0x1d8e4e27c47d124f, 0xeb44accab455d165,
+                                0x9e3779b97f4a7c15, 0xd6e8feb86659fd93};
+    typedef u64 aliased_u64 __attribute__((may_alias));
+    const aliased_u64 *word = (const aliased_u64 *)line;
+    u64 place = ((uintptr_t)line & 4095) * keys[6], sum = 0;
+    for (unsigned i = 0; i < 8; i += 2) {
+        unsigned __int128 m = (unsigned __int128)(word[i] ^ keys[i] ^ place) * (word[i + 1] ^ keys[i + 1]);
+        sum += (u64)m ^ (u64)(m >> 64);
+    }
+    return sum;
+}
+
+static u64 lines_sum(const u8 *page, u64 lines)
+{
+    u64 sum = 0;
+    for (; lines; lines &= lines - 1)
+        sum += line_sum(page + 64 * __builtin_ctzll(lines));
+    return sum;
+}
+
+/* What has changed while b was made is in the sum, but not in b. */
+static void page_add_lines(struct code_page *p, const struct block *b)
+{
+    const u8 *from, *to;
+    block_range(b, p->host, &from, &to);
+    unsigned first = (unsigned)(from - p->host) / 64, last = (unsigned)(to - 1 - p->host) / 64;
+    u64 lines = (~0ull >> (63 - last) & ~0ull << first) & ~p->lines;
+    p->lines |= lines;
+    p->sum += lines_sum(p->host, lines);
+    if (!block_unchanged(b))
+        p->in_doubt = true;
 }
 
 static void block_join_page(struct engine *e, struct block *b, unsigned i, u8 *host)
@@ -101,6 +159,7 @@ static void block_join_page(struct engine *e, struct block *b, unsigned i, u8 *h
     __atomic_store_n(&p->blocks, b, __ATOMIC_RELEASE); /* before write entries are looked for: tlb.c */
     if (first)
         page_protect(e, p);
+    page_add_lines(p, b);
 }
 
 void cache_insert(struct engine *e, struct block *b, u8 *host2)
@@ -215,19 +274,6 @@ void cache_invalidate(struct engine *e, struct block *b)
             ibtc_forget(e->vm->vcpu[i], b, exec_view(e, b->code));
 }
 
-/* The part of b's source that lies in the page of host: [*from, *to) as host addresses. */
-static void block_range(const struct block *b, const u8 *page, const u8 **from, const u8 **to)
-{
-    size_t first = 4096 - ((uintptr_t)b->host & 4095);
-    if (page_of(b->host) == page) {
-        *from = b->host;
-        *to = b->host + min((size_t)b->length, first);
-    } else {
-        *from = b->host2;
-        *to = b->host2 + (b->length - first);
-    }
-}
-
 bool cache_overlaps(struct engine *e, const u8 *host, size_t n, const struct block *b)
 {
     (void)e;
@@ -301,20 +347,23 @@ bool cache_store(struct engine *e, const u8 *host, size_t n)
     return any;
 }
 
-bool block_unchanged(const struct block *b)
-{
-    size_t first = min((size_t)b->length, (size_t)(4096 - ((uintptr_t)b->host & 4095)));
-    return !memcmp(b->host, b->source, first) &&
-           (!b->host2 || !memcmp(b->host2, b->source + first, b->length - first));
-}
-
-void cache_verify(struct engine *e, struct code_page *p, u64 generation)
+static void compare_blocks(struct engine *e, struct code_page *p)
 {
     for (struct block *b = p->blocks, *next; b; b = next) {
         next = b->page_next[b->page[0] != p];
         if (!block_unchanged(b))
             cache_invalidate(e, b);
     }
+}
+
+/* The sum first: what changes while blocks are compared is found the next time. */
+void cache_verify(struct engine *e, struct code_page *p, u64 generation)
+{
+    u64 sum = lines_sum(p->host, p->lines);
+    if (p->in_doubt || sum != p->sum)
+        compare_blocks(e, p);
+    p->in_doubt = false;
+    p->sum = sum;
     p->verified = generation;
 }
 

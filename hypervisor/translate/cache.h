@@ -142,6 +142,8 @@ struct code_page {
     u8 *host;
     struct block *blocks; /* through page_next[0 or 1] */
     u64 verified;         /* generation in which the bytes were compared last */
+    u64 lines, sum;       /* which 64 bytes of it blocks are made of; of their contents: cache_verify */
+    bool in_doubt;        /* sum was not taken while all blocks were as the page is */
     u64 epoch;            /* that began when it was protected */
     bool settled;         /* all vcpus have noted that epoch */
     bool direct;          /* shadows may have it executable (direct/direct.h) */
@@ -219,7 +221,8 @@ bool cache_is_direct(struct engine *e, const u8 *host);
 bool cache_forget_page(struct vcpu *v, const u8 *host);
 bool cache_overlaps(struct engine *e, const u8 *host, size_t n, const struct block *b);
 void cache_invalidate(struct engine *e, struct block *b);
-/* Compares the page's blocks with memory and drops those that differ. */
+/* Drops the page's blocks that differ from memory. They are looked at only where a sum over the page's lines
+ * tells that something has changed: also a store next to code. */
 void cache_verify(struct engine *e, struct code_page *p, u64 generation);
 /* Whether no vcpu has a store to the page in flight that it did not announce. */
 bool cache_settle(struct vcpu *v, struct code_page *p);
