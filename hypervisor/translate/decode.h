@@ -14,6 +14,7 @@ enum kind {
     KIND_SKIP, /* hints: nothing */
     KIND_LEA,
     KIND_PUSH,
+    KIND_PUSHF,
     KIND_POP,
     KIND_LEAVE,
     KIND_JMP,

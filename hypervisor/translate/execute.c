@@ -135,6 +135,16 @@ static void follow_code_segment(struct vcpu *v)
     v->priv->cs_limit = cs->limit;
 }
 
+/* What the branch cache has for v's state, which is not for MODE_STEP; or NULL. */
+static const u8 *known_code(struct vcpu *v)
+{
+    follow_code_segment(v);
+    const u8 *code = ibtc_find(v, v->mode, v->rip);
+    if (code)
+        v->code_page = ALIGN_DOWN(v->rip, 4096);
+    return code;
+}
+
 /* thunk_lookup: host code for v's state, or NULL: back to the run loop. */
 const u8 *engine_next(struct vcpu *v)
 {
@@ -145,12 +155,9 @@ const u8 *engine_next(struct vcpu *v)
     if ((v->mode & MODE_STEP) || !code_room(v))
         return NULL;
     v->rflags &= ~(u64)FLAG_RF; /* no breakpoint is near */
-    follow_code_segment(v);
-    const u8 *code = ibtc_find(v, v->mode, v->rip);
-    if (code) {
-        v->code_page = ALIGN_DOWN(v->rip, 4096);
+    const u8 *code = known_code(v);
+    if (code)
         return code;
-    }
     struct tlb_target t;
     const u8 *host = tlb_fetch(v, code_address(v, v->rip), &t);
     return host ? find_code(v, host) : NULL;
@@ -413,8 +420,9 @@ void engine_execute(struct vcpu *v)
     v->mode = mode_of(v);
     v->debug.step_once = false;
     begin_instruction(v);
-    follow_code_segment(v);
-    const u8 *code = code_at_rip(v);
+    const u8 *code = v->mode & MODE_STEP || !code_room(v) ? NULL : known_code(v);
+    if (!code)
+        code = code_at_rip(v);
     fpu_get(v);
     if (engine_enter(v, code) == EXIT_FAULT)
         take_host_fault(v);

@@ -20,6 +20,7 @@ static bool probes(const struct tinsn *i)
     switch (i->kind) {
     case KIND_WRAP:
     case KIND_PUSH:
+    case KIND_PUSHF:
     case KIND_POP:
     case KIND_LEAVE:
     case KIND_CALL:
@@ -68,7 +69,7 @@ u16 registers_written(const struct tinsn *i)
     for (size_t n = 0; n < ARRAY_SIZE(f); n++)
         if (f[n]->used && f[n]->written)
             written |= (u16)BIT(f[n]->gpr & (f[n]->byte_high ? 3 : 15));
-    if (i->kind == KIND_PUSH || i->kind == KIND_POP || i->kind == KIND_LEAVE)
+    if (i->kind == KIND_PUSH || i->kind == KIND_PUSHF || i->kind == KIND_POP || i->kind == KIND_LEAVE)
         written |= BIT(GPR_RSP);
     if (i->kind == KIND_LEAVE)
         written |= BIT(GPR_RBP);

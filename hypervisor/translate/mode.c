@@ -69,6 +69,8 @@ u32 mode_of(const struct vcpu *v)
     u32 mode = mode_code(v) | mode_vector(v) | (u32)context << MODE_CONTEXT_SHIFT;
     if (v->cpl == 0)
         mode |= MODE_CPL0 | (v->cr4 & CR4_SMAP ? (u32)MODE_SMAP : 0);
+    if (!v->tsc_ratio && (v->cpl == 0 || !(v->cr4 & CR4_TSD)))
+        mode |= MODE_TSC;
     if (must_step(v))
         mode |= MODE_STEP;
     else if (context == TLB_USER && (mode & MODE_BITS) == MODE_64 && !v->priv->two_places)

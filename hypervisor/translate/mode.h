@@ -24,6 +24,7 @@ enum mode {
     MODE_MOVABLE = BIT(14),   /* the translation holds at any address: see cache.h */
     MODE_CPL0 = BIT(15),
     MODE_SMAP = BIT(16), /* with CPL 0: CR4.SMAP is set */
+    MODE_TSC = BIT(17),  /* RDTSC may execute, and the guest's TSC runs as fast as the host's */
     MODE_STEP = BIT(9),  /* one instruction, then back to the run loop */
 };
 

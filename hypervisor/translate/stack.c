@@ -65,6 +65,27 @@ void emit_push_insn(struct translator *t, const struct tinsn *i)
     emit_stack(t, i, H_GUEST_RSP, -(s32)size, size, OPERAND_WRITE, use);
 }
 
+/* In 64-bit mode: spill[SPILL_VALUE] = RFLAGS as PUSHF has it, without RF and VM; LAHF gives its low byte. */
+void emit_pushf_insn(struct translator *t, const struct tinsn *i)
+{
+    enum { OR = 0x0b, AND = 4, SHL = 4 };
+    struct emitter *e = &t->e;
+    struct host_mem rflags = at(H_VCPU, (s32)offsetof(struct vcpu, rflags) - VCPU_BIAS);
+    flags_to_cc(t);
+    t->in_address = NULL;
+    emit_load(e, H_ADDRESS, rflags);
+    emit_op_reg(e, 0x81, true, AND, H_ADDRESS);
+    emit32(e, ~(u32)(FLAG_RF | FLAG_VM));
+    emit_op_mem(e, 0x0fb6, false, H_SCRATCH, at(H_VCPU, VCPU_CC + 1));
+    emit_op_reg(e, OR, true, H_ADDRESS, H_SCRATCH);
+    emit_op_mem(e, 0x0fb6, false, H_SCRATCH, at(H_VCPU, VCPU_CC));
+    emit_op_reg(e, 0xc1, false, SHL, H_SCRATCH);
+    emit8(e, 11);
+    emit_op_reg(e, OR, true, H_ADDRESS, H_SCRATCH);
+    emit_store(e, spill(SPILL_VALUE), H_ADDRESS);
+    emit_stack(t, i, H_GUEST_RSP, -(s32)i->in.opsize, i->in.opsize, OPERAND_WRITE, push_value);
+}
+
 static void pop_register(struct translator *t, const struct tinsn *i)
 {
     u8 gpr = i->op.used ? i->op.gpr : i->rm.gpr;

@@ -96,9 +96,9 @@ static bool is_near_branch(const struct tinsn *i)
 static void adjust(const struct translator *t, struct tinsn *i)
 {
     require_unit(t, i);
-    if (i->kind == KIND_SENSITIVE && is_in_line(t, i))
-        i->kind = KIND_PRIVILEGED;
     if (i->kind == KIND_SENSITIVE)
+        privileged_in_line(t, i);
+    if (i->kind == KIND_SENSITIVE || i->kind == KIND_PUSHF || i->handler == insn_sti)
         i->flags_read = FLAGS_ARITH; /* the handler sees them, and an exception shows them */
 }
 
@@ -162,7 +162,7 @@ static void emit_lea_insn(struct translator *t, const struct tinsn *i)
         emit_store(&t->e, slot(i->reg.gpr), to);
 }
 
-static void emit_sensitive_insn(struct translator *t, const struct tinsn *i)
+void emit_helper(struct translator *t, const struct tinsn *i, bool ends)
 {
     struct site *s = cache_alloc(t->engine, sizeof(*s));
     if (!s) {
@@ -173,10 +173,15 @@ static void emit_sensitive_insn(struct translator *t, const struct tinsn *i)
     flags_to_host(t);
     t->in_address = NULL;
     emit_immediate(&t->e, H_ADDRESS, (uintptr_t)s);
-    if (ends_block(t, i))
+    if (ends)
         emit_jmp_mem(&t->e, thunk(THUNK_HELPER_END));
     else
         emit_call_mem(&t->e, thunk(THUNK_HELPER));
+}
+
+static void emit_sensitive_insn(struct translator *t, const struct tinsn *i)
+{
+    emit_helper(t, i, ends_block(t, i));
 }
 
 typedef void emit_fn(struct translator *t, const struct tinsn *i);
@@ -187,6 +192,7 @@ static emit_fn *const emitters[KIND_COUNT] = {
     [KIND_SKIP] = emit_skip_insn,
     [KIND_LEA] = emit_lea_insn,
     [KIND_PUSH] = emit_push_insn,
+    [KIND_PUSHF] = emit_pushf_insn,
     [KIND_POP] = emit_pop_insn,
     [KIND_LEAVE] = emit_leave_insn,
     [KIND_JMP] = emit_jmp_insn,
@@ -352,6 +358,7 @@ static void decode_block(struct translator *t, size_t n)
     decode_page(t, min(n, code_room(t->v)));
     if (!t->count)
         decode_straddling(t, n);
+    privileged_plan(t);
 }
 
 /* The block's first instruction is not for a movable one (fits_mode). */

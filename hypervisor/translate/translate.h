@@ -181,9 +181,14 @@ void emit_code_address(struct translator *t, u8 reg, u64 address, bool wide);
 u8 emit_read_gpr(struct translator *t, u8 gpr, u8 scratch);
 void emit_write_gpr(struct translator *t, u8 gpr, u8 from);
 
-/* privileged.c. May i, which is sensitive, be done in line? */
-bool is_in_line(const struct translator *t, const struct tinsn *i);
+/* privileged.c. i, which is sensitive, is to be done in line if it may be: its kind then says so. */
+void privileged_in_line(const struct translator *t, struct tinsn *i);
+/* Takes that back, and ends the block there, where what follows stands against it. */
+void privileged_plan(struct translator *t);
 void emit_privileged_insn(struct translator *t, const struct tinsn *i);
+
+/* translate.c. Calls i's handler; ends: it also ends the block. */
+void emit_helper(struct translator *t, const struct tinsn *i, bool ends);
 
 /* group.c */
 void group_plan(struct translator *t);
@@ -208,6 +213,7 @@ void emit_call_indirect_insn(struct translator *t, const struct tinsn *insn);
 /* The guest's stack pointer, in the stack's width, = base + offset. Uses r12. */
 void emit_set_rsp(struct translator *t, u8 base, s32 offset);
 void emit_push_insn(struct translator *t, const struct tinsn *insn);
+void emit_pushf_insn(struct translator *t, const struct tinsn *insn);
 void emit_pop_insn(struct translator *t, const struct tinsn *insn);
 void emit_leave_insn(struct translator *t, const struct tinsn *insn);
 /* Ends the block: on at target. */

@@ -1,5 +1,5 @@
-/* privileged.c - CLI, SWAPGS, STAC and CLAC in code of CPL 0: what they change, and that flags stay (SDM 2A,
- * 2B) */
+/* privileged.c - CLI, STI, SWAPGS, STAC, CLAC, RDTSC and PUSHF in code of CPL 0: what they change, and that
+ * flags stay (SDM 2A, 2B) */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/guests/lib/guest.h"
 
@@ -30,6 +30,42 @@ static void interrupt_flag(void)
         wrong += (FLAGS_BEHIND("cli\n\tcli") & IF) != 0;
     }
     check_eq("cli and sti, wrong", wrong, 0);
+}
+
+/* Both halves are 32 bits, each reading is later than the one before, and nothing else changes. */
+static void time_stamps(void)
+{
+    unsigned wrong = 0;
+    u64 last = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        u64 low, high;
+        __asm__ volatile("mov $-1, %%rax\n\tmov %%rax, %%rdx\n\trdtsc" : "=&a"(low), "=&d"(high));
+        u64 now = high << 32 | low;
+        wrong += low >> 32 || high >> 32 || now <= last;
+        last = now;
+    }
+    check_eq("rdtsc, wrong", wrong, 0);
+    FLAGS_BEHIND("push %%rax\n\tpush %%rdx\n\trdtsc\n\tpop %%rdx\n\tpop %%rax");
+    wrmsr(0x10, 1ull << 50); /* TIME_STAMP_COUNTER */
+    u32 low, high;
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+    check_eq("rdtsc behind a write of the MSR", high >> 18, 1);
+}
+
+/* One PUSHF among others whose stack faults is in faults.c; here what it pushes, beside the arithmetic flags.
+ */
+static void pushed_flags(void)
+{
+    u64 set, clear, before, after;
+    __asm__ volatile(
+        "pushf\n\torq $0x640400, (%%rsp)\n\tandq $~0x240000, (%%rsp)\n\tpopf\n\tpushf\n\tpop %0\n\t"
+        "pushf\n\tandq $~0x400, (%%rsp)\n\tpopf\n\tpushf\n\tpop %1"
+        : "=&r"(set), "=&r"(clear)::"memory", "cc");
+    check_eq("DF as pushed, set and clear", (set ^ clear) & ~ARITHMETIC, 0x400);
+    check_eq("the fixed bits", set & 0x3802a, 2);
+    __asm__ volatile("mov %%rsp, %0\n\tpushf\n\tmov %%rsp, %1\n\tpop %%rax"
+                     : "=&r"(before), "=&r"(after)::"memory", "rax");
+    check_eq("rsp behind pushf", before - after, 8);
 }
 
 static void gs_bases(void)
@@ -72,6 +108,8 @@ static void access_flag(void)
 int main(void)
 {
     interrupt_flag();
+    time_stamps();
+    pushed_flags();
     gs_bases();
     access_flag();
     check_eq("arithmetic flags that changed", changed, 0);
