@@ -64,6 +64,41 @@ int handle_connect_storage_pool_event_deregister_any(
     return deregister(call, EVENT_POOL, args->callbackID);
 }
 
+/* There are no secrets and no devices of the host, and so no events of them: but who asks may wait. */
+static int register_silent(struct call *call, enum event_class class, s32 event, s32 *callback)
+{
+    if (event < 0 || event > 1)
+        return vir_fail(&call->error, VIR_ERR_INTERNAL_ERROR, "unsupported event ID %d", event);
+    *callback = registration_add(call->client, class, event, NULL, NULL);
+    return 0;
+}
+
+int handle_connect_node_device_event_register_any(
+    struct call *call, const struct remote_connect_node_device_event_register_any_args *args,
+    struct remote_connect_node_device_event_register_any_ret *ret)
+{
+    return register_silent(call, EVENT_NODE_DEVICE, args->eventID, &ret->callbackID);
+}
+
+int handle_connect_node_device_event_deregister_any(
+    struct call *call, const struct remote_connect_node_device_event_deregister_any_args *args)
+{
+    return deregister(call, EVENT_NODE_DEVICE, args->callbackID);
+}
+
+int handle_connect_secret_event_register_any(struct call *call,
+                                             const struct remote_connect_secret_event_register_any_args *args,
+                                             struct remote_connect_secret_event_register_any_ret *ret)
+{
+    return register_silent(call, EVENT_SECRET, args->eventID, &ret->callbackID);
+}
+
+int handle_connect_secret_event_deregister_any(
+    struct call *call, const struct remote_connect_secret_event_deregister_any_args *args)
+{
+    return deregister(call, EVENT_SECRET, args->callbackID);
+}
+
 int handle_qemu_connect_domain_monitor_event_register(
     struct call *call, const struct remote_qemu_connect_domain_monitor_event_register_args *args,
     struct remote_qemu_connect_domain_monitor_event_register_ret *ret)

@@ -69,6 +69,20 @@ int handle_node_get_cells_free_memory(struct call *call,
     return 0;
 }
 
+int handle_node_get_free_pages(struct call *call, const struct remote_node_get_free_pages_args *args,
+                               struct remote_node_get_free_pages_ret *ret)
+{
+    if (args->startCell != 0 || args->cellCount < 1)
+        return vir_fail(&call->error, VIR_ERR_INTERNAL_ERROR, "start cell %d out of range (0-0)",
+                        args->startCell);
+    ret->counts = arena_array(&call->arena, u64, args->pages_count);
+    for (; ret->counts_count < args->pages_count; ret->counts_count++)
+        if (!host_free_pages(args->pages[ret->counts_count], &ret->counts[ret->counts_count]))
+            return vir_fail(&call->error, VIR_ERR_OPERATION_FAILED, "page size %u is not available",
+                            args->pages[ret->counts_count]);
+    return 0;
+}
+
 static const struct {
     const char *field, *line;
 } memory_stats[] = {
@@ -119,6 +133,30 @@ int handle_node_get_cpu_stats(struct call *call, const struct remote_node_get_cp
 
 /* ---- capabilities ---- */
 
+/* Which processor it is; libvirt's names of makers are shorter than their own. */
+static void add_cpu_facts(xmlNode *cpu)
+{
+    static const struct {
+        const char *fact, *path;
+    } numbers[] = {{"microcode", "microcode/@version"},
+                   {"cpu family", "signature/@family"},
+                   {"model", "signature/@model"},
+                   {"stepping", "signature/@stepping"},
+                   {"address sizes", "maxphysaddr/@bits"}};
+    static const struct {
+        const char *own, *name;
+    } makers[] = {{"AuthenticAMD", "AMD"}, {"GenuineIntel", "Intel"}, {"HygonGenuine", "Hygon"}};
+    char value[128];
+    for (size_t i = 0; i < ARRAY_SIZE(makers) && host_cpu_fact("vendor_id", value, sizeof(value)); i++)
+        if (!strcmp(value, makers[i].own))
+            xml_set(cpu, "vendor", makers[i].name);
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+        if (host_cpu_fact(numbers[i].fact, value, sizeof(value)))
+            xml_setf(cpu, numbers[i].path, "%lu", strtoul(value, NULL, 0));
+    if (xml_node(cpu, "maxphysaddr"))
+        xml_set(cpu, "maxphysaddr/@mode", "emulate");
+}
+
 static void add_host(xmlNode *caps)
 {
     struct host_cpus cpus;
@@ -128,6 +166,7 @@ static void add_host(xmlNode *caps)
     xmlNode *cpu = xml_add(xml_node(caps, "host"), "cpu");
     xml_set(cpu, "arch", "x86_64");
     xml_set(cpu, "model", "qemu64");
+    add_cpu_facts(cpu);
     xml_setf(cpu, "topology/@sockets", "%u", cpus.sockets);
     xml_set(cpu, "topology/@dies", "1");
     xml_setf(cpu, "topology/@cores", "%u", cpus.cores);
@@ -308,8 +347,11 @@ int handle_connect_get_domain_capabilities(struct call *call,
     xml_set(caps, "machine", machine);
     xml_set(caps, "arch", arch);
     xml_setf(caps, "vcpu/@max", "%u", em->cpu_max);
+    xml_set(caps, "iothreads/@supported", "no");
     xml_set(caps, "os/@supported", "yes");
     add_enum(xml_node(caps, "os"), "firmware");
+    xml_set(caps, "os/loader/@supported", "yes");
+    add_value(add_enum(xml_node(caps, "os/loader"), "type"), "rom");
     xmlNode *mode = xml_add(xml_add(caps, "cpu"), "mode");
     xml_set(mode, "@name", "host-passthrough");
     xml_set(mode, "@supported", strcmp(type, "kvm") && !em->lodge ? "no" : "yes");

@@ -30,11 +30,23 @@ bool host_cpu_online(unsigned cpu)
     return !read_text(path, text, sizeof(text)) || text[0] == '1'; /* the first one has no such file */
 }
 
+bool host_cpu_fact(const char *name, char *value, size_t size)
+{
+    char text[16384], key[64];
+    snprintf(key, sizeof(key), "\n%s\t", name);
+    const char *line = read_text("/proc/cpuinfo", text, sizeof(text)) ? strstr(text, key) : NULL;
+    line = line ? strchr(line, ':') : NULL;
+    if (!line)
+        return false;
+    line += 1 + strspn(line + 1, " ");
+    snprintf(value, size, "%.*s", (int)strcspn(line, "\n"), line);
+    return true;
+}
+
 static unsigned cpu_mhz(void)
 {
-    char text[65536];
-    const char *line = read_text("/proc/cpuinfo", text, sizeof(text)) ? strstr(text, "cpu MHz") : NULL;
-    return line ? (unsigned)strtoul(line + strcspn(line, "0123456789"), NULL, 10) : 0;
+    char mhz[32];
+    return host_cpu_fact("cpu MHz", mhz, sizeof(mhz)) ? (unsigned)strtoul(mhz, NULL, 10) : 0;
 }
 
 static unsigned threads_per_core(void)
@@ -119,4 +131,22 @@ bool process_usage_read(pid_t pid, pid_t tid, struct process_usage *u)
                                 .resident = pages * (u64)sysconf(_SC_PAGESIZE) / 1024,
                                 .last_cpu = cpu};
     return true;
+}
+
+bool thread_delay_read(pid_t pid, pid_t tid, u64 *delay)
+{
+    char path[96], text[128];
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/schedstat", (int)pid, (int)tid);
+    return read_text(path, text, sizeof(text)) && sscanf(text, "%*u %lu", delay) == 1;
+}
+
+bool host_free_pages(unsigned kib, u64 *count)
+{
+    char path[80], text[32];
+    if ((long)kib * 1024 == sysconf(_SC_PAGESIZE)) {
+        *count = host_memory("MemFree:") / kib;
+        return true;
+    }
+    snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%ukB/free_hugepages", kib);
+    return read_text(path, text, sizeof(text)) && sscanf(text, "%lu", count) == 1;
 }

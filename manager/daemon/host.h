@@ -15,8 +15,13 @@ struct host_cpus {
 void host_cpus_read(struct host_cpus *c);
 bool host_cpu_online(unsigned cpu);
 
+/* What /proc/cpuinfo says of the first processor under that name ("vendor_id"). False: nothing. */
+bool host_cpu_fact(const char *name, char *value, size_t size);
+
 /* A line of /proc/meminfo ("MemFree:"), in KiB. */
 u64 host_memory(const char *line);
+/* Pages of one size that nobody has; false: the host has none of that size. */
+bool host_free_pages(unsigned kib, u64 *count);
 
 struct host_cpu_time {
     u64 kernel, user, idle, iowait; /* ns since the start of the computer */
@@ -33,6 +38,9 @@ struct process_usage {
     u64 resident;     /* KiB */
     int last_cpu;
 };
+
+/* How long a thread was ready to run and did not, in ns. False: the kernel does not count. */
+bool thread_delay_read(pid_t pid, pid_t tid, u64 *delay);
 
 /* tid 0: all threads of the process. False: it is gone. */
 bool process_usage_read(pid_t pid, pid_t tid, struct process_usage *u);

@@ -104,15 +104,21 @@ int handle_domain_create_xml(struct call *call, const struct remote_domain_creat
     if (!config)
         return -1;
     if (domains_find_same(m, config, &d, e) < 0 ||
-        (d &&
-         vir_fail(e, VIR_ERR_OPERATION_FAILED, "domain '%s' already exists with that uuid", d->name) < 0)) {
+        (d && domain_active(d) &&
+         vir_fail(e, VIR_ERR_OPERATION_FAILED, "domain '%s' is already active", d->name) < 0)) {
         xml_free(config);
         return -1;
     }
-    d = domain_new(m, config);
-    if (job_begin(d, JOB_START, e) < 0)
+    /* One that is defined runs as this document says, this time. */
+    xmlNode *live = d ? config : NULL;
+    if (!d)
+        d = domain_new(m, config);
+    domain_keep(call, d);
+    if (job_begin(d, JOB_START, e) < 0) {
+        xml_free(live);
         return -1;
-    int r = life_start(d, NULL, -1, args->flags & CREATE_PAUSED, e);
+    }
+    int r = life_start(d, live, -1, args->flags & CREATE_PAUSED, e);
     ret->dom = domain_remote(d);
     ret->dom.name = arena_strdup(&call->arena, d->name);
     if (r < 0 && !d->persistent)

@@ -26,6 +26,7 @@ static int change_inside_job(struct domain *d, const char *xml, struct affect a,
         return -1;
     }
     if (a.live && domain_active(d)) {
+        d->updated = true;
         life_learn_places(d);
         store_state(d);
     }
@@ -59,7 +60,7 @@ static int attach(struct domain *d, xmlNode *domain, const char *xml, bool live,
     int r = 0;
     if (live) {
         xml_remove(device, "alias");
-        device_set_alias(domain, device);
+        device_set_live(domain, device);
         if ((r = hotplug_attach(d, device, e)) == 0 && !domain_active(d))
             r = domain_not_running(e);
     }
@@ -143,6 +144,8 @@ static int update(struct domain *d, xmlNode *domain, const char *xml, bool live,
     xmlNode *wanted = definition_read_device(xml, e);
     xmlNode *device = wanted ? device_find(domain, wanted, e) : NULL;
     int r = device ? 0 : -1;
+    if (wanted && !device && xml_get(wanted, "target/@dev")) /* libvirt has another code for this one */
+        vir_fail(e, VIR_ERR_INVALID_ARG, "target %s doesn't exist.", xml_get(wanted, "target/@dev"));
     if (r == 0 && live)
         r = update_live(d, device, wanted, e);
     else if (r == 0) {

@@ -22,7 +22,7 @@ enum {
     CREATE_VALIDATE = 16,
     DESTROY_GRACEFUL = 1
 };
-enum { SHUTDOWN_ACPI = 1 };
+enum { SHUTDOWN_ACPI = 1, SHUTDOWN_AGENT = 2 };
 
 /* As it was when it was saved; then the file has done its work. */
 static int start_saved(struct domain *d, u32 flags, struct vir_error *e)
@@ -127,9 +127,11 @@ static int check_mode(struct call *call, u32 flags, const char *function)
 {
     if (vir_check_flags(&call->error, flags, 31, function) < 0)
         return -1;
-    return !flags || flags & SHUTDOWN_ACPI
-               ? 0
-               : vir_fail(&call->error, VIR_ERR_ARGUMENT_UNSUPPORTED, "the mode that there is is acpi");
+    if (!flags || flags & SHUTDOWN_ACPI)
+        return 0;
+    return vir_fail(&call->error, VIR_ERR_ARGUMENT_UNSUPPORTED,
+                    flags & SHUTDOWN_AGENT ? "QEMU guest agent is not configured"
+                                           : "the mode that there is is acpi");
 }
 
 static int power_down(struct call *call, const struct remote_domain *name, bool reboot)

@@ -340,10 +340,13 @@ static void gather_vcpu(struct gathering *g)
     json_array_foreach(cpus, i, cpu)
     {
         struct process_usage u;
+        u64 delay;
         pid_t tid = (pid_t)json_integer_value(json_object_get(cpu, "thread-id"));
         params_i32(g->params, 1, "vcpu.%zu.state", i);
         if (tid && domain_active(d) && process_usage_read(d->machine.pid, tid, &u))
             params_u64(g->params, u.user + u.system, "vcpu.%zu.time", i);
+        if (tid && domain_active(d) && thread_delay_read(d->machine.pid, tid, &delay))
+            params_u64(g->params, delay, "vcpu.%zu.delay", i);
     }
     json_decref(cpus);
 }

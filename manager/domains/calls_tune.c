@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "manager/daemon/host.h"
 #include "manager/daemon/manager.h"
 #include "manager/domains/definition.h"
 #include "manager/domains/job.h"
@@ -227,73 +226,4 @@ int handle_domain_set_vcpus(struct call *call, const struct remote_domain_set_vc
 int handle_domain_set_vcpus_flags(struct call *call, const struct remote_domain_set_vcpus_flags_args *args)
 {
     return set_vcpus(call, &args->dom, args->nvcpus, args->flags);
-}
-
-/* Every processor may run on all of the host's: nothing pins them. */
-static u8 *full_maps(struct call *call, u32 count, u32 length, u32 *size)
-{
-    struct host_cpus cpus;
-    host_cpus_read(&cpus);
-    *size = count * length;
-    u8 *maps = arena_alloc(&call->arena, *size + 1);
-    for (u32 i = 0; i < count; i++)
-        for (u32 cpu = 0; cpu < cpus.present && cpu / 8 < length; cpu++)
-            maps[i * length + cpu / 8] |= (u8)(1 << cpu % 8);
-    return maps;
-}
-
-static int check_maps(struct call *call, s64 count, s64 length)
-{
-    if (count >= 0 && length >= 0 && count <= 16384 && count * length <= 8388608)
-        return 0;
-    return vir_fail(&call->error, VIR_ERR_INVALID_ARG, "more processors, or longer maps, than there can be");
-}
-
-int handle_domain_get_vcpus(struct call *call, const struct remote_domain_get_vcpus_args *args,
-                            struct remote_domain_get_vcpus_ret *ret)
-{
-    enum { RUNNING = 1 };
-    struct domain *d = domain_find(call, &args->dom);
-    if (!d || check_maps(call, args->maxinfo, args->maplen) < 0)
-        return -1;
-    if (!domain_active(d))
-        return vir_fail(&call->error, VIR_ERR_OPERATION_INVALID,
-                        "cannot retrieve vcpu information for inactive domain");
-    json_t *cpus = stats_ask(d, "query-cpus-fast", &call->error), *cpu;
-    u32 most = min((u32)json_array_size(cpus), (u32)args->maxinfo);
-    size_t i;
-    ret->info = arena_array(&call->arena, struct remote_vcpu_info, most);
-    json_array_foreach(cpus, i, cpu)
-    {
-        struct process_usage u = {.last_cpu = -1};
-        pid_t tid = (pid_t)json_integer_value(json_object_get(cpu, "thread-id"));
-        if (i >= most)
-            break;
-        if (tid)
-            process_usage_read(d->machine.pid, tid, &u);
-        ret->info[ret->info_count++] =
-            (struct remote_vcpu_info){(u32)i, RUNNING, u.user + u.system, u.last_cpu};
-    }
-    ret->cpumaps = full_maps(call, ret->info_count, (u32)args->maplen, &ret->cpumaps_count);
-    int r = cpus ? 0 : -1;
-    json_decref(cpus);
-    return r;
-}
-
-int handle_domain_get_vcpu_pin_info(struct call *call,
-                                    const struct remote_domain_get_vcpu_pin_info_args *args,
-                                    struct remote_domain_get_vcpu_pin_info_ret *ret)
-{
-    struct domain *d = domain_find(call, &args->dom);
-    struct affect a;
-    if (!d ||
-        vir_check_flags(&call->error, args->flags, AFFECT_LIVE | AFFECT_CONFIG, "virDomainGetVcpuPinInfo") <
-            0 ||
-        check_maps(call, args->ncpumaps, args->maplen) < 0 ||
-        domain_affect(d, args->flags, &a, &call->error) < 0)
-        return -1;
-    u32 count = min(definition_max_vcpus(a.live ? d->live : d->config), (u32)args->ncpumaps);
-    ret->cpumaps = full_maps(call, count, (u32)args->maplen, &ret->cpumaps_count);
-    ret->num = (s32)count;
-    return 0;
 }

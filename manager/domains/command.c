@@ -76,7 +76,6 @@ void command_disk(xmlNode *disk, struct properties *drive, struct properties *de
     const char *source = xml_get(disk, xml_is(disk, "@type", "block") ? "source/@dev" : "source/@file");
     bool cdrom = xml_is(disk, "@device", "cdrom");
     set(drive, "id", "drive-%s", alias(disk));
-    set(drive, "if", "none");
     set_if(drive, "file", source);
     if (source)
         set(drive, "format", "%s", xml_get(disk, "driver/@type"));
@@ -100,6 +99,8 @@ void command_disk(xmlNode *disk, struct properties *drive, struct properties *de
     set(device, "drive", "drive-%s", alias(disk));
     set_if(device, "serial", xml_get(disk, "serial"));
     set_if(device, "bootindex", xml_get(disk, "boot/@order"));
+    if (!strcmp(bus, "virtio"))
+        set_if(device, "num-queues", xml_get(disk, "driver/@queues"));
     if (!strcmp(bus, "sata"))
         set(device, "bus", "ide.%d", dev[2] >= 'a' && dev[2] <= 'f' ? dev[2] - 'a' : 0);
     if (!strcmp(bus, "virtio"))
@@ -493,9 +494,9 @@ static void add_qemu_words(struct words *w, xmlNode *domain)
         word(w, "none");
         return;
     }
-    unsigned long port = strtoul(xml_get_or(graphics, "@port", "0"), NULL, 10);
+    long port = strtol(xml_get_or(graphics, "@port", "-1"), NULL, 10); /* -1: one that is free */
     word(w, "-vnc");
-    word(w, port >= 5900 ? "%s:%lu" : "%s:0,to=99", xml_get(graphics, "@listen"), port - 5900);
+    word(w, port >= 5900 ? "%s:%ld" : "%s:0,to=99", xml_get(graphics, "@listen"), port - 5900);
 }
 
 char **command_line(xmlNode *domain, const struct launch *l, struct vir_error *e)

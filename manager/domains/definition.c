@@ -10,6 +10,7 @@
 #include "manager/domains/definition.h"
 #include "manager/domains/device.h"
 #include "manager/domains/emulator.h"
+#include "manager/domains/pin.h"
 #include "manager/domains/rules.h"
 
 #define DEVICE " alias address boot driver"
@@ -19,11 +20,14 @@
 static const struct rule domain_rules[] = {
     {"domain", "type id",
      "name uuid genid title description metadata memory currentMemory vcpu os features cpu clock "
-     "on_poweroff on_reboot on_crash pm devices resource seclabel"},
+     "on_poweroff on_reboot on_crash pm devices resource seclabel cputune"},
     {"metadata", "*", "*"},
     {"memory", "unit dumpCore", ""},
     {"currentMemory", "unit", ""},
-    {"vcpu", "placement current", ""},
+    {"vcpu", "placement current cpuset", ""},
+    {"cputune", "", "vcpupin emulatorpin"},
+    {"vcpupin", "vcpu cpuset", ""},
+    {"emulatorpin", "cpuset", ""},
     {"resource", "*", "*"},
     {"seclabel", "*", "*"},
     {"os", "", "type boot kernel initrd cmdline bootmenu loader"},
@@ -45,7 +49,7 @@ static const struct rule domain_rules[] = {
      "memballoon rng panic redirdev hub"},
     {"disk", "type device snapshot model",
      "driver source target readonly shareable serial wwn backingStore" DEVICE},
-    {"disk/driver", "name type cache io discard error_policy rerror_policy detect_zeroes", ""},
+    {"disk/driver", "name type cache io discard error_policy rerror_policy detect_zeroes queues", ""},
     {"disk/source", "file dev index startupPolicy pool volume", ""},
     {"disk/target", "dev bus tray", ""},
     {"backingStore", "*", "*"},
@@ -232,7 +236,11 @@ static int set_cpu(xmlNode *domain, struct vir_error *e)
         return 0;
     if (set_choice(domain, "cpu/@mode", "custom host-passthrough host-model maximum", "custom", e) < 0)
         return -1;
-    bool named = xml_is(domain, "cpu/@mode", "custom") && xml_get(domain, "cpu/model");
+    bool custom = xml_is(domain, "cpu/@mode", "custom");
+    if (custom && (set_choice(domain, "cpu/@match", "exact minimum strict", "exact", e) < 0 ||
+                   set_choice(domain, "cpu/@check", "none partial full", "none", e) < 0))
+        return -1;
+    bool named = custom && xml_get(domain, "cpu/model");
     if (definition_is_lodge(domain) && (named || xml_node(domain, "cpu/feature")))
         return vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED,
                         "lodge-vm has the host's processor alone, without <model> and <feature>");
@@ -283,7 +291,7 @@ static void sort_children(xmlNode *parent, const char *const *order)
 }
 
 /* Elements that none of the lists names (of other namespaces) come first; that is as good a place as any. */
-static void sort(xmlNode *domain)
+void definition_sort(xmlNode *domain)
 {
     sort_children(domain, domain_order);
     sort_children(xml_node(domain, "devices"), device_order);
@@ -297,13 +305,13 @@ xmlNode *definition_parse(struct manager *m, const char *text, struct vir_error 
         return NULL;
     if (rules_check(domain_rules, domain, e) < 0 || set_identity(domain, e) < 0 ||
         set_memory(domain, e) < 0 || set_vcpus(domain, e) < 0 || !(em = set_emulator(m, domain, e)) ||
-        set_os(domain, em, e) < 0 || set_cpu(domain, e) < 0 || set_behaviour(domain, e) < 0 ||
-        device_set_all(domain, em, e) < 0) {
+        set_os(domain, em, e) < 0 || set_cpu(domain, e) < 0 || pin_check(domain, e) < 0 ||
+        set_behaviour(domain, e) < 0 || device_set_all(domain, em, e) < 0) {
         xml_free(domain);
         return NULL;
     }
     xml_remove(domain, "@id");
-    sort(domain);
+    definition_sort(domain);
     return domain;
 }
 
@@ -338,7 +346,7 @@ xmlNode *definition_add_device(xmlNode *domain, xmlNode *device)
     xmlNode *copy = xmlDocCopyNode(device, domain->doc, 1);
     ASSERT(copy);
     xmlAddChild(xml_node(domain, "devices"), copy);
-    sort(domain);
+    definition_sort(domain);
     return copy;
 }
 

@@ -17,6 +17,8 @@ xmlNode *definition_parse_device(xmlNode *domain, const char *text, struct vir_e
 xmlNode *definition_read_device(const char *text, struct vir_error *e);
 /* A copy of the device into the domain, in its place. Returns it. */
 xmlNode *definition_add_device(xmlNode *domain, xmlNode *device);
+/* The elements in libvirt's order, after some were added. */
+void definition_sort(xmlNode *domain);
 
 /* The text that clients see: flags are virDomainXMLFlags. live: of a running domain. To be freed. */
 enum { XML_SECURE = 1, XML_INACTIVE = 2, XML_UPDATE_CPU = 4, XML_MIGRATABLE = 8 };

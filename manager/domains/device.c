@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "manager/daemon/text.h"
+#include "manager/domains/definition.h"
 #include "manager/domains/device.h"
 
 static int unsupported(struct vir_error *e, xmlNode *device, const char *what, const char *value,
@@ -60,6 +61,11 @@ static int set_disk(xmlNode *domain, xmlNode *disk, struct vir_error *e)
     if (source && source[0] != '/')
         return vir_fail(e, VIR_ERR_XML_ERROR, "the source '%s' of device %s is not an absolute path", source,
                         dev);
+    u64 queues = 1;
+    if (xml_get_number(disk, "driver/@queues", &queues, e) < 0)
+        return -1;
+    if (!queues || queues > 256)
+        return vir_fail(e, VIR_ERR_XML_ERROR, "a disk has between 1 and 256 queues, not %lu", queues);
     if (xml_is(disk, "@device", "cdrom") && !xml_node(disk, "readonly"))
         xml_add(disk, "readonly");
     xml_each(other, xml_node(domain, "devices"),
@@ -351,7 +357,15 @@ static bool alias_taken(xmlNode *domain, const char *alias)
     return device_find_alias(domain, alias) != NULL;
 }
 
-void device_set_alias(xmlNode *domain, xmlNode *device)
+/* Programs derive the number from the processors that they begin with; it must stay when the machine comes
+ * back from a save with some that were added. */
+static void set_queues(xmlNode *domain, xmlNode *disk)
+{
+    if (xml_is(disk, "target/@bus", "virtio") && !xml_get(disk, "driver/@queues"))
+        xml_setf(disk, "driver/@queues", "%u", definition_vcpus(domain));
+}
+
+static void set_alias(xmlNode *domain, xmlNode *device)
 {
     const struct kind *k = find_kind(device);
     char alias[128];
@@ -377,9 +391,16 @@ void device_set_alias(xmlNode *domain, xmlNode *device)
     xml_set(device, "alias/@name", alias);
 }
 
-void device_set_aliases(xmlNode *domain)
+void device_set_live(xmlNode *domain, xmlNode *device)
 {
-    xml_each(device, xml_node(domain, "devices"), NULL) device_set_alias(domain, device);
+    set_alias(domain, device);
+    if (!strcmp(xml_name(device), "disk"))
+        set_queues(domain, device);
+}
+
+void device_set_all_live(xmlNode *domain)
+{
+    xml_each(device, xml_node(domain, "devices"), NULL) device_set_live(domain, device);
 }
 
 /* ---- finding ---- */

@@ -13,10 +13,11 @@ int device_set(xmlNode *domain, xmlNode *device, struct vir_error *e);
 
 bool device_has_boot_order(xmlNode *domain);
 
-/* Gives each device of a document that is about to run the alias by which it is called in the monitor. */
-void device_set_aliases(xmlNode *domain);
-/* One that is to be added: an alias that is not taken. */
-void device_set_alias(xmlNode *domain, xmlNode *device);
+/* Gives each device of a document that is about to run what it has only then: the alias by which it is called
+ * in the monitor, and what the program would choose otherwise. */
+void device_set_all_live(xmlNode *domain);
+/* The same of one that is to be added. */
+void device_set_live(xmlNode *domain, xmlNode *device);
 
 /* The device of the domain that `like` describes, as clients do: by alias, target, address of the card or,
  * for want of these, by being the only one of its kind. NULL with e. */

@@ -114,6 +114,12 @@ static void put_held(void *object)
     domain_put(object);
 }
 
+void domain_keep(struct call *call, struct domain *d)
+{
+    domain_get(d);
+    call_hold(call, d, put_held);
+}
+
 struct domain *domain_find(struct call *call, const struct remote_domain *name)
 {
     struct domain *d = domains_by_uuid(&call->manager->domains, name->uuid);
@@ -121,10 +127,8 @@ struct domain *domain_find(struct call *call, const struct remote_domain *name)
     if (!d)
         vir_fail(&call->error, VIR_ERR_NO_DOMAIN, "no domain with matching uuid '%s' (%s)",
                  uuid_format(name->uuid, text), name->name);
-    else {
-        domain_get(d);
-        call_hold(call, d, put_held);
-    }
+    else
+        domain_keep(call, d);
     return d;
 }
 

@@ -120,6 +120,9 @@ struct domain *domains_by_id(struct domains *ds, s32 id);
  * -1 with e. */
 int domains_find_same(struct manager *m, xmlNode *config, struct domain **found, struct vir_error *e);
 
+/* It stays until the call's end. */
+void domain_keep(struct call *call, struct domain *d);
+
 /* The domain that a client names, by its uuid alone; or NULL with "Domain not found". It stays until the
  * call's end. */
 struct domain *domain_find(struct call *call, const struct remote_domain *name);

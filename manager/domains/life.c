@@ -24,6 +24,7 @@
 #include "manager/domains/life.h"
 #include "manager/domains/monitor_event.h"
 #include "manager/domains/notify.h"
+#include "manager/domains/pin.h"
 #include "manager/domains/qmp.h"
 #include "manager/domains/save.h"
 #include "manager/domains/store.h"
@@ -199,18 +200,14 @@ static void remember_process(void *opaque, pid_t pid)
     domain_set_state(d, DOMAIN_PAUSED, PAUSED_STARTING_UP);
 }
 
-/* What the command line is made of beside the XML. l->monitor is to be freed. */
-static int prepare_launch(struct domain *d, struct launch *l, struct vir_error *e)
+int life_launch(struct manager *m, xmlNode *domain, struct launch *l, struct vir_error *e)
 {
-    struct manager *m = d->manager;
-    *l = (struct launch){.monitor = store_path(d, "monitor"),
-                         .networks = &m->networks,
-                         .emulator = emulator_find(m, definition_emulator(d->live), e)};
+    *l = (struct launch){.networks = &m->networks,
+                         .emulator = emulator_find(m, definition_emulator(domain), e)};
     if (!l->emulator)
         return -1;
-    if (!l->emulator->lodge && xml_is(d->live, "@type", "kvm") && !emulator_host_has_kvm(m))
+    if (!l->emulator->lodge && xml_is(domain, "@type", "kvm") && !emulator_host_has_kvm(m))
         l->kvm = m->settings.kvm;
-    unlink(l->monitor);
     return 0;
 }
 
@@ -233,7 +230,10 @@ static int spawn(struct domain *d, int image, struct vir_error *e)
 {
     char incoming[32];
     struct launch l;
-    int r = prepare_launch(d, &l, e);
+    char *monitor = store_path(d, "monitor");
+    int r = life_launch(d->manager, d->live, &l, e);
+    l.monitor = monitor;
+    unlink(monitor);
     /* The program gets the descriptor under its own number. */
     int inherited = r == 0 && image >= 0 ? fcntl(image, F_DUPFD, 3) : -1;
     snprintf(incoming, sizeof(incoming), "fd:%d", inherited);
@@ -244,7 +244,7 @@ static int spawn(struct domain *d, int image, struct vir_error *e)
     if (inherited >= 0)
         close(inherited);
     command_free(argv);
-    free((char *)l.monitor);
+    free(monitor);
     return r;
 }
 
@@ -396,6 +396,8 @@ static int bring_up(struct domain *d, int image, bool paused, struct vir_error *
     learn_graphics(d);
     life_learn_places(d);
     hotplug_set_links(d);
+    if (pin_apply_all(d, e) < 0)
+        return -1;
     if (image < 0)
         set_balloon(d);
     if (!paused && life_command(d, "cont", NULL, NULL, e) < 0)
@@ -434,7 +436,7 @@ int life_start(struct domain *d, xmlNode *live, int image, bool paused, struct v
         return vir_fail(e, VIR_ERR_OPERATION_INVALID, "domain is already running");
     }
     d->live = live ? live : xml_copy(d->config);
-    device_set_aliases(d->live);
+    device_set_all_live(d->live);
     set_channels(d);
     d->id = d->manager->domains.next_id++;
     xml_setf(d->live, "@id", "%d", d->id);

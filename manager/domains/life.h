@@ -15,6 +15,10 @@ int life_start(struct domain *d, xmlNode *live, int image, bool paused, struct v
 int life_suspend(struct domain *d, int reason, struct vir_error *e);
 int life_resume(struct domain *d, int reason, struct vir_error *e);
 
+/* What a domain of this document is run by. The monitor's path is left to the caller. 0, or -1 with e. */
+struct launch;
+int life_launch(struct manager *m, xmlNode *domain, struct launch *l, struct vir_error *e);
+
 /* Needs no job: ends the process, with the reasons for state and event. Returns when it has gone. */
 int life_destroy(struct domain *d, bool graceful, int reason, int detail, struct vir_error *e);
 

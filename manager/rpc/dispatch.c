@@ -67,6 +67,14 @@ static int rpc_fail(struct vir_error *e, const char *text, s64 number, const cha
     return -1;
 }
 
+/* Clients take both errors as "this server has no such thing", and try older procedures. */
+static int fail_missing(const struct program *p, s32 number, struct vir_error *e)
+{
+    if (number > 0 && (size_t)number < p->lacks_count && p->lacks[number])
+        return vir_fail(e, VIR_ERR_NO_SUPPORT, "%s", p->lacks[number]);
+    return rpc_fail(e, "unknown procedure: ", number, "");
+}
+
 /* May this client make this call now? */
 static int check_access(const struct client *c, const struct procedure *p, struct vir_error *e)
 {
@@ -92,7 +100,7 @@ static int prepare(struct client *c, const struct wire_header *h, const u8 *payl
         return rpc_fail(e, "Unexpected message status ", h->status, "");
     const struct procedure *p = w->call.procedure = find_procedure(program, h->procedure);
     if (!p)
-        return rpc_fail(e, "unknown procedure: ", h->procedure, "");
+        return fail_missing(program, h->procedure, e);
     if (check_access(c, p, e) < 0)
         return -1;
     w->args = p->args ? arena_alloc(&w->call.arena, p->args->size) : NULL;

@@ -5,7 +5,7 @@
 
 #include "manager/rpc/client.h"
 
-enum event_class { EVENT_DOMAIN, EVENT_NETWORK, EVENT_POOL, EVENT_MONITOR };
+enum event_class { EVENT_DOMAIN, EVENT_NETWORK, EVENT_POOL, EVENT_MONITOR, EVENT_NODE_DEVICE, EVENT_SECRET };
 
 struct registration {
     struct registration *next;

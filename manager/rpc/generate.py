@@ -65,7 +65,7 @@ def fields(text):
 
 class Protocol:
     def __init__(self, path):
-        self.structs, self.procedures, self.programs = {}, [], {}
+        self.structs, self.procedures, self.programs, self.lacks = {}, [], {}, {}
         program = None
         with open(path) as file:
             for line in file:
@@ -75,15 +75,17 @@ class Protocol:
                     self.programs[program] = int(match[2], 0)
                 elif match := re.fullmatch(r"struct (\w+) \((.*)\)", line):
                     self.structs[match[1]] = fields(match[2])
-                elif match := re.fullmatch(r"call (\d+) (any|read|write) (\w+) \((.*?)\)(?: -> \((.*)\))?", line):
-                    self.procedures.append(Procedure(program, "call", *match.groups()))
+                elif match := re.fullmatch(r"(call|empty) (\d+) (any|read|write) (\w+) \((.*?)\)(?: -> \((.*)\))?", line):
+                    self.procedures.append(Procedure(program, *match.groups()))
+                elif match := re.fullmatch(r"lacks (\d+) (\w+)", line):
+                    self.lacks.setdefault(program, []).append(match.groups())
                 elif match := re.fullmatch(r"event (\d+) (\w+) \((.*)\)", line):
                     self.procedures.append(Procedure(program, "event", match[1], "read", match[2], match[3], ""))
                 elif line:
                     sys.exit("%s: cannot read this line: %s" % (path, line))
 
     def calls(self):
-        return [p for p in self.procedures if p.kind == "call"]
+        return [p for p in self.procedures if p.kind != "event"]
 
     def all_structs(self):
         """Name and fields of each struct that C gets, those that others are made of first."""
@@ -125,7 +127,11 @@ def codec(protocol):
 
 def procedures(protocol):
     print('/* procedures.c - made from protocol.def */\n#include "manager/rpc/procedure.h"\n')
+    print("static int call_empty(struct call *call, const void *args, void *ret)")
+    print("{\n    (void)call;\n    (void)args;\n    (void)ret; /* zeroed */\n    return 0;\n}\n")
     for p in protocol.calls():
+        if p.kind == "empty":
+            continue
         args, ret = "struct remote_%s_args *" % p.name, "struct remote_%s_ret *" % p.name
         print("int handle_%s(struct call *call%s%s);" % (p.name, ", const %sargs" % args if p.args else "",
                                                         ", %sret" % ret if p.ret else ""))
@@ -139,16 +145,19 @@ def procedures(protocol):
             if p.program == program:
                 print("static const struct procedure %s_%s = {\"%s\", ACCESS_%s, %s, %s, call_%s};" % (
                     program, p.name, p.name, p.access.upper(), "&xdr_remote_%s_args" % p.name if p.args else "NULL",
-                    "&xdr_remote_%s_ret" % p.name if p.ret else "NULL", p.name))
+                    "&xdr_remote_%s_ret" % p.name if p.ret else "NULL", "empty" if p.kind == "empty" else p.name))
         print("static const struct procedure *const %s_procedures[] = {" % program)
         for p in protocol.calls():
             if p.program == program:
                 print("    [%d] = &%s_%s," % (p.number, program, p.name))
+        print("};\nstatic const char *const %s_lacks[] = {" % program)
+        for row in protocol.lacks.get(program, [("0", "")]):
+            print("    [%s] = \"%s\"," % row)
         print("};\n")
     print("const struct program programs[] = {")
     for program in protocol.programs:
-        print("    {PROGRAM_%s, %s_procedures, sizeof(%s_procedures) / sizeof(*%s_procedures)},"
-              % (program.upper(), program, program, program))
+        tables = ["%s_%s, sizeof(%s_%s) / sizeof(*%s_%s)" % ((program, table) * 3) for table in ("procedures", "lacks")]
+        print("    {PROGRAM_%s, %s}," % (program.upper(), ", ".join(tables)))
     print("};\nconst unsigned program_count = %d;" % len(protocol.programs))
 
 

@@ -48,6 +48,8 @@ struct program {
     u32 number;
     const struct procedure *const *procedures; /* by number, with holes */
     size_t count;
+    const char *const *lacks; /* by number: libvirt's function of a procedure that is not there */
+    size_t lacks_count;
 };
 
 extern const struct program programs[];

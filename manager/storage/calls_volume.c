@@ -142,6 +142,8 @@ static void describe(xmlNode *xml, const char *name, const struct image_facts *f
     add_time(xml, "target/timestamps/atime", f->st.st_atim);
     add_time(xml, "target/timestamps/mtime", f->st.st_mtim);
     add_time(xml, "target/timestamps/ctime", f->st.st_ctim);
+    if (f->born.tv_sec)
+        add_time(xml, "target/timestamps/btime", f->born);
     if (*f->compat) {
         xml_set(xml, "target/compat", f->compat);
         xml_add(xml_node(xml, "target"), "features");

@@ -1,6 +1,7 @@
 /* image_facts.c - what a disk image on the host says of itself */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/image/image.h"
@@ -15,6 +16,14 @@ static void copy(char *to, size_t size, const char *text)
     to[n] = 0;
 }
 
+static struct timespec birth(const char *path)
+{
+    struct statx sx;
+    if (statx(AT_FDCWD, path, 0, STATX_BTIME, &sx) < 0 || !(sx.stx_mask & STATX_BTIME))
+        return (struct timespec){0};
+    return (struct timespec){.tv_sec = sx.stx_btime.tv_sec, .tv_nsec = sx.stx_btime.tv_nsec};
+}
+
 static int read_facts(void *arg)
 {
     struct image_facts *f = arg;
@@ -24,6 +33,7 @@ static int read_facts(void *arg)
         .filename = f->path, .format = f->format, .read_only = true, .no_lock = true};
     if (stat(f->path, &f->st) < 0)
         return -errno;
+    f->born = birth(f->path);
     f->allocation = (u64)f->st.st_blocks * 512;
     f->physical = f->capacity = (u64)f->st.st_size;
     copy(f->found, sizeof(f->found), f->format ? f->format : "raw");

@@ -10,6 +10,7 @@
 struct image_facts {
     const char *path, *format; /* in; format NULL: to be found out */
     struct stat st;
+    struct timespec born;               /* tv_sec 0: the file system does not say */
     u64 capacity, allocation, physical; /* bytes: the guest's disk; used, and long, on the host */
     char found[16], compat[8], backing[1024], backing_format[16]; /* "": none */
     char why[256];                                                /* not "": the contents cannot be read */

@@ -40,6 +40,12 @@ COMMANDS = [
     ("qemu-monitor-command a --hmp info status", "VM status: running"),
     ("qemu-monitor-command a {\"execute\":\"query-status\"}", r'"return".*"status":"running"'),
     ("setmem a 40M", "", "balloon"), ("vcpuinfo a", r"VCPU: +0\n(.|\n)*State: +running\nCPU time: +[\d.]+s\nCPU Affinity: +y+\n(.|\n)*VCPU: +1"),
+    ("vcpupin a 1 0 --live --config", ""), ("vcpuinfo a --pretty", r"VCPU: +1\n(.|\n)*CPU Affinity: +0 "), ("vcpupin a", r" 1 +0$"),
+    ("emulatorpin a 0", ""), ("emulatorpin a", r"\*: 0$"), ("dumpxml a --xpath //cputune", r"<vcpupin vcpu=.1. cpuset=.0./>(.|\n)*<emulatorpin cpuset=.0./>"),
+    ("cpu-stats a --total", r"cpu_time +[\d.]+ seconds"), ("iothreadinfo a", "No IOThreads"), ("blockjob a vda", "No current block job"),
+    ("snapshot-list a", r"Name +Creation Time +State"), ("checkpoint-list a", r"Name +Creation Time"), ("iface-list --all", r"Name +State +MAC"),
+    ("nodedev-list", r"^$"), ("nwfilter-list", r"UUID +Name"), ("nwfilter-binding-list", r"Port Dev +Filter"), ("secret-list", r"UUID +Usage"),
+    ("freepages --all", r"4KiB: \d+"), ("domxml-to-native qemu-argv --domain a", r"-uuid [-0-9a-f]{36}"),
     ("domstats a", r"state.state=1\n(.|\n)*cpu.time=\d+(.|\n)*balloon.current=\d+(.|\n)*vcpu.0.state=1(.|\n)*net.count=1\n +block.count=1\n +block.0.name=vda"),
     ("domstats --state --list-active", r"Domain: 'a'\n +state.state=1\n +state.reason=\d+\n\n$"),
     ("domblkinfo a vda", r"Capacity: +1048576\nAllocation: +\d+\nPhysical: +1048576"), ("domblkinfo a --all --human", r"vda +1.000 MiB"),
@@ -47,7 +53,7 @@ COMMANDS = [
     ("domif-setlink a 52:54:00:00:00:01 down", "updated successfully", "set_link"), ("domblkstat a vda", r"vda rd_req \d+\nvda rd_bytes \d+", "query-blockstats"),
     ("domblkerror a", "No errors found", "query-block"), ("send-key a KEY_LEFTCTRL KEY_C", "", "send-key"), ("suspend a", "suspended"), ("domstate a --reason", r"paused \(user\)"), ("resume a", "resumed"),
     ("reset a", "was reset"), ("inject-nmi a", ""), ("shutdown a", "is being shutdown"),
-    ("destroy a", "Domain 'a' destroyed"), ("domstate a --reason", r"shut off \(destroyed\)"),
+    ("destroy a", "Domain 'a' destroyed"), ("domstate a --reason", r"shut off \(destroyed\)"), ("vcpupin a", r" 0 +0-?\d*\n +1 +0$"),
     ("start a", "Domain 'a' started"), ("destroy a --graceful", "destroyed"),
     ("create @b", "Domain 'b' created"), ("list --transient --name", r"^b\n"), ("destroy b", "destroyed"),
     ("list --all --name", r"^a\n\n$"), ("setmaxmem a 128M", ""), ("setmem a 100M --config", ""), ("dominfo a", r"Max memory: +131072 KiB\nUsed memory: +102400 KiB"),
@@ -68,7 +74,10 @@ REFUSED = [
     ("define @secret", "'passwd' of <graphics> is not supported"), ("define @nomemory", "[Mm]emory"), ("define @emulator", "Cannot check QEMU binary"), ("setmem a 1G --live", "not running"),
     ("domifstat a 52:54:00:00:00:01", "not running"), ("domblkstat a vda", "not running"), ("setmem a 1G --config", "higher than max"),
     ("setvcpus a 9 --config", "greater than max"), ("attach-disk a @disk vda --config", "already exists|duplicated"), ("detach-disk a vdz --config", "No disk found|not found"),
-    ("send-key a KEY_ENTER", "not running"), ("domrename a a", "itself|already exists"), ("domblkinfo a vdz", "invalid path"),
+    ("snapshot-create a", "not supported by the connection driver: virDomainSnapshotCreateXML"), ("snapshot-current a", "no current snapshot"),
+    ("blockpull a vda", "not supported by the connection driver: virDomainBlockPull"), ("migrate a qemu:///x", "not running|refused|Failed|Cannot"),
+    ("domtime a", "domain is not running"), ("vcpupin a 9 0 --config", "vcpu 9 is out of range"), ("define @pin", "bitmap '0-'"), ("nodedev-dumpxml x", "no node device with matching name"),
+    ("iface-dumpxml eth9", "couldn't find interface"), ("send-key a KEY_ENTER", "not running"), ("domrename a a", "itself|already exists"), ("domblkinfo a vdz", "invalid path"),
     ("console a", "domain is not running|controlling terminal"), ("managedsave a", "not supported|not running|unknown"),
 ]
 
@@ -76,6 +85,7 @@ BAD = {
     "b": None, "clash": DOMAIN % ("a", "", "", ""), "nodevice": DOMAIN % ("x", "", "", "<smoke/>"),
     "badname": DOMAIN % ("a/b", "", "", ""), "notxml": "<domain><name>", "secret": DOMAIN % ("x", "", "", "<graphics type='vnc' passwd='x'/>"), "nic": "<interface type='user'><mac address='52:54:00:00:00:02'/></interface>", "disk": "\0" * 1048576, "nomemory": DOMAIN.replace("64", "0") % ("x", "", "", ""),
     "doctype": "<!DOCTYPE d [<!ENTITY a 'b'>]>" + DOMAIN % ("x", "", "", ""),
+    "pin": DOMAIN.replace("<vcpu>", "<vcpu cpuset='0-'>") % ("x", "", "", ""),
     "emulator": DOMAIN % ("x", "", "", "<emulator>/no/such</emulator>"),
 }
 
