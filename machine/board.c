@@ -129,6 +129,16 @@ static void send_msi(void *opaque, u64 gpa, u32 data)
     m->kvm->ioctl(m->vm_fd, KVM_SIGNAL_MSI, (unsigned long)&msi);
 }
 
+/* No datamatch: each queue has an address of its own (VIRTIO 1.2 section 4.1.5.2). */
+static bool set_doorbell(void *opaque, u64 gpa, int fd, bool on)
+{
+    struct machine *m = opaque;
+    bool any_length = m->kvm->ioctl(m->vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_IOEVENTFD_ANY_LENGTH) > 0;
+    struct kvm_ioeventfd k = {
+        .addr = gpa, .len = any_length ? 0 : 2, .fd = fd, .flags = on ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN};
+    return m->kvm->ioctl(m->vm_fd, KVM_IOEVENTFD, (unsigned long)&k) == 0;
+}
+
 static void device_removed(void *opaque, const char *id)
 {
     char path[160];
@@ -141,6 +151,7 @@ static void create_pci(struct machine *m)
 {
     const struct irq_line first = {.set = set_gsi, .opaque = m, .number = PC_IRQ_PCI};
     pci_bus_init(&m->pci, first, (struct msi_sink){send_msi, m});
+    m->pci.doorbells = (struct doorbell_sink){set_doorbell, m};
     m->pci.removed = device_removed;
     m->pci.opaque = m;
     for (unsigned i = 0; i < ARRAY_SIZE(m->isa); i++)

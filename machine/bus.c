@@ -34,6 +34,12 @@ void bus_add(struct bus *b, u64 base, u64 size, const struct bus_ops *ops, void 
     b->count++;
 }
 
+bool bus_has(const struct bus *b, u64 base, const void *opaque)
+{
+    unsigned at = lower_bound(b, base);
+    return at < b->count && b->range[at].base == base && b->range[at].opaque == opaque;
+}
+
 /* The range that takes `size` bytes at a in one access, or NULL. */
 static const struct bus_range *find(const struct bus *b, u64 a, unsigned size)
 {

@@ -32,6 +32,9 @@ void bus_add(struct bus *b, u64 base, u64 size, const struct bus_ops *ops, void 
 /* Whether a range could be added: no other is there, and there is room. */
 bool bus_is_free(const struct bus *b, u64 base, u64 size);
 
+/* Whether accesses at base are those of the range that begins there and was added with opaque. */
+bool bus_has(const struct bus *b, u64 base, const void *opaque);
+
 /* Guest accesses of 1 to 8 bytes, anywhere. What no range covers reads as all ones and ignores writes,
  * silently and cheaply, for a guest may do it for ever. */
 u64 bus_read(const struct bus *b, u64 a, unsigned size);

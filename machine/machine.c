@@ -36,6 +36,7 @@ const char *const run_state_names[RUN_STATES] = {
 static void hold_clocks(struct machine *m)
 {
     m->frozen = true;
+    pci_bus_hold(&m->pci);
     m->kvm->ioctl(m->vm_fd, KVM_GET_CLOCK, (unsigned long)&m->clock);
     m->kvm->ioctl(m->vm_fd, KVM_GET_PIT2, (unsigned long)&m->pit);
 }
@@ -89,6 +90,7 @@ void machine_continue(struct machine *m)
     m->state = RUN_RUNNING;
     m->stopped = false;
     block_retry(&m->blocks);
+    pci_bus_go(&m->pci);
     pthread_cond_broadcast(&m->changed);
 }
 

@@ -22,6 +22,8 @@ struct aio_job {
 
 struct aio {
     const struct aio_type *type;
+    int kick_fd; /* an eventfd that is as good as aio_kick; -1: there is none */
+    bool kicked; /* since the owner has set it to false */
     unsigned in_flight;
 };
 

@@ -102,6 +102,7 @@ static struct aio *create(void)
         return NULL;
     }
     p->aio.type = &aio_pool;
+    p->aio.kick_fd = -1;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->work, NULL);
     pthread_cond_init(&p->news, NULL);

@@ -13,7 +13,6 @@ enum { ENTRIES = 128 };
 struct uring {
     struct aio aio;
     struct io_uring ring;
-    int kick_fd;
     u64 kicks;      /* what the read of it gives */
     bool listening; /* that read is in the ring */
 };
@@ -28,7 +27,7 @@ static struct aio *create(void)
 {
     struct uring *u = calloc(1, sizeof(*u));
     int r = u ? io_uring_queue_init(ENTRIES, &u->ring, 0) : -ENOMEM;
-    if (r == 0 && (u->kick_fd = eventfd(0, EFD_CLOEXEC)) < 0) {
+    if (r == 0 && (u->aio.kick_fd = eventfd(0, EFD_CLOEXEC)) < 0) {
         r = -errno;
         io_uring_queue_exit(&u->ring);
     }
@@ -45,7 +44,7 @@ static void destroy(struct aio *a)
 {
     struct uring *u = from(a);
     io_uring_queue_exit(&u->ring);
-    close(u->kick_fd);
+    close(u->aio.kick_fd);
     free(u);
 }
 
@@ -72,7 +71,7 @@ static void listen_to_kicks(struct uring *u)
     if (u->listening)
         return;
     struct io_uring_sqe *e = entry(u);
-    io_uring_prep_read(e, u->kick_fd, &u->kicks, sizeof(u->kicks), 0);
+    io_uring_prep_read(e, u->aio.kick_fd, &u->kicks, sizeof(u->kicks), 0);
     io_uring_sqe_set_data(e, NULL);
     u->listening = true;
 }
@@ -88,6 +87,7 @@ static bool reap(struct uring *u)
     io_uring_cqe_seen(&u->ring, c);
     if (!j) {
         u->listening = false;
+        u->aio.kicked = true;
         return true;
     }
     u->aio.in_flight--;
@@ -109,7 +109,7 @@ static void wait_for(struct aio *a, bool sleep)
 static void kick(struct aio *a)
 {
     const u64 one = 1;
-    (void)!write(from(a)->kick_fd, &one, sizeof(one));
+    (void)!write(a->kick_fd, &one, sizeof(one));
 }
 
 const struct aio_type aio_uring = {"io_uring", create, destroy, submit, wait_for, kick};

@@ -115,6 +115,10 @@ struct block_use {
 struct block_node *block_attach(struct block_set *s, const struct block_use *u, struct error *e);
 void block_detach(struct block_set *s, struct block_node *n);
 
+/* An eventfd by which the guest wakes the node's thread, which then calls rung with the lock held; -1: there
+ * is none. */
+int block_doorbell(struct block_node *n, void (*rung)(void *opaque), void *opaque);
+
 u64 block_size(const struct block_node *n);
 bool block_read_only(const struct block_node *n);
 void block_submit(struct block_node *n, struct block_request *r);
@@ -152,6 +156,7 @@ struct disk_image *block_open_overlay(const struct image_options *base, struct e
 /* ---- io_thread.c ---- */
 struct io_thread *io_thread_start(struct block_set *s, struct block_node *n, struct error *e);
 void io_thread_submit(struct io_thread *t, struct block_request *r);
+int io_thread_doorbell(struct io_thread *t, void (*rung)(void *opaque), void *opaque);
 /* Does what has been submitted, and ends; with the lock held, which is free meanwhile. */
 void io_thread_stop(struct io_thread *t);
 

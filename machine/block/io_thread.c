@@ -17,6 +17,10 @@ struct io_thread {
     pthread_mutex_t lock; /* of what follows */
     struct block_request *first, **last;
     bool stop;
+    /* under the loop's lock */
+    void (*rung)(void *opaque); /* NULL: nobody rings */
+    void *opaque;
+    bool ringing; /* what is submitted now, the thread itself submits */
 };
 
 static bool is_zero(const struct iovec *iov, unsigned count)
@@ -194,12 +198,25 @@ static bool confine(const struct io_thread *t)
     return s;
 }
 
+static void ring(struct io_thread *t)
+{
+    t->aio->kicked = false;
+    loop_lock(t->set->loop);
+    t->ringing = true;
+    if (t->rung)
+        t->rung(t->opaque);
+    t->ringing = false;
+    loop_unlock(t->set->loop);
+}
+
 static void *io_main(void *arg)
 {
     struct io_thread *t = arg;
     bool stop = false, confined = false;
     while (!stop || t->aio->in_flight) {
         confined = confined || confine(t);
+        if (t->aio->kicked)
+            ring(t);
         struct block_request *r = take_all(t, &stop), *next;
         bool idle = !r;
         for (; r; r = next) {
@@ -268,8 +285,15 @@ void io_thread_submit(struct io_thread *t, struct block_request *r)
     *t->last = r;
     t->last = &r->next;
     pthread_mutex_unlock(&t->lock);
-    if (was_empty)
+    if (was_empty && !t->ringing)
         aio_kick(t->aio);
+}
+
+int io_thread_doorbell(struct io_thread *t, void (*rung)(void *opaque), void *opaque)
+{
+    t->rung = rung;
+    t->opaque = opaque;
+    return t->aio->kick_fd;
 }
 
 void io_thread_stop(struct io_thread *t)

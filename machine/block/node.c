@@ -240,6 +240,11 @@ void block_detach(struct block_set *s, struct block_node *n)
         image_flush(n->image);
 }
 
+int block_doorbell(struct block_node *n, void (*rung)(void *opaque), void *opaque)
+{
+    return io_thread_doorbell(n->thread, rung, opaque);
+}
+
 u64 block_size(const struct block_node *n)
 {
     return n->image ? n->image->size : 0;

@@ -6,8 +6,6 @@
 
 #include "machine/pci/pci.h"
 
-enum { BAR_ADDRESS = 0xfffffff0 };
-
 void pci_bus_set_intx(struct pci_bus *b, struct irq_line first_intx)
 {
     for (unsigned i = 0; i < PCI_INTX_LINES; i++) {
@@ -32,11 +30,25 @@ static void update_memory(struct pci_bus *b)
         if (!d || !(d->config[PCI_COMMAND] & PCI_COMMAND_MEMORY))
             continue;
         for (unsigned i = 0; i < PCI_BARS; i++) {
-            u64 gpa = pci_get32(d->config + PCI_BAR0 + 4 * i) & BAR_ADDRESS;
+            u64 gpa = pci_bar_gpa(d, i);
             if (d->bar[i].size && gpa && bus_is_free(&b->memory, gpa, d->bar[i].size))
                 bus_add(&b->memory, gpa, d->bar[i].size, d->bar[i].ops, d->bar[i].opaque);
         }
     }
+    doorbells_update(b);
+}
+
+void pci_bus_hold(struct pci_bus *b)
+{
+    b->still = true;
+}
+
+void pci_bus_go(struct pci_bus *b)
+{
+    b->still = false;
+    for (unsigned s = 0; s < PCI_SLOTS; s++)
+        if (b->slot[s] && b->slot[s]->type->restart)
+            b->slot[s]->type->restart(b->slot[s]);
 }
 
 /* A line is raised while any of its devices raises it. */

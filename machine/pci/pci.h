@@ -50,12 +50,29 @@ struct msi_sink {
     void *opaque;
 };
 
+/* An eventfd that a guest's write rings: who has the accelerator do so, or no more. false: it does not. */
+struct doorbell_sink {
+    bool (*set)(void *opaque, u64 gpa, int fd, bool on); /* NULL: nobody */
+    void *opaque;
+};
+
+/* A register of a BAR whose writes ring fd while the guest reaches it. */
+struct pci_doorbell {
+    unsigned bar;
+    u32 offset;
+    int fd;
+    u64 gpa; /* where it is; 0: nowhere now */
+    struct pci_doorbell *next;
+};
+
 struct pci_bus {
     struct bus memory; /* the BARs that are decoded now; rebuilt at each change */
     struct pci_device *slot[PCI_SLOTS];
     struct irq_line intx[PCI_INTX_LINES]; /* pin A of slot n is on line pc_pci_pirq(n) */
     unsigned intx_raised[PCI_INTX_LINES];
     struct msi_sink msi;
+    struct doorbell_sink doorbells;
+    bool still; /* the guest is stopped: what has been rung waits for pci_bus_go */
     /* A device has been taken out; id NULL: it had none. Set by the board. */
     void (*removed)(void *opaque, const char *id);
     void *opaque;
@@ -97,8 +114,8 @@ struct pci_type {
                                  const struct properties *p, struct error *e);
     void (*reset)(struct pci_device *d);   /* may free the lock meanwhile, to wait for I/O */
     void (*destroy)(struct pci_device *d); /* frees it, off the bus and after a reset */
-    /* Its state besides that of all PCI devices, each part with `instance` in its name; and: all of the
-     * machine has its state, and goes on. NULL: nothing. */
+    /* Its state besides that of all PCI devices, each part with `instance` in its name; and: it has its
+     * state, or has been held, and goes on. NULL: nothing. */
     int (*parts)(struct pci_device *d, const char *instance, state_visit *visit, void *opaque);
     void (*restart)(struct pci_device *d);
 };
@@ -131,7 +148,8 @@ struct pci_device {
     unsigned config_end; /* of the capabilities so far */
     struct pci_bar bar[PCI_BARS];
     struct msix msix;
-    bool intx, intx_driven; /* the device asserts its pin; and the line is raised for it */
+    struct pci_doorbell *doorbell; /* those there are; NULL: none */
+    bool intx, intx_driven;        /* the device asserts its pin; and the line is raised for it */
     /* Configuration bytes have changed; after the bus has seen to its own. NULL: nobody minds. */
     void (*config_written)(struct pci_device *d, unsigned offset, unsigned size);
     /* A read of configuration bytes is about to happen. NULL: nobody minds. */
@@ -145,6 +163,10 @@ void pci_bus_init(struct pci_bus *b, struct irq_line first_intx, struct msi_sink
 /* The lines go somewhere else. */
 void pci_bus_set_intx(struct pci_bus *b, struct irq_line first_intx);
 void pci_bus_reset(struct pci_bus *b);
+
+/* The guest has been stopped, and goes on. */
+void pci_bus_hold(struct pci_bus *b);
+void pci_bus_go(struct pci_bus *b);
 
 /* Guest accesses to configuration space: function is bus << 8 | devfn. What is not there reads as all ones.
  */
@@ -201,6 +223,21 @@ bool msix_enabled(const struct pci_device *d);
  */
 void msix_signal(struct pci_device *d, unsigned vector);
 void intx_set(struct pci_device *d, bool level);
+
+/* Where a BAR is, if it is decoded. */
+static inline u64 pci_bar_gpa(const struct pci_device *d, unsigned bar)
+{
+    u32 v;
+    __builtin_memcpy(&v, d->config + PCI_BAR0 + 4 * bar, sizeof(v));
+    return v & 0xfffffff0;
+}
+
+/* b stays the device's, with bar, offset and fd set, until it is removed. */
+void pci_add_doorbell(struct pci_device *d, struct pci_doorbell *b);
+void pci_remove_doorbell(struct pci_device *d, struct pci_doorbell *b);
+
+/* doorbell.c, for pci.c: after a change of what is decoded. */
+void doorbells_update(struct pci_bus *bus);
 
 /* msix.c, for pci.c. */
 void msix_control_written(struct pci_device *d);

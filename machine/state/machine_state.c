@@ -127,10 +127,5 @@ int machine_state_load(struct machine *m, struct state_parts *p, struct error *e
         r = load_chips(m, p, e);
     for (unsigned i = 0; i < m->vcpu_count && r == 0; i++)
         r = vcpu_restore(&m->vcpu[i], p, e);
-    if (r == 0)
-        r = state_all_used(p, e);
-    for (unsigned s = 0; s < PCI_SLOTS && r == 0; s++)
-        if (m->pci.slot[s] && m->pci.slot[s]->type->restart)
-            m->pci.slot[s]->type->restart(m->pci.slot[s]);
-    return r;
+    return r == 0 ? state_all_used(p, e) : r;
 }

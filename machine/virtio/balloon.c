@@ -303,6 +303,7 @@ static const struct property_row balloon_rows[] = {
      "a guest without memory takes its pages back"},
     {"free-page-reporting", PROPERTY_BOOL, offsetof(struct virtio_balloon, reporting), "off",
      "the guest tells which pages are free, and the host takes them"},
+    VIRTIO_ROWS(struct virtio_balloon),
     {0}};
 
 static int balloon_loaded(void *object, struct error *e)

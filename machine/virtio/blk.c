@@ -233,6 +233,11 @@ static void blk_notify(struct virtio_device *v, unsigned queue)
     virtq_notify(q);
 }
 
+static void rung(void *opaque)
+{
+    virtio_rung(opaque);
+}
+
 static void blk_reset(struct virtio_device *v)
 {
     struct virtio_blk *d = container_of(v, struct virtio_blk, v);
@@ -324,6 +329,7 @@ static int blk_create(struct virtio_device *v, const struct pci_place *place, st
     if (!d->node)
         return -ENODEV;
     d->write_through = d->node->options.write_through;
+    v->kick_fd = block_doorbell(d->node, rung, v);
     pthread_cond_init(&d->idle, NULL);
     if (d->serial)
         memcpy(d->id, d->serial, min(strlen(d->serial), sizeof(d->id)));
@@ -389,6 +395,7 @@ static const struct property_row blk_rows[] = {
      "(nothing: locks are the node's)"},
     {"logical_block_size", PROPERTY_U32, offsetof(struct virtio_blk, logical), "512", "bytes", 512, 4096},
     {"physical_block_size", PROPERTY_U32, offsetof(struct virtio_blk, physical), "512", "bytes", 512, 65536},
+    VIRTIO_ROWS(struct virtio_blk),
     {0}};
 
 const struct virtio_type virtio_blk = {

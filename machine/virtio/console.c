@@ -505,6 +505,7 @@ static void console_destroy(struct virtio_device *v)
 static const struct property_row console_rows[] = {{"max_ports", PROPERTY_U32,
                                                     offsetof(struct virtio_console, max_ports), "31",
                                                     "ports at most", 1, MAX_PORTS},
+                                                   VIRTIO_ROWS(struct virtio_console),
                                                    {0}};
 
 static const struct state_field console_fields[] = {STATE(struct virtio_console, wanted), {0}};

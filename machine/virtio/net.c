@@ -403,6 +403,7 @@ static const struct property_row net_rows[] = {
     FEATURE("ctrl_mac_addr", F_CTRL_MAC_ADDR, "the guest changes its address"),
     FEATURE("ctrl_guest_offloads", F_CTRL_GUEST_OFFLOADS, "the guest changes guest_csum and the like"),
     FEATURE("guest_announce", F_GUEST_ANNOUNCE, "the guest tells its network where it is, when asked"),
+    VIRTIO_ROWS(struct virtio_net),
     {0}};
 
 static int net_loaded(void *object, struct error *e)

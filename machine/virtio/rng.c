@@ -95,6 +95,7 @@ static const struct property_row rng_rows[] = {
     {"max-bytes", PROPERTY_U64, offsetof(struct virtio_rng, max_bytes), "9223372036854775807",
      "at most so many in each period", 1},
     {"period", PROPERTY_U32, offsetof(struct virtio_rng, period), "65536", "its milliseconds", 1},
+    VIRTIO_ROWS(struct virtio_rng),
     {0}};
 
 const struct virtio_type virtio_rng = {

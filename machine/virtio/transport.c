@@ -128,7 +128,9 @@ static void write_queue(struct virtio_device *d, struct virtqueue *q, u64 offset
             q->size = (u16)value;
         break;
     case QUEUE_ENABLE:
-        if (value == 1 && !virtq_enable(q))
+        if (value == 1 && virtq_enable(q))
+            virtio_doorbell_on(q);
+        else if (value == 1)
             virtio_broken(d);
         break;
     case QUEUE_DESC: set_low(&q->desc_gpa, value); break;
@@ -150,6 +152,7 @@ static void reset_registers(struct virtio_device *d)
     d->status = d->isr = 0;
     for (unsigned i = 0; i < d->queue_count; i++) {
         struct virtqueue *q = &d->queue[i];
+        virtio_doorbell_off(q);
         *q = (struct virtqueue){.size = q->max_size,
                                 .vector = VIRTIO_NO_VECTOR,
                                 .max_size = q->max_size,
@@ -246,10 +249,18 @@ static void write_config(struct virtio_device *d, u64 offset, unsigned size, u64
     t->config_written(d);
 }
 
-static void notify(struct virtio_device *d, u64 queue)
+/* By a doorbell it may come late: the guest has been stopped, or the device is on its way out. */
+void virtio_notified(struct virtio_device *d, unsigned queue)
 {
-    if (queue < d->queue_count && d->queue[queue].enabled && virtio_running(d) && pci_is_master(&d->pci))
-        d->type->notify(d, (unsigned)queue);
+    if (queue < d->queue_count && d->queue[queue].enabled && virtio_running(d) && pci_is_master(&d->pci) &&
+        d->pci.bus && !d->pci.bus->still)
+        d->type->notify(d, queue);
+}
+
+void virtio_rung(struct virtio_device *d)
+{
+    for (unsigned i = 0; i < d->queue_count; i++)
+        virtio_notified(d, i);
 }
 
 static u64 register_read(void *opaque, u64 offset, unsigned size)
@@ -271,7 +282,7 @@ static void register_write(void *opaque, u64 offset, unsigned size, u64 value)
     switch (offset - at) {
     case COMMON: write_common(d, at, value); break;
     case DEVICE: write_config(d, at, size, value); break;
-    case NOTIFY: notify(d, at / NOTIFY_MULTIPLIER); break;
+    case NOTIFY: virtio_notified(d, (unsigned)at / NOTIFY_MULTIPLIER); break;
     default: break;
     }
 }
@@ -355,6 +366,8 @@ void virtio_add_queue(struct virtio_device *d, u16 size)
 {
     ASSERT(d->queue_count < VIRTIO_MAX_QUEUES && size <= VIRTQ_MAX_SIZE);
     d->queue[d->queue_count] = (struct virtqueue){.max_size = size, .index = d->queue_count, .device = d};
+    d->doorbell[d->queue_count].pci =
+        (struct pci_doorbell){.bar = BAR_REGISTERS, .offset = NOTIFY + NOTIFY_MULTIPLIER * d->queue_count};
     d->queue_count++;
 }
 
@@ -372,6 +385,7 @@ static int create(struct virtio_device *d, const struct virtio_type *t, const st
     if (r < 0)
         return r;
     d->type = t;
+    d->kick_fd = -1;
     d->ram = place->ram;
     d->loop = place->loop;
     d->offered =
@@ -436,6 +450,8 @@ static int queue_loaded(void *object, struct error *e)
         return error_set(e, EINVAL,
                          "the saved state of %s is damaged: queue %u has size %u, vector %u, or is nowhere",
                          q->device->type->pci.name, q->index, q->size, q->vector);
+    if (q->enabled)
+        virtio_doorbell_on(q);
     return 0;
 }
 
@@ -478,7 +494,5 @@ int virtio_pci_parts(struct pci_device *p, const char *instance, state_visit *vi
 /* What waits in the queues, nobody will notify again. */
 void virtio_pci_restart(struct pci_device *p)
 {
-    struct virtio_device *d = from_pci(p);
-    for (unsigned i = 0; i < d->queue_count; i++)
-        notify(d, i);
+    virtio_rung(from_pci(p));
 }

@@ -3,6 +3,7 @@
 #ifndef MACHINE_VIRTIO_VIRTIO_H
 #define MACHINE_VIRTIO_VIRTIO_H
 
+#include <poll.h>
 #include <sys/uio.h>
 
 #include "machine/pci/pci.h"
@@ -56,6 +57,15 @@ struct virtq_chain {
     struct iovec iov[VIRTQ_MAX_SIZE];
 };
 
+/* The eventfd of a queue's notifications. */
+struct virtio_doorbell {
+    struct pci_doorbell pci;
+    struct loop_watch watch;
+    struct virtio_device *device;
+    unsigned index;
+    bool on, own; /* own: and watched by the loop; else the device's, which looks itself */
+};
+
 /* A kind of virtio device: one const descriptor in its file. Its own struct begins with a struct
  * virtio_device. */
 struct virtio_type {
@@ -92,6 +102,9 @@ struct virtio_device {
     u8 status, isr, generation;
     unsigned queue_count;
     struct virtqueue queue[VIRTIO_MAX_QUEUES];
+    struct virtio_doorbell doorbell[VIRTIO_MAX_QUEUES];
+    bool ioeventfd;  /* the option */
+    int kick_fd;     /* rings for all queues, and whoever watches it calls virtio_rung; -1: there is none */
     u8 config[64];   /* of the device; kept up to date by it */
     unsigned window; /* the capability with a way to the registers */
 };
@@ -110,6 +123,12 @@ void virtio_pci_restart(struct pci_device *d);
         .parts = virtio_pci_parts, .restart = virtio_pci_restart, __VA_ARGS__                  \
     }
 
+#define VIRTIO_ROWS(type)                                                   \
+    {                                                                       \
+        "ioeventfd", PROPERTY_BOOL, offsetof(type, v.ioeventfd), "on",      \
+            "the guest does not wait while the device takes a notification" \
+    }
+
 static inline bool virtio_has(const struct virtio_device *d, unsigned feature)
 {
     return d->features >> feature & 1;
@@ -122,6 +141,14 @@ static inline bool virtio_running(const struct virtio_device *d)
 {
     return (d->status & (VIRTIO_DRIVER_OK | VIRTIO_NEEDS_RESET)) == VIRTIO_DRIVER_OK;
 }
+
+/* The driver says that there is something in the queue; in all of them. */
+void virtio_notified(struct virtio_device *d, unsigned queue);
+void virtio_rung(struct virtio_device *d);
+
+/* doorbell.c: the queue is enabled, and not any more. */
+void virtio_doorbell_on(struct virtqueue *q);
+void virtio_doorbell_off(struct virtqueue *q);
 
 /* The driver has done what it must not do. */
 void virtio_broken(struct virtio_device *d);
