@@ -242,9 +242,11 @@ static int vcpu_step(struct vcpu *v)
     }
     guest_commit(v);
     if (v->run->immediate_exit || v->signal_came) {
-        v->run->exit_reason = KVM_EXIT_INTR;
+        if (v->under_way || v->signal_came) /* on the way in, the reason stays that of the exit before */
+            v->run->exit_reason = KVM_EXIT_INTR;
         return -EINTR;
     }
+    v->under_way = true;
     if (v->triple_fault) {
         v->triple_fault = false;
         v->run->exit_reason = KVM_EXIT_SHUTDOWN;
@@ -308,7 +310,7 @@ static void complete_io(struct vcpu *v)
 
 int vcpu_run(struct vcpu *v)
 {
-    v->signal_came = false;
+    v->signal_came = v->under_way = false;
     engine_attach(v);
     signals_enter(v);
     gate_enter(v);
@@ -324,7 +326,7 @@ int vcpu_run(struct vcpu *v)
     signals_leave(v);
     engine_detach(v);
     v->stat_exits++;
-    v->stat_exit[min(v->run->exit_reason, STAT_EXITS - 1u)]++;
+    v->stat_exit[r == -EINTR ? KVM_EXIT_INTR : min(v->run->exit_reason, STAT_EXITS - 1u)]++;
     DUMP(v, DUMP_EXIT, "exit %d reason %u rip %016llx\n", r, v->run->exit_reason, (unsigned long long)v->rip);
     return r;
 }

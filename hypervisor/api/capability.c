@@ -31,13 +31,14 @@ static int enable_x2apic_api(struct vm *vm, const struct kvm_enable_cap *c)
     return 0;
 }
 
-/* Guests are not offered MONITOR. Nothing but HLT exits otherwise than with an interrupt. */
+/* Guests are not offered MONITOR. Nothing but HLT exits otherwise than with an interrupt. A vcpu whose HLT is
+ * its own is not to sleep until it is kicked: CPUID that is set from then on has no PV_UNHALT (cpuid.c). */
 #define DISABLE_EXITS_VALID \
     (KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE | KVM_X86_DISABLE_EXITS_CSTATE)
 
 static int enable_disable_exits(struct vm *vm, const struct kvm_enable_cap *c)
 {
-    if (c->args[0] & ~(u64)DISABLE_EXITS_VALID || vm->vcpu_count)
+    if (c->args[0] & ~(u64)DISABLE_EXITS_VALID)
         return -EINVAL;
     vm->no_hlt_exits |= !!(c->args[0] & KVM_X86_DISABLE_EXITS_HLT);
     return 0;
@@ -58,9 +59,9 @@ static int enable_manual_dirty_log(struct vm *vm, const struct kvm_enable_cap *c
 /* Once only. */
 static int enable_max_vcpu_id(struct vm *vm, const struct kvm_enable_cap *c)
 {
-    if (vm->max_vcpu_ids && vm->max_vcpu_ids == c->args[0])
-        return 0;
-    if (vm->max_vcpu_ids || c->args[0] > MAX_VCPU_ID)
+    if (c->args[0] > MAX_VCPU_ID || vm->boot_cpu_id > c->args[0])
+        return -EINVAL;
+    if (vm->max_vcpu_ids && vm->max_vcpu_ids != c->args[0])
         return -EINVAL;
     vm->max_vcpu_ids = (u32)c->args[0];
     return 0;

@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <string.h>
+#include <linux/kvm_para.h>
 
 #include "hypervisor/api/api.h"
 #include "hypervisor/api/sync_regs.h"
@@ -254,7 +255,7 @@ static bool cpuid_is_valid(const struct kvm_cpuid_entry2 *e, u32 n)
 static struct kvm_cpuid_entry2 without_runtime_bits(struct kvm_cpuid_entry2 e)
 {
     static const struct {
-        u32 function, index, ebx, ecx, edx;
+        u32 function, index, eax, ebx, ecx, edx;
     } runtime[] = {
         /* OSXSAVE, TSC deadline, x2APIC, MONITOR; APIC */
         {.function = 1, .ecx = BIT(27) | BIT(24) | BIT(21) | BIT(3), .edx = BIT(9)},
@@ -263,10 +264,12 @@ static struct kvm_cpuid_entry2 without_runtime_bits(struct kvm_cpuid_entry2 e)
         /* the size of the XSAVE area */
         {.function = 0xd, .index = 0, .ebx = UINT32_MAX},
         {.function = 0xd, .index = 1, .ebx = UINT32_MAX},
+        {.function = KVM_CPUID_FEATURES, .eax = BIT(KVM_FEATURE_PV_UNHALT)},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(runtime); i++)
         if (e.function == runtime[i].function && e.index == runtime[i].index) {
+            e.eax &= ~runtime[i].eax;
             e.ebx &= ~runtime[i].ebx;
             e.ecx &= ~runtime[i].ecx;
             e.edx &= ~runtime[i].edx;

@@ -182,6 +182,8 @@ int vm_set_boot_cpu_id(struct vm *vm, union ioctl_arg arg)
 {
     if (vm->vcpu_count)
         return -EBUSY;
+    if (arg.value > (vm->max_vcpu_ids ? vm->max_vcpu_ids : MAX_VCPU_ID))
+        return -EINVAL;
     vm->boot_cpu_id = (u32)arg.value;
     return 0;
 }

@@ -10,6 +10,7 @@
 #include <linux/kvm_para.h>
 
 #include "hypervisor/cpu/x87.h"
+#include "hypervisor/vm.h"
 
 enum { EAX, EBX, ECX, EDX };
 
@@ -340,11 +341,21 @@ static void update_features(const struct vcpu *v, u32 out[4])
         out[ECX] &= ~(x2apic | tsc_deadline);
 }
 
-/* What depends on the state of the vcpu. */
+/* A processor that keeps its HLT to itself is not one that sleeps until it is kicked. */
+static void update_paravirtual(const struct vcpu *v, u32 out[4])
+{
+    const struct kvm_cpuid_entry2 *e = entry_find(v, KVM_CPUID_SIGNATURE, 0);
+    if (v->vm->no_hlt_exits && e && !memcmp(&e->ebx, KVM_SIGNATURE, sizeof(e->ebx)))
+        out[EAX] &= ~BIT(KVM_FEATURE_PV_UNHALT);
+}
+
+/* What depends on the state of the vcpu, and of its VM. */
 static void update(const struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
 {
     if (leaf == 1)
         update_features(v, out);
+    else if (leaf == KVM_CPUID_FEATURES)
+        update_paravirtual(v, out);
     else if (leaf == 0xd && subleaf <= 1 && (out[EAX] || out[ECX]))
         out[EBX] = subleaf ? xsave_compacted_size(v->xcr0) : xsave_size(v->xsave_offset, v->xcr0);
 }
@@ -442,7 +453,8 @@ void cpuid_update(struct vcpu *v)
     host_cpuid(0xd, 1, host);
     v->maxphyaddr_mask = MASK(63, physical_bits(v));
     v->cr4_reserved = ~cr4_allowed(v);
-    v->xcr0_supported = xsave ? xsave->eax & xcr0_offered() : 0;
+    v->xcr0_host = xcr0_offered();
+    v->xcr0_supported = xsave ? xsave->eax & v->xcr0_host : 0;
     v->x87.rules = x87_rules(v);
     v->xsave_features = features ? features->eax & host[EAX] : 0;
 }

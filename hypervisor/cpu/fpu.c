@@ -183,9 +183,10 @@ static bool is_zero(const void *p, size_t n)
     return true;
 }
 
+/* What the guest's CPUID has does not matter: user space restores registers before or after it. */
 static bool xsave_is_valid(const struct vcpu *v, const struct xsave_area *a)
 {
-    u64 allowed = v->xcr0_supported | X87 | SSE;
+    u64 allowed = v->xcr0_host | X87 | SSE;
     return !(a->xstate_bv & ~allowed) && !a->xcomp_bv && is_zero(a->reserved2, sizeof(a->reserved2)) &&
            !(a->mxcsr & ~v->mxcsr_mask);
 }

@@ -262,11 +262,12 @@ static void between_elements(struct vcpu *v)
         v->debug.trap |= DR6_BS;
 }
 
-/* rip moves on when no elements are left. */
+/* rip moves on when no elements are left: user space may have set the count meanwhile. */
 static void complete_string(struct vcpu *v, const struct pio_pending *io)
 {
     struct string_pointer p = {io->in ? GPR_RDI : GPR_RSI, io->in ? SEG_ES : io->seg, io->addrsize, io->size};
-    for (u32 i = 0; i < io->count; i++)
+    u64 left = io->rep ? string_count(v, io->addrsize) : 1, count = min((u64)io->count, left);
+    for (u32 i = 0; i < count; i++)
         complete_element(v, io, &p, i);
     if (!io->rep || !string_count(v, io->addrsize))
         instruction_retire(v);

@@ -272,6 +272,7 @@ static bool mtrr_variable_write(struct vcpu *v, const struct access *a, u64 valu
 /* ---- machine checks (SDM 3B 15.3) ---- */
 
 enum { MCG_COUNT = 0xff, MCG_CTL_P = BIT(8) };
+enum { HWCR_MC_STATUS_WR_EN = BIT(18), HWCR_TSC_FREQ_SEL = BIT(24) }; /* of AMD */
 
 static bool mcg_ctl_write(struct vcpu *v, const struct access *a, u64 value)
 {
@@ -295,6 +296,12 @@ static bool mc_bank_read(struct vcpu *v, const struct access *a, u64 *value)
     return mc_bank_exists(v, a) && field_read(v, a, value);
 }
 
+/* APM vol. 2 9.3.2.1, McStatusWrEn: for tests of the handler. */
+static bool may_set_status(struct vcpu *v)
+{
+    return cpuid_is_amd(v) && (v->hwcr & HWCR_MC_STATUS_WR_EN);
+}
+
 /* IA32_MCi_CTL takes all ones or zeros, but that Linux clears bit 10 in bank 4 on AMD; a guest may only clear
  * IA32_MCi_STATUS. */
 static bool mc_bank_write(struct vcpu *v, const struct access *a, u64 value)
@@ -305,7 +312,7 @@ static bool mc_bank_write(struct vcpu *v, const struct access *a, u64 value)
         return false;
     if (which == CTL && value && (value | BIT(10)) != ~0ull)
         return false;
-    if (which == STATUS && value && !a->host)
+    if (which == STATUS && value && !a->host && !may_set_status(v))
         return false;
     return field_write(v, a, value);
 }
@@ -415,19 +422,11 @@ static bool misc_features_write(struct vcpu *v, const struct access *a, u64 valu
     return !(value & ~allowed) && field_write(v, a, value);
 }
 
-enum { HWCR_TSC_FREQ_SEL = BIT(24), HWCR_IGNORED = BIT(3) | BIT(6) | BIT(8) | BIT(18) };
-
-static bool hwcr_read(struct vcpu *v, const struct access *a, u64 *value)
-{
-    (void)v, (void)a;
-    *value = HWCR_TSC_FREQ_SEL;
-    return true;
-}
-
+/* Caches that are told to ignore something (TlbCacheDis, FFDis, IGNNE_EM) are not there to be told. */
 static bool hwcr_write(struct vcpu *v, const struct access *a, u64 value)
 {
-    (void)v, (void)a;
-    return !(value & ~(u64)(HWCR_TSC_FREQ_SEL | HWCR_IGNORED));
+    const u64 ignored = BIT(3) | BIT(6) | BIT(8), kept = HWCR_MC_STATUS_WR_EN | HWCR_TSC_FREQ_SEL;
+    return !(value & ~(ignored | kept)) && field_write(v, a, value & kept);
 }
 
 /* LFENCE serializes: the guest's is the host's, whose kernel sees to it. */
@@ -475,6 +474,7 @@ static const struct msr msrs[] = {
     {ONE(MSR_IA32_MISC_ENABLE), .read = field_read, .write = misc_enable_write, FIELD(misc_enable)},
     {ONE(MSR_IA32_DEBUGCTL), .read = zero_read, .write = debugctl_write},
     {MANY(MSR_IA32_LASTBRANCHFROMIP, 4), .read = zero_read},
+    {ONE(MSR_IA32_POWER_CTL), PLAIN(power_ctl)},
     {MANY(MSR_MTRR_PHYSBASE0, 16), .read = mtrr_variable_read, .write = mtrr_variable_write},
     {ONE(MSR_MTRR_FIX64K_00000), .read = field_read, .write = mtrr_fixed_write, FIELD(mtrr_fixed[0])},
     {MANY(MSR_MTRR_FIX16K_80000, 2), .read = field_read, .write = mtrr_fixed_write, FIELD(mtrr_fixed[1])},
@@ -502,7 +502,7 @@ static const struct msr msrs[] = {
     {ONE(MSR_TSC_AUX), .read = field_read, .write = tsc_aux_write, FIELD(tsc_aux)},
     {MANY(MSR_K7_EVNTSEL0, 8), ZERO_IGNORED},
     {ONE(MSR_AMD64_SYSCFG), ZERO_IGNORED},
-    {ONE(MSR_K7_HWCR), .read = hwcr_read, .write = hwcr_write},
+    {ONE(MSR_K7_HWCR), .read = field_read, .write = hwcr_write, FIELD(hwcr)},
     {ONE(MSR_AMD64_NB_CFG), ZERO_IGNORED},
     {ONE(MSR_AMD64_INT_PENDING), ZERO_IGNORED},
     {ONE(MSR_VM_HSAVE_PA), ZERO_IGNORED},
@@ -528,6 +528,7 @@ const u32 msr_index_list[] = {
     MSR_IA32_MISC_ENABLE,
     MSR_PLATFORM_INFO,
     MSR_MISC_FEATURES_ENABLES,
+    MSR_IA32_POWER_CTL,
     MSR_IA32_CR_PAT,
     MSR_MTRRdefType,
     MSR_IA32_TSC_DEADLINE,
@@ -543,6 +544,7 @@ const u32 msr_index_list[] = {
     MSR_GS_BASE,
     MSR_KERNEL_GS_BASE,
     MSR_TSC_AUX,
+    MSR_K7_HWCR,
 };
 const unsigned msr_index_count = ARRAY_SIZE(msr_index_list);
 
@@ -608,6 +610,7 @@ void msr_power_up(struct vcpu *v, bool bsp)
     v->misc_enable = BTS_UNAVAILABLE | PEBS_UNAVAILABLE;
     v->microcode = BIT(32);
     v->platform_info = PLATFORM_CPUID_FAULTS;
+    v->hwcr = v->power_ctl = 0;
     v->misc_features = 0;
     v->tsc_adjust = 0;
     v->kvmclock_msr = v->wall_clock_msr = v->steal_msr = 0;

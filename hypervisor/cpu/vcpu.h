@@ -243,7 +243,7 @@ struct vcpu {
     u64 tsc_offset; /* guest TSC = scaled host TSC + tsc_offset (SDM 3B 17.17) */
     u64 tsc_ratio;  /* of the guest's frequency to the host's, with TSC_RATIO_BITS of fraction; 0: they are one */
     u32 tsc_khz;    /* the guest's */
-    u64 tsc_adjust, tsc_deadline, smi_count, microcode, platform_info, misc_features;
+    u64 tsc_adjust, tsc_deadline, smi_count, microcode, platform_info, misc_features, power_ctl, hwcr;
     bool enforce_pv; /* KVM_CAP_ENFORCE_PV_FEATURE_CPUID */
     u64 kvmclock_msr, wall_clock_msr, steal_msr, async_pf_msr, pv_eoi_msr, poll_control_msr;
     u8 cpl; /* DPL of SS; 0 in real mode, 3 in virtual-8086 mode */
@@ -308,6 +308,7 @@ struct vcpu {
     u64 generation;
     void *unwind[5];      /* __builtin_setjmp of the run loop */
     bool exiting, efault; /* why it was unwound: KVM_RUN returns 0, or EFAULT */
+    bool under_way;       /* this KVM_RUN went beyond its first look at immediate_exit */
     volatile bool signal_came; /* a handler of the program has run on this thread: KVM_RUN returns EINTR */
     bool has_signal_mask;      /* signals.h */
     u64 signal_mask, own_signal_mask, held_signals; /* held: what the one lets through, and the other does not */
@@ -318,6 +319,7 @@ struct vcpu {
     struct kvm_cpuid_entry2 cpuid[256];
     u32 cpuid_count;
     u64 maxphyaddr_mask; /* reserved bits of physical addresses: bits >= MAXPHYADDR */
+    u64 xcr0_host;      /* xcr0_offered() */
     u64 xcr0_supported;
     u32 xsave_features;                 /* XSAVE_FEATURE_*: what guest CPUID offers and the host has */
     u16 xsave_offset[XSAVE_COMPONENTS]; /* of each component in an XSAVE area (cpu/xsave.h) */

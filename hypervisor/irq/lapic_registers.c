@@ -101,6 +101,7 @@ static const struct lapic_register {
     u32 writable; /* other bits are reserved, or read-only */
     u32 read_only;
     void (*write)(struct lapic *l, unsigned offset, u32 value);
+    u32 kept; /* of the page: reserved bits that read back as they were written, as KVM has it */
 } registers[REGISTERS] = {
     [0x02] = {XR | XW | MR, 0xff000000, 0, write_plain},       /* ID */
     [0x03] = {XR | MR, 0, 0, NULL},                            /* version */
@@ -114,7 +115,7 @@ static const struct lapic_register {
     [0x0f] = {RW, 0x3ff, 0, write_svr},                        /* SVR */
     [0x10 ... 0x27] = {XR | MR, 0, 0, NULL},                   /* ISR, TMR, IRR */
     [0x28] = {RW, 0, 0, write_esr},                            /* ESR */
-    [0x30] = {RW, 0xccfff, BIT(12), write_icr},                /* ICR 31:0 */
+    [0x30] = {RW, 0xccfff, BIT(12), write_icr, ~0u},           /* ICR 31:0 */
     [0x31] = {XR | XW, 0xff000000, 0, write_plain},            /* ICR 63:32 */
     [0x32] = {RW, 0x700ff, LVT_READ_ONLY, write_lvt},          /* timer */
     [0x33 ... 0x34] = {RW, 0x107ff, LVT_READ_ONLY, write_lvt}, /* thermal, performance counters */
@@ -154,7 +155,7 @@ void lapic_mmio_write(struct lapic *l, u32 offset, u32 value)
     if (lapic_can(offset, XW)) {
         const struct lapic_register *r = &registers[offset >> 4];
 
-        r->write(l, offset, value & r->writable & ~r->read_only);
+        r->write(l, offset, value & (r->writable | r->kept) & ~r->read_only);
     } else if (!lapic_can(offset, XR)) {
         lapic_error(l, ESR_REGISTER);
     }

@@ -10,6 +10,8 @@ enum {
     MTRR_CAP = 0xfe,
     NOT_AN_MSR = 0x12345678,
 };
+#define POWER_CTL      0x1fc
+#define HWCR           0xc0010015
 #define STAR           0xc0000081
 #define LSTAR          0xc0000082
 #define KERNEL_GS_BASE 0xc0000102
@@ -124,6 +126,20 @@ static void values(int vcpu)
         REFUSED(vcpu, IA32_PAT, 2);            /* a reserved memory type */
 }
 
+/* Of HWCR two bits are kept, and three are taken and forgotten. */
+static void hardware_configuration(int vcpu)
+{
+    enum { TLB_CACHE_DISABLED = 1 << 3, STATUS_WRITES = 1 << 18, TSC_FREQUENCY = 1 << 24 };
+
+    CHECK_EQ(value(vcpu, HWCR), 0);
+    CHECK_EQ(set(vcpu, HWCR, STATUS_WRITES | TSC_FREQUENCY | TLB_CACHE_DISABLED), 1);
+    CHECK_EQ(value(vcpu, HWCR), STATUS_WRITES | TSC_FREQUENCY);
+    REFUSED(vcpu, HWCR, 1 << 30);
+    CHECK_EQ(set(vcpu, HWCR, 0), 1);
+    CHECK_EQ(set(vcpu, POWER_CTL, 0x1234), 1);
+    CHECK_EQ(value(vcpu, POWER_CTL), 0x1234);
+}
+
 /* Features that are MSRs, read through the system descriptor. */
 static void features(int kvm)
 {
@@ -167,6 +183,8 @@ int main(int argc, char **argv)
     if (!api_is_kernel)
         CHECK(l.head.nmsrs <= 256); /* what Rust clients have room for */
     values(m.vcpu);
+    if (!api_is_kernel) /* older ones keep no bit */
+        hardware_configuration(m.vcpu);
     all_of_list(m.vcpu, &l);
     counts(m.vcpu);
     features(kvm);

@@ -73,6 +73,33 @@ static void platform_info(void)
     CHECK_COMPLETES(&m);
 }
 
+static uint32_t offered_features(const union cpuid *c)
+{
+    for (unsigned i = 0; i < c->head.nent; i++)
+        if (c->head.entries[i].function == 0x40000001)
+            return c->head.entries[i].eax;
+    return 0;
+}
+
+/* A vcpu whose HLT does not exit is not told to sleep until it is kicked. */
+static void unhalting(int kvm)
+{
+    enum { PV_UNHALT = 1 << 7 };
+    struct kvm_enable_cap c = {.cap = KVM_CAP_X86_DISABLE_EXITS, .args = {KVM_X86_DISABLE_EXITS_HLT}};
+    union cpuid offered = {.head.nent = 256}, now = {.head.nent = 256};
+    struct machine other = machine_create(kvm, true, 1);
+
+    CHECK_OK(kvm, KVM_GET_SUPPORTED_CPUID, &offered);
+    CHECK(offered_features(&offered) & PV_UNHALT);
+    CHECK_OK(other.vcpu, KVM_SET_CPUID2, &offered);
+    CHECK_OK(other.vcpu, KVM_GET_CPUID2, &now);
+    CHECK(offered_features(&now) & PV_UNHALT);
+    CHECK_OK(other.vm, KVM_ENABLE_CAP, &c);
+    CHECK_OK(other.vcpu, KVM_SET_CPUID2, &offered);
+    CHECK_OK(other.vcpu, KVM_GET_CPUID2, &now);
+    CHECK(!(offered_features(&now) & PV_UNHALT));
+}
+
 int main(int argc, char **argv)
 {
     int kvm = api_start(argc, argv);
@@ -83,5 +110,7 @@ int main(int argc, char **argv)
     without_features(kvm);
     enforced();
     platform_info();
+    if (!api_is_kernel) /* some take it only before there are vcpus */
+        unhalting(kvm);
     return TEST_DONE();
 }

@@ -125,6 +125,8 @@ static void xsave(void)
     memset(out, 0, PAGE);
     CHECK_OK(vcpu, KVM_GET_XSAVE2, out);
     CHECK_EQ(out->region[XMM0], 0x12345678);
+    in->region[XSTATE_BV] |= 4; /* AVX, of which no CPUID has been set that tells: the host has it */
+    CHECK_OK(vcpu, KVM_SET_XSAVE, in);
     in->region[MXCSR] = 0x10000; /* reserved bits */
     CHECK_FAILS(vcpu, KVM_SET_XSAVE, in, EINVAL);
     in->region[MXCSR] = 0x1f80;

@@ -98,6 +98,28 @@ static void memory_mapped(void)
     CHECK_EQ(registers().rax, 0x04030201);
 }
 
+/* The client makes the count of a string instruction smaller, before the data goes to memory. */
+static void shortened_string(void)
+{
+    struct kvm_regs r;
+
+    GUEST(0xb9, 2, 0, 0, 0,       /* mov ecx, 2 */
+          0xbf, 0x00, 0x30, 0, 0, /* mov edi, 0x3000 */
+          0x66, 0xba, 0x80, 0,    /* mov dx, 0x80 */
+          0xf3, 0x6c,             /* rep insb */
+          0xf4);
+    memset(m.ram + 0x3000, 0, 4);
+    CHECK_EXIT(KVM_EXIT_IO);
+    memset(io_data(), 0xaa, 2);
+    r = registers();
+    r.rcx = 1;
+    CHECK_OK(m.vcpu, KVM_SET_REGS, &r);
+    CHECK_EXIT(KVM_EXIT_HLT);
+    CHECK_EQ(registers().rcx, 0);
+    CHECK_EQ(registers().rdi, 0x3001);
+    CHECK(!memcmp(m.ram + 0x3000, "\xaa\0", 2));
+}
+
 /* Completes what was pending, but runs nothing: how clients bring a vcpu to a state that can be saved. */
 static void immediate_exit(void)
 {
@@ -109,6 +131,7 @@ static void immediate_exit(void)
     CHECK_FAILS(m.vcpu, KVM_RUN, 0, EINTR);
     CHECK_EQ(registers().rip, CODE + 2);
     CHECK_EQ(registers().rax, 0x42);
+    CHECK_EQ(m.run->exit_reason, KVM_EXIT_IO); /* nothing new has happened */
     CHECK_FAILS(m.vcpu, KVM_RUN, 0, EINTR);
     m.run->immediate_exit = 0;
     CHECK_EXIT(KVM_EXIT_HLT);
@@ -265,6 +288,7 @@ int main(int argc, char **argv)
     translate();
     if (!api_is_kernel) { /* KVMs without hardware behind them interpret these otherwise */
         reset_during_io();
+        shortened_string();
         missing_host_memory();
         triple_fault();
     }

@@ -34,7 +34,7 @@ static void start(enum machine m)
 {
     vcpu_new(m, 0);
     v->cr4 = CR4_OSFXSR | CR4_OSXSAVE;
-    v->xcr0 = v->xcr0_supported = has_avx ? ALL : X87 | SSE;
+    v->xcr0 = v->xcr0_supported = v->xcr0_host = has_avx ? ALL : X87 | SSE;
     v->xsave_features = ALL;
     state_set();
     memset(area, FILL, sizeof(*area));
@@ -334,7 +334,7 @@ static bool wide_start(enum machine m)
     start(m);
     if (!v->xsave_offset[HI16])
         return false;
-    v->xcr0 = v->xcr0_supported = WIDE;
+    v->xcr0 = v->xcr0_supported = v->xcr0_host = WIDE;
     for (int i = 0; i < 8; i++)
         memset(fpu_component(v, K) + 8 * i, 0x50 + i, 8);
     for (int i = 0; i < 16; i++) {
@@ -384,7 +384,7 @@ static void wide_kvm_xsave(void)
     a->xstate_bv &= ~(u64)XSTATE_ZMM_HI256;
     CHECK_EQ(fpu_set_xsave(v, &x), 0);
     CHECK(wide_is(0x33, 0, 0x7f));
-    v->xcr0_supported = ALL;
+    v->xcr0_supported = v->xcr0_host = ALL;
     CHECK_EQ(fpu_set_xsave(v, &x), -EINVAL);
 }
 

@@ -178,6 +178,8 @@ static void test_ipi(void)
     CHECK(!v->nmi_pending);
     CHECK(vm->vcpu[3]->nmi_pending);
     CHECK_EQ(apic_read(v, ICR), OTHERS | NMI);
+    apic_write(v, ICR, SELF | 0xa5a03041); /* reserved bits, and the read-only status */
+    CHECK_EQ(apic_read(v, ICR), SELF | 0xa5a02041);
     for (unsigned i = 0; i < 4; i++) { /* clusters 1 and 2 with two members each */
         apic_write(vm->vcpu[i], DFR, 0);
         apic_write(vm->vcpu[i], LDR, (1 + i / 2) << 28 | (1 + i % 2) << 24);
