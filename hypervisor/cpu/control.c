@@ -65,17 +65,21 @@ static void cr0_write(struct vcpu *v, u64 value)
         tlb_flush_all(v);
 }
 
-/* With CR4.PCIDE, bit 63 allows to keep the translations of the new PCID. The software TLB holds those of one
- * PCID only, so it is flushed in any case. */
+/* With CR4.PCIDE, bit 63 allows to keep the translations of the new PCID. */
 static void cr3_write(struct vcpu *v, u64 value)
 {
-    if (v->cr4 & CR4_PCIDE)
+    u64 from = v->cr3;
+    bool has_pcids = v->cr4 & CR4_PCIDE, keeps = has_pcids && (value & CR3_NOFLUSH);
+    if (has_pcids)
         value &= ~CR3_NOFLUSH;
     if (in_long_mode(v) && (value & v->maxphyaddr_mask))
         raise_gp(v);
     load_pdptes_if(v, is_pae_paging(v->cr0, v->cr4, v->efer), value);
     v->cr3 = value;
-    tlb_flush_nonglobal(v);
+    if (has_pcids)
+        tlb_switch(v, from, keeps);
+    else
+        tlb_flush_nonglobal(v);
 }
 
 static bool cr4_is_valid(const struct vcpu *v, u64 value)

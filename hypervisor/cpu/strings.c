@@ -389,6 +389,55 @@ static void repeat(struct vcpu *v, const struct insn *in, const struct string_op
     }
 }
 
+/* ---- what most repetitions are: upwards, in 64-bit mode, and each operand within one page of RAM ---- */
+
+static bool is_common(const struct vcpu *v, const struct insn *in)
+{
+    bool based = in->mem.seg == SEG_FS || in->mem.seg == SEG_GS;
+    return in->rep && in->bits == 64 && in->addrsize == 8 && !based && !is_down(v) && !v->debug.write &&
+           !debug_stepping(v) && !checks_alignment(v);
+}
+
+/* Host address of the n elements at an index register, or NULL. Faults as the first of them does. */
+static void *common_operand(struct vcpu *v, const struct insn *in, u8 gpr, u64 n, bool write)
+{
+    gva a = v->gpr[gpr];
+    if (n > PAGE / in->opsize || (a & (PAGE - 1)) + n * in->opsize > PAGE || !is_canonical(a))
+        return NULL;
+    unsigned bytes = (unsigned)n * in->opsize;
+    return write ? guest_rmw_address(v, a, bytes, AS_CPL) : (void *)guest_read_address(v, a, bytes, AS_CPL);
+}
+
+static bool movs_common(struct vcpu *v, const struct insn *in)
+{
+    u64 n = v->gpr[GPR_RCX];
+    if (!n || !is_common(v, in))
+        return false;
+    const void *from = common_operand(v, in, GPR_RSI, n, false);
+    void *to = from ? common_operand(v, in, GPR_RDI, n, true) : NULL;
+    if (!to)
+        return false;
+    move[width(in)](to, from, n, false);
+    guest_rmw_done(v);
+    v->gpr[GPR_RSI] += n * in->opsize;
+    v->gpr[GPR_RDI] += n * in->opsize;
+    v->gpr[GPR_RCX] = 0;
+    return true;
+}
+
+static bool stos_common(struct vcpu *v, const struct insn *in)
+{
+    u64 n = v->gpr[GPR_RCX];
+    void *to = n && is_common(v, in) ? common_operand(v, in, GPR_RDI, n, true) : NULL;
+    if (!to)
+        return false;
+    fill[width(in)](to, v->gpr[GPR_RAX], n, false);
+    guest_rmw_done(v);
+    v->gpr[GPR_RDI] += n * in->opsize;
+    v->gpr[GPR_RCX] = 0;
+    return true;
+}
+
 static void execute(struct vcpu *v, const struct insn *in, const struct string_op *op)
 {
     if (in->rep)
@@ -399,12 +448,14 @@ static void execute(struct vcpu *v, const struct insn *in, const struct string_o
 
 void insn_movs(struct vcpu *v, const struct insn *in)
 {
-    execute(v, in, &(const struct string_op){movs_run, movs_element, false});
+    if (!movs_common(v, in))
+        execute(v, in, &(const struct string_op){movs_run, movs_element, false});
 }
 
 void insn_stos(struct vcpu *v, const struct insn *in)
 {
-    execute(v, in, &(const struct string_op){stos_run, stos_element, false});
+    if (!stos_common(v, in))
+        execute(v, in, &(const struct string_op){stos_run, stos_element, false});
 }
 
 void insn_lods(struct vcpu *v, const struct insn *in)

@@ -104,7 +104,7 @@ static bool invpcid_is_valid(const struct vcpu *v, u64 type, const struct invpci
     return type != INVPCID_ADDRESS || is_canonical(d->address);
 }
 
-/* The software TLB holds translations of the current PCID and global ones only. */
+/* Of one page of another PCID more is given up than asked for. */
 void insn_invpcid(struct vcpu *v, const struct insn *in)
 {
     struct invpcid_descriptor d;
@@ -114,12 +114,10 @@ void insn_invpcid(struct vcpu *v, const struct insn *in)
     guest_read(v, operand_linear(v, in, sizeof(d), false), &d, sizeof(d), AS_CPL);
     if (!invpcid_is_valid(v, type, &d))
         raise_gp(v);
-    if (type == INVPCID_ALL_GLOBAL)
+    if (type == INVPCID_ALL_GLOBAL || type == INVPCID_ALL)
         tlb_flush_all(v);
-    else if (type == INVPCID_ALL)
-        tlb_flush_nonglobal(v);
     else if (d.pcid != (v->cr4 & CR4_PCIDE ? v->cr3 & 0xfff : 0))
-        return;
+        tlb_forget_space(v, d.pcid);
     else if (type == INVPCID_CONTEXT)
         tlb_flush_nonglobal(v);
     else

@@ -510,7 +510,10 @@ void vm_resume_vcpus(struct vm *vm);
 
 /* What of the engine a handler must tell, translate/tlb.c */
 void tlb_flush_all(struct vcpu *v);       /* also global pages */
-void tlb_flush_nonglobal(struct vcpu *v); /* a CR3 write */
+void tlb_flush_nonglobal(struct vcpu *v); /* of the current PCID */
+/* CR4.PCIDE is set, and CR3 was written: it was from. keeps: what is known of its new PCID still holds. */
+void tlb_switch(struct vcpu *v, u64 from, bool keeps);
+void tlb_forget_space(struct vcpu *v, u64 pcid); /* which is not the current one */
 void tlb_flush_page(struct vcpu *v, gva a);
 
 /* KVM clock of now (kvmclock.c): host nanoseconds, and the guest's TSC. */

@@ -290,6 +290,9 @@ u64 guest_load(struct vcpu *v, gva a, unsigned size, enum access_as as)
     u64 value = 0;
     if (as == AS_CPL)
         require_alignment(v, a, size);
+    const u64 *host = (const u64 *)tlb_probe(v, a, sizeof(u64), false, tlb_context_of(v, as));
+    if (likely(host) && size == sizeof(u64) && !(a & 7))
+        return *(const volatile u64 *)host;
     guest_read(v, a, &value, size, as);
     return value;
 }

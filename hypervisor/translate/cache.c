@@ -269,6 +269,7 @@ void cache_invalidate(struct engine *e, struct block *b)
     if (b->host2)
         block_leave_page(b, 1);
     b->valid = false;
+    e->forgets++;
     for (unsigned i = 0; i < e->vm->vcpu_count; i++)
         if (e->vm->vcpu[i])
             ibtc_forget(e->vm->vcpu[i], b, exec_view(e, b->code));
@@ -401,6 +402,7 @@ void cache_flush(struct engine *e)
     e->code_used = e->meta_used = 0;
     e->crossing_count = 0;
     e->flushes++;
+    e->forgets++;
     for (unsigned i = 0; i < e->vm->vcpu_count; i++)
         if (e->vm->vcpu[i]) {
             ibtc_flush_all(e->vm->vcpu[i]);

@@ -173,6 +173,7 @@ struct engine {
     bool has_bmi2;
     struct translator *translator;
     _Atomic u64 epoch; /* counts protections */
+    u64 forgets;       /* counts blocks that were dropped */
     /* A page of their own, which may be one of a file (api/stats_fd.c). */
     _Alignas(4096) size_t code_used;
     size_t meta_used;

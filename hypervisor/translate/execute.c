@@ -382,7 +382,7 @@ static void take_host_fault(struct vcpu *v)
 void engine_debug_changed(struct vcpu *v)
 {
     v->debug.changed = false;
-    ibtc_flush_all(v); /* what is entered through it is not looked at */
+    tlb_flush_all(v); /* what is entered by a branch cache is not looked at */
     for (unsigned n = 0; v->debug.write >> n; n++)
         if (v->debug.write >> n & 1)
             tlb_drop_page(v, debug_address(v, n));

@@ -103,3 +103,48 @@ void ibtc_flush_all(struct vcpu *v)
     for (unsigned c = 0; c < ARRAY_SIZE(v->ibtc); c++)
         ibtc_flush(v, (enum mode_class)c);
 }
+
+void ibtc_keep(struct vcpu *v, struct space *s)
+{
+    const u32 targets = v->priv->ibtc[CLASS_USER].count, crossings = v->priv->ibtc[CLASS_USER].crossing_count;
+    s->targets = s->crossings = 0;
+    s->mode = v->priv->ibtc[CLASS_USER].mode;
+    s->generation = v->generation;
+    engine_lock(v); /* nobody invalidates a block meanwhile */
+    s->forgets = v->engine->forgets;
+    for (u32 n = targets; n-- > 0 && s->targets < KEPT;) {
+        u16 i = v->priv->ibtc[CLASS_USER].index[n];
+        u64 pc = -v->ibtc[CLASS_USER].npc[i];
+        if ((pc & (TLB_ENTRIES - 1)) != i)
+            continue;
+        s->target[s->targets].pc = pc;
+        s->target[s->targets++].code = v->ibtc[CLASS_USER].code[i];
+    }
+    for (u32 n = crossings; n-- > 0 && s->crossings < KEPT;) {
+        u16 i = v->priv->ibtc[CLASS_USER].crossing[n];
+        if (v->crossing[i] == thunk_link || v->crossing[i] == thunk_relink)
+            continue;
+        s->crossing[s->crossings].number = i;
+        s->crossing[s->crossings++].code = v->crossing[i];
+    }
+    engine_unlock(v);
+}
+
+bool ibtc_return(struct vcpu *v, const struct space *s)
+{
+    if (s->generation != v->generation ||
+        __atomic_load_n(&v->engine->forgets, __ATOMIC_RELAXED) != s->forgets)
+        return false;
+    engine_lock(v);
+    bool holds = v->engine->forgets == s->forgets;
+    v->priv->ibtc[CLASS_USER].mode = s->mode;
+    for (u32 n = holds ? s->targets : 0; n-- > 0;)
+        ibtc_insert(v, s->mode, s->target[n].pc, (const u8 *)s->target[n].code + ENTRY_SIZE);
+    for (u32 n = holds ? s->crossings : 0; n-- > 0;) {
+        u16 i = s->crossing[n].number;
+        v->priv->ibtc[CLASS_USER].crossing[v->priv->ibtc[CLASS_USER].crossing_count++] = i;
+        __atomic_store_n(&v->crossing[i], s->crossing[n].code, __ATOMIC_RELAXED);
+    }
+    engine_unlock(v);
+    return holds;
+}

@@ -14,6 +14,8 @@
 
 #include "hypervisor/translate/cache.h"
 
+struct space;
+
 const u8 *ibtc_find(const struct vcpu *v, u32 mode, u64 pc);
 void ibtc_insert(struct vcpu *v, u32 mode, u64 pc, const u8 *code);
 /* No branch of v leads to block b, whose code (as executed) is code, any more. */
@@ -22,6 +24,10 @@ void ibtc_forget(struct vcpu *v, const struct block *b, const u8 *code);
 void crossing_set(struct vcpu *v, const struct link *l, const u8 *code);
 void ibtc_flush(struct vcpu *v, enum mode_class class);
 void ibtc_flush_all(struct vcpu *v);
+/* The branches of CLASS_USER, for when their address space comes back. false: they do not hold any more, and
+ * there are none. */
+void ibtc_keep(struct vcpu *v, struct space *s);
+bool ibtc_return(struct vcpu *v, const struct space *s);
 void ibtc_init(struct vcpu *v);
 
 #endif

@@ -73,7 +73,7 @@ u32 mode_of(const struct vcpu *v)
         mode |= MODE_TSC;
     if (must_step(v))
         mode |= MODE_STEP;
-    else if (context == TLB_USER && (mode & MODE_BITS) == MODE_64 && !v->priv->two_places)
+    else if (context == TLB_USER && (mode & MODE_BITS) == MODE_64 && !v->priv->here->two_places)
         mode |= MODE_MOVABLE;
     return mode;
 }

@@ -19,7 +19,9 @@
 #include "hypervisor/translate/tlb.h"
 #include "hypervisor/translate/vcpu_engine.h"
 
-enum { ATTR_LOGGED = 1, ATTR_GLOBAL = 2, ATTR_LARGE = 4, ATTR_HUGE = 8 }; /* LARGE: 2 or 4 MiB, HUGE: 1 GiB */
+/* LARGE: 2 or 4 MiB, HUGE: 1 GiB. LISTED: the slot is in a list of the log; twice that: in the other one too.
+ */
+enum { ATTR_GLOBAL = 1, ATTR_LARGE = 2, ATTR_HUGE = 4, ATTR_LISTED = 8, ATTR_LISTS = 3 * ATTR_LISTED };
 
 static u64 empty_tag(unsigned index)
 {
@@ -57,7 +59,8 @@ void tlb_init(struct vcpu *v)
         v->tlb[c].ntag_read[0] = v->tlb[c].ntag_write[0] = empty_tag(0);
     for (unsigned i = 0; i < FETCH_ENTRIES; i++)
         v->priv->fetch[i].tag = ~0ull;
-    v->priv->era = 1;
+    v->priv->here = v->priv->space;
+    v->priv->here->era = v->priv->last_era = 1;
 }
 
 enum tlb_context tlb_context_of(const struct vcpu *v, enum access_as as)
@@ -77,9 +80,7 @@ static void tlb_drop(struct vcpu *v, unsigned c, unsigned i)
 
 static u8 attributes_of(const struct translation *t)
 {
-    u8 a = ATTR_LOGGED;
-    if (t->global)
-        a |= ATTR_GLOBAL;
+    u8 a = t->global ? ATTR_GLOBAL : 0;
     if (t->page_shift == 30)
         a |= ATTR_HUGE;
     else if (t->page_shift > 12)
@@ -87,19 +88,23 @@ static u8 attributes_of(const struct translation *t)
     return a;
 }
 
+static void log_add(struct tlb_log *log, unsigned i, u8 attributes)
+{
+    bool global = attributes & ATTR_GLOBAL;
+    u8 listed = (u8)(ATTR_LISTED << global);
+    if (!(log->attributes[i] & listed))
+        log->list[global].index[log->list[global].count++] = (u16)i;
+    log->attributes[i] = (log->attributes[i] & ATTR_LISTS) | listed | attributes;
+}
+
 static void tlb_insert_locked(struct vcpu *v, gva a, u8 *page, bool writable, enum tlb_context c,
-                              const struct translation *t)
+                              u8 attributes)
 {
     unsigned i = tlb_index(a);
-    struct tlb_log *log = &v->priv->log[c];
     gva page_address = ALIGN_DOWN(a, 4096);
     if (unlikely(v->debug.write) && debug_watches(v, a, 1))
         return;
-    if (!(log->attributes[i] & ATTR_LOGGED))
-        log->index[log->count++] = (u16)i;
-    log->attributes[i] = attributes_of(t);
-    if (t->page_shift > 12)
-        page_set_add(&v->priv->large, a, t->page_shift);
+    log_add(&v->priv->log[c], i, attributes);
     v->tlb[c].ntag_read[i] = -page_address;
     v->tlb[c].ntag_write[i] = writable && !cache_has_code(v->engine, page) ? -page_address : empty_tag(i);
     v->tlb[c].host[i] = (uintptr_t)page;
@@ -108,8 +113,10 @@ static void tlb_insert_locked(struct vcpu *v, gva a, u8 *page, bool writable, en
 static void tlb_insert(struct vcpu *v, gva a, u8 *page, bool writable, enum tlb_context c,
                        const struct translation *t)
 {
+    if (t->page_shift > 12)
+        page_set_add(&v->priv->large, a, t->page_shift);
     pthread_mutex_lock(&v->priv->tlb_lock);
-    tlb_insert_locked(v, a, page, writable, c, t);
+    tlb_insert_locked(v, a, page, writable, c, attributes_of(t));
     pthread_mutex_unlock(&v->priv->tlb_lock);
 }
 
@@ -156,17 +163,21 @@ void tlb_translate(struct vcpu *v, gva a, bool write, enum tlb_context context, 
          (unsigned long long)t.gpa, t.writable ? " writable" : "", out->code ? " code" : "");
 }
 
-/* Its branch caches are empty. */
+/* In v's address space: the branch caches of programs are empty. */
 static void begin_era(struct vcpu *v)
 {
-    v->priv->two_places = false;
-    memset(&v->priv->fetched[1], 0, sizeof(v->priv->fetched[1]));
-    if (++v->priv->era == 0) { /* once round: nothing old may look new */
-        memset(v->priv->place, 0, sizeof(v->priv->place));
+    struct vcpu_engine *p = v->priv;
+    p->here->two_places = false;
+    memset(&p->here->fetched, 0, sizeof(p->here->fetched));
+    if (++p->last_era == 0) { /* once round: nothing old may look new */
+        memset(p->place, 0, sizeof(p->place));
         for (unsigned i = 0; i < FETCH_ENTRIES; i++)
-            v->priv->fetch[i].era = 0;
-        v->priv->era = 1;
+            p->fetch[i].era = 0;
+        for (unsigned n = 0; n < SPACES; n++)
+            p->space[n].era = 0;
+        p->last_era = 1;
     }
+    p->here->era = p->last_era;
 }
 
 static void branch_caches_flush(struct vcpu *v)
@@ -182,30 +193,53 @@ static void user_branch_caches_flush(struct vcpu *v)
     begin_era(v);
 }
 
+/* Of the current space, or of one whose branches may come back. */
+static struct space *space_of_era(struct vcpu *v, u32 era)
+{
+    for (unsigned n = 0; n < SPACES; n++)
+        if (era && v->priv->space[n].era == era)
+            return &v->priv->space[n];
+    return NULL;
+}
+
+/* A way for a note; another space that loses one has to begin anew. NULL: all are this space's. */
+static struct place *place_free(struct vcpu *v, struct place *set)
+{
+    struct place *free = NULL;
+    for (struct place *p = set; p < set + PLACE_WAYS; p++) {
+        struct space *s = space_of_era(v, p->era);
+        if (!s)
+            return p;
+        if (s != v->priv->here)
+            free = p;
+    }
+    if (free)
+        space_of_era(v, free->era)->era = 0;
+    return free;
+}
+
 /* Notes that a program's code page is at the guest's page; false: it was found at another one too, in this
  * era. */
 static bool place_note(struct vcpu *v, const u8 *host, gva page)
 {
     uintptr_t n = (uintptr_t)host >> 12;
-    struct place *set = &v->priv->place[(n ^ n >> 10) * PLACE_WAYS & (PLACES - 1)], *free = NULL;
-    for (struct place *p = set; p < set + PLACE_WAYS; p++) {
-        if (p->era != v->priv->era)
-            free = p;
-        else if (p->host == host)
+    struct place *set = &v->priv->place[(n ^ n >> 10) * PLACE_WAYS & (PLACES - 1)];
+    for (struct place *p = set; p < set + PLACE_WAYS; p++)
+        if (p->era == v->priv->here->era && p->host == host)
             return p->page == page;
-    }
+    struct place *free = place_free(v, set);
     if (!free) { /* forget all, and what relies on it */
         ibtc_flush(v, CLASS_USER);
         begin_era(v);
         free = set;
     }
-    *free = (struct place){host, page, v->priv->era};
+    *free = (struct place){host, page, v->priv->here->era};
     return true;
 }
 
 static void fetch_fill(struct vcpu *v, struct fetch_entry *f, u64 tag, u8 *page, const struct translation *t)
 {
-    *f = (struct fetch_entry){.tag = tag, .host = page, .global = t->global, .era = v->priv->era};
+    *f = (struct fetch_entry){.tag = tag, .host = page, .global = t->global, .era = v->priv->here->era};
     if (!t->global && v->cpl != 3)
         v->priv->nonglobal_code = true;
 }
@@ -215,7 +249,7 @@ u8 *tlb_fetch(struct vcpu *v, gva pc, struct tlb_target *out)
     bool user = v->cpl == 3;
     u64 tag = ALIGN_DOWN(pc, 4096) | user;
     struct fetch_entry *f = &v->priv->fetch[(pc >> 12 ^ pc >> 22) & (FETCH_ENTRIES - 1)];
-    if (likely(f->tag == tag && (!user || f->era == v->priv->era)))
+    if (likely(f->tag == tag && (!user || f->era == v->priv->here->era)))
         return f->host + (pc & 4095);
     engine_check_generation(v);
     struct translation t;
@@ -229,51 +263,179 @@ u8 *tlb_fetch(struct vcpu *v, gva pc, struct tlb_target *out)
         out->gpa = t.gpa;
         return NULL;
     }
-    if (user && !place_note(v, page, ALIGN_DOWN(pc, 4096)) && !v->priv->two_places) {
+    if (user && !place_note(v, page, ALIGN_DOWN(pc, 4096)) && !v->priv->here->two_places) {
         ibtc_flush(v, CLASS_USER);
-        v->priv->two_places = true;
+        v->priv->here->two_places = true;
         v->mode &= ~(u32)MODE_MOVABLE;
     }
     fetch_fill(v, f, tag, page, &t);
-    page_set_add(&v->priv->fetched[user], pc, t.page_shift);
+    page_set_add(user ? &v->priv->here->fetched : &v->priv->fetched, pc, t.page_shift);
     return f->host + (pc & 4095);
 }
 
-/* Entries of programs also end with their era. */
+/* Entries of programs end with their era. */
 static void fetch_flush(struct vcpu *v, bool global_too)
 {
     if (!global_too && !v->priv->nonglobal_code)
         return;
     if (global_too)
-        memset(&v->priv->fetched[0], 0, sizeof(v->priv->fetched[0]));
+        memset(&v->priv->fetched, 0, sizeof(v->priv->fetched));
     v->priv->nonglobal_code = false;
     for (unsigned i = 0; i < FETCH_ENTRIES; i++)
         if (global_too || !v->priv->fetch[i].global || v->priv->fetch[i].tag & 1)
             v->priv->fetch[i].tag = ~0ull;
 }
 
-static void log_flush(struct vcpu *v, unsigned c, bool global_too)
+/* A slot of the one list may have an entry of the other kind by now. */
+static void list_flush(struct vcpu *v, unsigned c, bool global)
 {
     struct tlb_log *log = &v->priv->log[c];
-    u32 kept = 0;
-    pthread_mutex_lock(&v->priv->tlb_lock);
-    for (u32 n = 0; n < log->count; n++) {
-        u16 i = log->index[n];
-        if (!global_too && (log->attributes[i] & ATTR_GLOBAL)) {
-            log->index[kept++] = i;
-            continue;
-        }
-        log->attributes[i] = 0;
-        tlb_drop(v, c, i);
+    for (u32 n = 0; n < log->list[global].count; n++) {
+        u16 i = log->list[global].index[n];
+        log->attributes[i] &= (u8) ~(ATTR_LISTED << global);
+        if (!(log->attributes[i] & ATTR_GLOBAL) == !global)
+            tlb_drop(v, c, i);
     }
-    log->count = kept;
+    log->list[global].count = 0;
+}
+
+static void log_flush(struct vcpu *v, bool global_too)
+{
+    pthread_mutex_lock(&v->priv->tlb_lock);
+    for (unsigned c = 0; c < TLB_CONTEXTS; c++) {
+        list_flush(v, c, false);
+        if (global_too)
+            list_flush(v, c, true);
+    }
     pthread_mutex_unlock(&v->priv->tlb_lock);
 }
 
+/* ---- address spaces that are left, and come back ---- */
+
+/* A space that is not kept is nobody's. */
+static void space_forget(struct space *s)
+{
+    s->kept = false;
+    s->era = 0;
+}
+
+static struct space *space_find(struct vcpu *v, u64 pcid)
+{
+    for (struct space *s = v->priv->space; s < v->priv->space + SPACES; s++)
+        if (s->kept && (s->cr3 & 0xfff) == pcid)
+            return s;
+    return NULL;
+}
+
+static void keep_entry(struct vcpu *v, struct space *s, unsigned c, unsigned i)
+{
+    const struct tlb *tlb = &v->tlb[c];
+    u8 attributes = v->priv->log[c].attributes[i];
+    gva page = -tlb->ntag_read[i];
+    if (s->entries == KEPT || tlb_index(page) != i || (attributes & ~ATTR_LISTS))
+        return; /* only those of small pages: large_flush need not know of them */
+    s->entry[s->entries].page = page;
+    s->entry[s->entries].host = tlb->host[i];
+    s->entry[s->entries].context = (u8)c;
+    s->entry[s->entries++].writable = tlb->ntag_write[i] == tlb->ntag_read[i];
+}
+
+/* The newest first. */
+static void space_keep(struct vcpu *v, u64 cr3)
+{
+    struct space *s = v->priv->here;
+    s->cr3 = cr3;
+    s->kept = true;
+    s->entries = 0;
+    for (unsigned c = 0; c < TLB_CONTEXTS; c++) {
+        const struct tlb_log *log = &v->priv->log[c];
+        for (u32 n = log->list[0].count; n-- > 0;)
+            keep_entry(v, s, c, log->list[0].index[n]);
+    }
+    ibtc_keep(v, s);
+}
+
+/* Where a new space begins: one that is nobody's, or in turn. */
+static struct space *space_free(struct vcpu *v)
+{
+    for (struct space *s = v->priv->space; s < v->priv->space + SPACES; s++)
+        if (!s->kept)
+            return s;
+    struct space *s = &v->priv->space[v->priv->next_space++ % SPACES];
+    space_forget(s);
+    return s;
+}
+
+/* Its page tables may be others by now, and yet nobody has flushed what it left: then that goes on to hold.
+ */
+static void space_return(struct vcpu *v, struct space *s)
+{
+    v->priv->here = s;
+    s->kept = false;
+    pthread_mutex_lock(&v->priv->tlb_lock);
+    for (u32 n = s->entries; n-- > 0;)
+        tlb_insert_locked(v, s->entry[n].page, (u8 *)s->entry[n].host, s->entry[n].writable,
+                          (enum tlb_context)s->entry[n].context, 0);
+    pthread_mutex_unlock(&v->priv->tlb_lock);
+    if (!s->era || !ibtc_return(v, s))
+        begin_era(v);
+}
+
+static void spaces_forget(struct vcpu *v)
+{
+    for (struct space *s = v->priv->space; s < v->priv->space + SPACES; s++)
+        if (s != v->priv->here)
+            space_forget(s);
+}
+
+void tlb_forget_space(struct vcpu *v, u64 pcid)
+{
+    struct space *s = space_find(v, pcid);
+    if (s)
+        space_forget(s);
+}
+
+/* The branch caches of programs are empty; so are those of the kernel, if it has code in pages that are not
+ * global. */
+static void space_leave(struct vcpu *v)
+{
+    log_flush(v, false);
+    ibtc_flush(v, CLASS_USER);
+    ibtc_flush(v, CLASS_OTHER);
+    if (v->priv->nonglobal_code)
+        ibtc_flush_all(v);
+    fetch_flush(v, false);
+    direct_flush(v);
+}
+
+void tlb_switch(struct vcpu *v, u64 from, bool keeps)
+{
+    if (keeps && from == v->cr3)
+        return;
+    if (!(v->cr4 & CR4_PGE) || (from & 0xfff) == (v->cr3 & 0xfff)) {
+        tlb_flush_nonglobal(v);
+        return;
+    }
+    space_keep(v, from);
+    space_leave(v);
+    struct space *s = space_find(v, v->cr3 & 0xfff);
+    if (s && keeps && s->cr3 == v->cr3) {
+        space_return(v, s);
+    } else {
+        if (s)
+            space_forget(s);
+        v->priv->here = space_free(v);
+        begin_era(v);
+    }
+    DUMP(v, DUMP_TLB, "tlb switch, cr3 %09llx\n", (unsigned long long)v->cr3);
+}
+
+/* ---- flushing ---- */
+
 void tlb_flush_all(struct vcpu *v)
 {
-    for (unsigned c = 0; c < TLB_CONTEXTS; c++)
-        log_flush(v, c, true);
+    spaces_forget(v);
+    log_flush(v, true);
     memset(&v->priv->large, 0, sizeof(v->priv->large));
     fetch_flush(v, true);
     branch_caches_flush(v);
@@ -287,8 +449,7 @@ void tlb_flush_nonglobal(struct vcpu *v)
         tlb_flush_all(v);
         return;
     }
-    for (unsigned c = 0; c < TLB_CONTEXTS; c++)
-        log_flush(v, c, false);
+    log_flush(v, false);
     if (v->priv->nonglobal_code)
         branch_caches_flush(v);
     else
@@ -303,20 +464,21 @@ static void large_flush(struct vcpu *v, gva a)
 {
     for (unsigned c = 0; c < TLB_CONTEXTS; c++) {
         struct tlb_log *log = &v->priv->log[c];
-        for (u32 n = 0; n < log->count; n++) {
-            u16 i = log->index[n];
-            unsigned shift = log->attributes[i] & ATTR_HUGE ? 30 : 22;
-            bool same = (a ^ -v->tlb[c].ntag_read[i]) >> shift == 0;
-            if ((log->attributes[i] & (ATTR_LARGE | ATTR_HUGE)) && same)
-                tlb_drop(v, c, i);
-        }
+        for (unsigned l = 0; l < 2; l++)
+            for (u32 n = 0; n < log->list[l].count; n++) {
+                u16 i = log->list[l].index[n];
+                unsigned shift = log->attributes[i] & ATTR_HUGE ? 30 : 22;
+                bool same = (a ^ -v->tlb[c].ntag_read[i]) >> shift == 0;
+                if ((log->attributes[i] & (ATTR_LARGE | ATTR_HUGE)) && same)
+                    tlb_drop(v, c, i);
+            }
     }
 }
 
 /* The code of the page of a may be elsewhere now. */
 static void fetched_flush(struct vcpu *v, gva a)
 {
-    const struct page_set *kernel = &v->priv->fetched[0], *user = &v->priv->fetched[1];
+    const struct page_set *kernel = &v->priv->fetched, *user = &v->priv->here->fetched;
     bool large = page_set_has_large(kernel, a);
     if (large)
         fetch_flush(v, true);
@@ -355,11 +517,12 @@ static void vcpu_protect(struct vcpu *v, const u8 *host_page)
     pthread_mutex_lock(&v->priv->tlb_lock);
     for (unsigned c = 0; c < TLB_CONTEXTS; c++) {
         struct tlb_log *log = &v->priv->log[c];
-        for (u32 n = 0; n < log->count; n++) {
-            u16 i = log->index[n];
-            if (v->tlb[c].host[i] == (uintptr_t)host_page)
-                v->tlb[c].ntag_write[i] = empty_tag(i);
-        }
+        for (unsigned l = 0; l < 2; l++)
+            for (u32 n = 0; n < log->list[l].count; n++) {
+                u16 i = log->list[l].index[n];
+                if (v->tlb[c].host[i] == (uintptr_t)host_page)
+                    v->tlb[c].ntag_write[i] = empty_tag(i);
+            }
     }
     pthread_mutex_unlock(&v->priv->tlb_lock);
     direct_code_changed(v, host_page);

@@ -21,6 +21,32 @@ struct fetch_entry {
     u32 era; /* of a user page */
 };
 
+enum { SPACES = 8, KEPT = 256 };
+
+/* An address space with translations of its own (tlb.c): the current one, or one that may come back. */
+struct space {
+    u64 cr3; /* with its PCID */
+    u32 era; /* begins when the branch caches of programs are emptied for a change of mappings; not 0 */
+    bool two_places;         /* in this era a page of code was found at two addresses: no MODE_MOVABLE */
+    bool kept;               /* not the current one, and the rest is what it left */
+    struct page_set fetched; /* where programs' code was fetched from in this era */
+    u64 generation, forgets; /* of the vcpu and of the engine, when it was left: branches hold for these */
+    u32 mode;                /* of the branches */
+    u32 entries, targets, crossings;
+    struct {
+        u64 page, host;
+        u8 context, attributes;
+        bool writable;
+    } entry[KEPT];
+    struct {
+        u64 pc, code;
+    } target[KEPT];
+    struct {
+        const void *code;
+        u16 number;
+    } crossing[KEPT];
+};
+
 /* Where a program's code page was fetched from, in one era. */
 struct place {
     const u8 *host;
@@ -29,22 +55,25 @@ struct place {
 };
 
 struct tlb_log { /* which entries of a TLB are in use, so that a flush touches only those */
-    u32 count;
-    u16 index[LOG_SIZE];
-    u8 attributes[TLB_ENTRIES]; /* TLB_LOGGED, TLB_GLOBAL, and the shift of the guest page in units of 9 bits
-                                 */
+    struct {
+        u32 count;
+        u16 index[LOG_SIZE];
+    } list[2];                  /* [1]: of those that were global when they were put in */
+    u8 attributes[TLB_ENTRIES]; /* tlb.c: ATTR_* */
 };
 
 struct vcpu_engine {
     pthread_mutex_t tlb_lock; /* tlb.c */
     struct fetch_entry fetch[FETCH_ENTRIES];
-    struct page_set fetched[2]; /* from where, as long as fetch[] holds; [1]: programs, in this era */
-    struct page_set large;      /* large pages with TLB entries */
-    u64 cs_base;                /* what the branch cache of CLASS_OTHER was made with */
+    struct page_set fetched; /* the kernel's, as long as fetch[] holds */
+    struct page_set large;   /* large pages with TLB entries */
+    u64 cs_base;             /* what the branch cache of CLASS_OTHER was made with */
     u32 cs_limit;
     bool nonglobal_code; /* fetch[] may have non-global pages of the kernel, and so may its branch caches */
-    u32 era; /* begins when the branch caches of programs are emptied for a change of mappings; not 0 */
-    bool two_places; /* in this era a page of code was found at two addresses: no MODE_MOVABLE */
+    unsigned next_space; /* to be given up, of space[] */
+    u32 last_era;        /* the newest */
+    struct space *here;  /* the current one of space[] */
+    struct space space[SPACES];
     struct place place[PLACES];
     struct {
         u32 mode;

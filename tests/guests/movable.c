@@ -138,6 +138,75 @@ static void in_several_spaces(void)
     check_eq("three address spaces, wrong", wrong, 0);
 }
 
+/* Of 12 contexts, each with one of the address spaces, in an order that comes back to some soon and to others
+ * late. */
+enum { CONTEXTS = 12 };
+static u64 context(const u64 *space, unsigned n)
+{
+    return space[n % PLACES] | (n + 1) | BIT(63);
+}
+
+static unsigned wrong_in_contexts(const u64 *space)
+{
+    unsigned wrong = 0;
+    for (unsigned i = 0; i < 600; i++) {
+        unsigned n = i & 3 ? i * (i + 1) / 2 % 3 : i / 4 % CONTEXTS;
+        write_cr3(context(space, n));
+        wrong += wrong_at(n % PLACES);
+    }
+    return wrong;
+}
+
+static void in_contexts(void)
+{
+    if (!(cpuid(1, 0).c & BIT(17)) || !(cpuid(7, 0).b & BIT(10))) {
+        skip("address spaces with PCIDs", "not offered");
+        return;
+    }
+    static const u8 other[] = {0x48, 0xff, 0xc9, 0xc3}; /* dec %rcx; ret */
+    u64 old = read_cr3(), space[PLACES];
+    for (unsigned n = 0; n < PLACES; n++)
+        space[n] = space_with(n);
+    write_cr4(read_cr4() | CR4_PGE | CR4_PCIDE);
+    check_eq("12 contexts in turns, wrong", wrong_in_contexts(space), 0);
+
+    /* A store to the code, by way of another mapping, from the context of another space. */
+    u8 *far = text[1] + 2, was = *far;
+    write_cr3(context(space, 1));
+    *(volatile u8 *)far = (u8)(was ^ 0x80);
+    write_cr3(context(space, 0));
+    check_eq("a byte of the code changed in another context", wrong_at(0) != 0, 1);
+    *(volatile u8 *)far = was;
+    check_eq("and back, wrong", wrong_in_contexts(space), 0);
+
+    /* Another page of code, of which the context is told while it is not the current one. */
+    u8 *page = page_alloc();
+    memcpy(page, other, sizeof(other));
+    write_cr3(context(space, 0));
+    check_eq("the old page", wrong_at(0), 0);
+    page_map(place[0] + 4096, (u64)page, PTE_P | PTE_U, 1);
+    write_cr3(context(space, 1));
+    check_eq("the other space", wrong_at(1), 0);
+    struct {
+        u64 pcid, gva;
+    } d = {1, place[0] + 4096};
+    __asm__ volatile("invpcid %0, %1" ::"m"(d), "r"(0ull) : "memory");
+    write_cr3(context(space, 0));
+    check_eq("a page of code replaced: a direct call finds it", run(place[0], 0).rcx, (u64)-50 + 1);
+    page_map(place[0] + 4096, (u64)text[1], PTE_P | PTE_U, 1);
+    write_cr3(context(space, 1));
+    __asm__ volatile("invpcid %0, %1" ::"m"(d), "r"(1ull) : "memory");
+    write_cr3(context(space, 0));
+    check_eq("and back by its context", wrong_at(0), 0);
+    page_map(place[0] + 8192, (u64)data[1], PTE_P | PTE_U, 1);
+    write_cr3(context(space, 1));
+    write_cr3(context(space, 0) & ~BIT(63));
+    u64 base = place[0] + *(u64 *)data[1];
+    check_eq("other data, seen where bit 63 is not set", run(place[0], 0).rax, base);
+    write_cr3(old);
+    write_cr4(read_cr4() & ~(word)CR4_PCIDE);
+}
+
 /* The second page's code is replaced at one of the places. */
 static void other_page_changes(void)
 {
@@ -165,6 +234,7 @@ int main(void)
     }
     twice_in_one_space();
     in_several_spaces();
+    in_contexts();
     other_page_changes();
     return 0;
 }

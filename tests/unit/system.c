@@ -30,6 +30,22 @@ void tlb_flush_nonglobal(struct vcpu *vcpu)
     flushed = FLUSH_NONGLOBAL;
 }
 
+static u64 switched_from, forgotten;
+static bool switch_keeps;
+
+void tlb_switch(struct vcpu *vcpu, u64 from, bool keeps)
+{
+    (void)vcpu;
+    switched_from = from;
+    switch_keeps = keeps;
+}
+
+void tlb_forget_space(struct vcpu *vcpu, u64 pcid)
+{
+    (void)vcpu;
+    forgotten = pcid;
+}
+
 void tlb_flush_page(struct vcpu *vcpu, gva a)
 {
     (void)vcpu;
@@ -173,6 +189,11 @@ static void cr3(void)
     v->cr4 |= CR4_PCIDE;
     CHECK_EQ(write_cr(3, BIT(63) | 0x5005), COMPLETED);
     CHECK_EQ(v->cr3, 0x5005);
+    CHECK_EQ(switched_from, 0x123456000);
+    CHECK_EQ(switch_keeps, true);
+    CHECK_EQ(write_cr(3, 0x6006), COMPLETED);
+    CHECK_EQ(switched_from, 0x5005);
+    CHECK_EQ(switch_keeps, false);
 }
 
 static void cr4(void)
@@ -366,7 +387,8 @@ static void invpcids(void)
     v->cr4 |= CR4_PCIDE;
     v->cr3 = 0x1005;
     CHECK_EQ(invpcid(1, 6, 0), COMPLETED);
-    CHECK_EQ(flushed, FLUSH_NONE); /* of another PCID, nothing is kept */
+    CHECK_EQ(flushed, FLUSH_NONE);
+    CHECK_EQ(forgotten, 6);
     CHECK_EQ(invpcid(1, 5, 0), COMPLETED);
     CHECK_EQ(flushed, FLUSH_NONGLOBAL);
     CHECK_EQ(invpcid(2, 0, 0), COMPLETED);
