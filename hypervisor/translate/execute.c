@@ -163,7 +163,8 @@ const u8 *engine_next(struct vcpu *v)
     return host ? find_code(v, host) : NULL;
 }
 
-/* thunk_link: the same for a direct jump, which finds its target by itself from now on. */
+/* thunk_link: the same for a direct jump, which finds its target by itself from now on; but a movable
+ * block's, as long as the target found is not movable (cache_find), only by way of what ends with the era. */
 const u8 *engine_link(struct vcpu *v, uintptr_t tagged)
 {
     struct link *l = (struct link *)(tagged & ~(uintptr_t)1); /* bit 0: link.in_cc */
@@ -177,7 +178,7 @@ const u8 *engine_link(struct vcpu *v, uintptr_t tagged)
     if (may_link && l->crossing != NO_CROSSING) {
         b->crossed = true;
         crossing_set(v, l, code);
-    } else if (may_link && l->site && !l->to && b->page[0] == l->from->page[0]) {
+    } else if (may_link && l->site && !l->to && b->page[0] == l->from->page[0] && b->mode == l->mode) {
         link_connect(v->engine, l, b);
     }
     engine_unlock(v);
