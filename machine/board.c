@@ -191,7 +191,7 @@ int board_create(struct machine *m, struct error *e)
 
         (r = plug_serial_ports(m, e)) < 0 ||
         (r = plug_known(m, &m->rtc, &rtc_mc146818, PC_PORT_RTC, PC_IRQ_RTC, e)) < 0 ||
-        (r = plug(m, &i8042, PC_PORT_I8042, 0, e)) < 0 ||
+        (r = plug(m, &i8042, PC_PORT_I8042, PC_IRQ_KEYBOARD, e)) < 0 ||
         (r = plug_known(m, &m->pm, &acpi_pm, PC_PORT_PM, PC_IRQ_SCI, e)) < 0 ||
         (r = plug(m, &pci_host, PC_PORT_PCI, 0, e)) < 0 || (r = plug(m, &lpc_ich9, 0, PC_IRQ_PCI, e)) < 0 ||
         (r = plug(m, &fw_cfg_device, PC_PORT_FW_CFG, 0, e)) < 0 ||

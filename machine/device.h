@@ -74,6 +74,8 @@ struct device_type {
     void (*reset)(struct device *d);                        /* to the state after power-on */
     void (*power_button)(struct device *d);                 /* NULL: not its business */
     const struct state_table *state; /* NULL: what it has to save, others save for it */
+    /* A key goes down or up, by its number of ps2_keyboard.h; NULL: it is no keyboard. */
+    void (*key)(struct device *d, u8 number, bool down);
 };
 
 struct device {

@@ -68,6 +68,7 @@ struct machine {
     struct object_set objects;
     struct chardevs chardevs;
     struct monitors monitors;
+    struct key_events keys;
     struct sandbox *sandbox; /* NULL: none */
     struct device *device[MACHINE_MAX_DEVICES], *rtc, *pm, *hotplug;
     unsigned device_count;

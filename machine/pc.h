@@ -48,7 +48,7 @@ static const struct {
     unsigned irq;
 } pc_serial_ports[] = {{PC_PORT_COM1, 4}, {0x2f8, 3}, {0x3e8, 4}, {0x2e8, 3}};
 
-enum { PC_IRQ_RTC = 8, PC_IRQ_SCI = 9, PC_IRQ_PCI = 16 /* and the seven after it */ };
+enum { PC_IRQ_KEYBOARD = 1, PC_IRQ_RTC = 8, PC_IRQ_SCI = 9, PC_IRQ_PCI = 16 /* and the seven after it */ };
 
 /* The ACPI power-management block, from PC_PORT_PM. */
 enum {

@@ -27,7 +27,7 @@ enum {
     FADT_FIX_RTC_ABSENT = 1 << 6,
     FADT_RESET_REG_SUP = 1 << 10,
 };
-enum { BOOT_LEGACY_DEVICES = 1 << 0, BOOT_NO_VGA = 1 << 2, BOOT_NO_ASPM = 1 << 4 };
+enum { BOOT_LEGACY_DEVICES = 1 << 0, BOOT_8042 = 1 << 1, BOOT_NO_VGA = 1 << 2, BOOT_NO_ASPM = 1 << 4 };
 
 enum { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_OVERRIDE = 2, MADT_LAPIC_NMI = 4 };
 enum { MADT_PCAT_COMPAT = 1, MADT_ENABLED = 1, MPS_ACTIVE_HIGH_LEVEL = 0x0d };
@@ -118,6 +118,21 @@ static void add_rtc(struct aml *a)
     size_t crs = aml_begin_resources(a);
     aml_io(a, PC_PORT_RTC, 2);
     aml_irq(a, PC_IRQ_RTC);
+    aml_end_resources(a, crs);
+    aml_end(a, device);
+}
+
+/* A controller alone: without PNP0F13, nobody looks for a mouse. */
+static void add_keyboard(struct aml *a)
+{
+    size_t device = aml_begin_device(a, "KBD_");
+    aml_name(a, "_HID");
+    aml_eisa_id(a, "PNP0303");
+    aml_name(a, "_CRS");
+    size_t crs = aml_begin_resources(a);
+    aml_io(a, PC_PORT_I8042, 1);
+    aml_io(a, PC_PORT_I8042 + 4, 1);
+    aml_irq(a, PC_IRQ_KEYBOARD);
     aml_end_resources(a, crs);
     aml_end(a, device);
 }
@@ -242,6 +257,7 @@ static u32 build_dsdt(struct acpi_tables *t, struct aml *a, const struct acpi_bo
     add_board_resources(a);
     add_serial_ports(a, b->serial_ports);
     add_rtc(a);
+    add_keyboard(a);
     add_fw_cfg(a);
     aml_end(a, scope);
     acpi_add_hotplug_event(a);
@@ -319,7 +335,7 @@ static u32 build_fadt(struct acpi_tables *t, struct aml *a, u32 facs, u32 dsdt)
         .p_lvl2_lat = 0xfff, /* above 100 and 1000: no C2, no C3 */
         .p_lvl3_lat = 0xfff,
         .century = PC_CMOS_CENTURY,
-        .iapc_boot_arch = BOOT_LEGACY_DEVICES | BOOT_NO_VGA | BOOT_NO_ASPM, /* no keyboard to look for */
+        .iapc_boot_arch = BOOT_LEGACY_DEVICES | BOOT_8042 | BOOT_NO_VGA | BOOT_NO_ASPM,
         .flags =
             FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON_ABSENT | FADT_FIX_RTC_ABSENT | FADT_RESET_REG_SUP,
         .reset_reg = io_register(PC_PORT_RESET, 1),

@@ -45,6 +45,7 @@ const struct qmp_command qmp_commands[] = {
     {"system_reset", "", qmp_system_reset},
     {"system_powerdown", "", qmp_system_powerdown},
     {"inject-nmi", "", qmp_inject_nmi},
+    {"send-key", "keys:a hold-time:i?", qmp_send_key},
     {"system_wakeup", "", qmp_system_wakeup},
     {"set-action", "reboot:s? shutdown:s? panic:s? watchdog:s?", qmp_set_action},
     {"balloon", "value:i", qmp_balloon},

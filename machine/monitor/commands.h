@@ -67,6 +67,10 @@ COMMAND(qmp_system_wakeup);
 COMMAND(qmp_set_action);
 COMMAND(qmp_human_monitor_command);
 
+/* keys.c */
+COMMAND(qmp_send_key);
+json_t *keys_parse(const char *text, size_t length);
+
 /* objects.c */
 COMMAND(qmp_device_add);
 COMMAND(qmp_device_del);

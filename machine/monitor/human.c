@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "machine/machine.h"
-#include "machine/monitor/monitor.h"
+#include "machine/monitor/commands.h"
 #include "machine/net/user.h"
 #include "machine/plug.h"
 
@@ -16,6 +16,19 @@ struct human_command {
 };
 
 static void info(struct machine *m, const char *argument, FILE *f);
+static json_t *ask(struct machine *m, const char *name, json_t *arguments, FILE *f);
+
+static void send_key(struct machine *m, const char *argument, FILE *f)
+{
+    size_t length = strcspn(argument, " ");
+    json_t *arguments = json_pack("{s:o}", "keys", keys_parse(argument, length));
+    char *end;
+    long long hold = strtoll(argument + length, &end, 10);
+    if (end != argument + length)
+        json_object_set_new(arguments, "hold-time", json_integer(hold));
+    json_decref(ask(m, "send-key", arguments, f));
+}
+
 static void help(struct machine *m, const char *argument, FILE *f);
 static void device_add(struct machine *m, const char *argument, FILE *f);
 static void netdev_add(struct machine *m, const char *argument, FILE *f);
@@ -25,6 +38,7 @@ static void set_link(struct machine *m, const char *argument, FILE *f);
 static void set_balloon(struct machine *m, const char *argument, FILE *f);
 static void hostfwd(struct machine *m, const char *argument, FILE *f);
 static void hostfwd_remove(struct machine *m, const char *argument, FILE *f);
+static void send_key(struct machine *m, const char *argument, FILE *f);
 
 static const struct human_command commands[] = {
     {"help", "?", "", "this list", .run = help},
@@ -52,6 +66,7 @@ static const struct human_command commands[] = {
      "a port of the host's leads to the guest", .run = hostfwd},
     {"hostfwd_remove", NULL, "[ID] tcp|udp:[ADDRESS]:PORT", "and no more", .run = hostfwd_remove},
     {"balloon", NULL, "MIB", "how much memory the guest is to have", .run = set_balloon},
+    {"sendkey", NULL, "KEY[-KEY...] [MILLISECONDS]", "press keys, as ctrl-alt-delete", .run = send_key},
     {"system_wakeup", NULL, "", "wake it up, if it sleeps", "system_wakeup"},
 };
 

@@ -62,6 +62,19 @@ struct named_fd {
     int fd;
 };
 
+enum { KEY_EVENTS_MAX = 1024 };
+
+/* keys.c: what send-key has still to do. */
+struct key_events {
+    struct key_event {
+        u8 number;
+        bool down;
+        u32 hold_ms; /* until the next */
+    } event[KEY_EVENTS_MAX];
+    unsigned head, count;
+    struct loop_timer timer; /* armed while the last one is held */
+};
+
 struct monitors {
     struct monitor monitor[MONITOR_MAX];
     unsigned count;

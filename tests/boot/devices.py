@@ -246,6 +246,38 @@ def tap(build):
     return run
 
 
+def keyboard(build):
+    """Keys that send-key presses, by all three ways to name them, as the guest's input layer sees them."""
+    def run():
+        boot = os.path.dirname(build.kernel())
+        release = os.path.basename(build.kernel()).removeprefix("vmlinuz-")
+        module = os.path.join(os.path.dirname(boot), "lib/modules", release, "kernel/drivers/input/evdev.ko")
+        with tempfile.TemporaryDirectory(prefix="lodge-test-") as folder:
+            image, qmp = os.path.join(folder, "initrd.gz"), os.path.join(folder, "qmp")
+            subprocess.run([os.path.join(TOP, "tools/mkinitramfs.sh"), image, module + "=lib/modules/evdev.ko"], check=True, capture_output=True)
+            arguments = ["-nographic", "-m", "256", "-kernel", build.kernel(), "-initrd", image, "-append", "console=ttyS0 quiet",
+                         "-qmp", "unix:%s,server=on,wait=off" % qmp]
+            with Console(build.machine(*arguments)) as c:
+                c.expect(PROMPT, BOOT_PATIENCE)
+                m = Client(qmp, c.process)
+                m.ok("qmp_capabilities")
+                has(c, "cat /sys/class/input/input0/name", "AT Translated Set 2 keyboard")
+                shell(c, "insmod /lib/modules/evdev.ko; cat /dev/input/event0 >/keys & sleep 1")
+                for names in (["ctrl", "a"], ["pause"], ["up"]):
+                    m.ok("send-key", keys=[{"type": "qcode", "data": n} for n in names], **{"hold-time": 20})
+                m.ok("send-key", keys=[{"type": "number", "data": 0x9d}], **{"hold-time": 20})
+                m.ok("human-monitor-command", **{"command-line": "sendkey alt-f7 20"})
+                wanted = "29:1 30:1 30:0 29:0 119:1 119:0 103:1 103:0 97:1 97:0 56:1 65:1 65:0 56:0"  # <linux/input-event-codes.h>
+
+                def seen():
+                    out = shell(c, "od -An -v -t u2 -w24 /keys | awk '$9==1{print $10\":\"$11}'")
+                    return " ".join(re.findall(r"\d+:[012]", out))
+                until("the guest does not see the keys", lambda: seen().endswith("56:0"))
+                require(seen().replace(":2", ":1") == wanted, "the guest sees %s" % seen())
+                m.ok("quit")
+    return run
+
+
 def echo(path, port, console):
     """Bytes through a port both ways; the guest's end is `port`."""
     data = bytes(range(1, 128)) * 2000
@@ -390,4 +422,4 @@ def tests(build):
     return [("disk", disk(build)), ("network", network(build)), ("network-services", network_services(build)),
             ("tap", tap(build)), ("hotplug", plug_and_unplug(build, "")),
             ("hotplug-intx", plug_and_unplug(build, "pci=nomsi")),
-            ("hotplug-pic", plug_and_unplug(build, "pci=nomsi noapic")), ("ports-and-balloon", ports_and_balloon(build))]
+            ("hotplug-pic", plug_and_unplug(build, "pci=nomsi noapic")), ("ports-and-balloon", ports_and_balloon(build)), ("keyboard", keyboard(build))]
