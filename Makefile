@@ -303,9 +303,11 @@ $(O)/tests/fuzz-rpc $(O)/tests/fuzz-xml: $(O)/tests/fuzz-%: $(O)/fuzzm/tests/fuz
 	$(call say,LINK)clang -fsanitize=fuzzer,address,undefined -o $@ $^ -lxml2 -ljansson $(IMAGE_LIBS) -lpthread
 
 fuzz-manager: $(O)/tests/fuzz-rpc $(O)/tests/fuzz-xml ## fuzz lodged's RPC, then the documents that it is sent (FUZZ_TIME=seconds each)
+	@mkdir -p $(O)/corpus && cat tests/fuzz/seeds/xml/* manager/domains/definition.c manager/domains/device.c | grep -oE "[A-Za-z_][A-Za-z0-9_.-]{2,}" | \
+	  sort -u | sed 's/.*/"&"/' > $(O)/corpus/xml.dict # the words of the documents
 	@for f in rpc xml; do \
 	  mkdir -p $(O)/corpus/$$f && chmod 777 $(O)/corpus $(O)/corpus/$$f && $(O)/tests/fuzz-$$f -max_total_time=$(FUZZ_TIME) -max_len=4096 \
-	    -timeout=20 -print_final_stats=1 -artifact_prefix=$(O)/corpus/ $(O)/corpus/$$f || exit 1; \
+	    -dict=$(O)/corpus/xml.dict -timeout=20 -print_final_stats=1 -artifact_prefix=$(O)/corpus/ $(O)/corpus/$$f tests/fuzz/seeds/xml || exit 1; \
 	done
 
 fuzz: $(O)/tests/fuzz-ioctl $(O)/tests/fuzz-translate ## fuzz the ioctls, then decoder and translator (FUZZ_TIME=seconds each)

@@ -51,7 +51,7 @@ static void try_command(xmlNode *domain)
 {
     struct vir_error e;
     struct launch l = {.emulator = manager.emulators, .monitor = "/m", .networks = &manager.networks};
-    device_set_aliases(domain);
+    device_set_all_live(domain);
     char **argv = command_line(domain, &l, &e);
     ASSERT(argv || *e.text);
     command_free(argv);
