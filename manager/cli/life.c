@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "manager/cli/connection.h"
 #include "manager/cli/console.h"
@@ -67,8 +68,11 @@ static int run_start(int argc, char **argv, struct error *e)
     if (r < 0 || (r = begin(&c, &d, &a.target, name, e)) < 0)
         return r;
     struct remote_domain_create_with_flags_ret started;
-    r = CALL_RET(&c, DOMAIN_CREATE_WITH_FLAGS, domain_create_with_flags, &started, e, d,
-                 a.paused ? PAUSED : 0);
+    if (d.id >= 0)
+        r = error_set(e, EBUSY, "'%s' runs already: lodge console %s shows it", name, name);
+    else
+        r = CALL_RET(&c, DOMAIN_CREATE_WITH_FLAGS, domain_create_with_flags, &started, e, d,
+                     a.paused ? PAUSED : 0);
     if (r == 0 && !a.console)
         tell(&a.target, name, a.paused ? "started, and paused" : "started");
     if (r == 0 && a.console)
@@ -88,6 +92,9 @@ static int wait_off(struct connection *c, const struct remote_domain *d, u64 sec
             return c->error_code ? 0 : r;
         if (state == STATE_SHUTOFF)
             return 0;
+        if (tenths == 20 && isatty(STDERR_FILENO))
+            fprintf(stderr, "%s: its power button is pressed; waiting for the guest, %lu s at most\n",
+                    d->name, seconds);
         nanosleep(&pause, NULL);
     }
     return error_set(e, ETIMEDOUT,
@@ -105,7 +112,9 @@ static int run_stop(int argc, char **argv, struct error *e)
     int r = arguments_parse(argc, argv, stop_table, &a, "NAME", &name, e);
     if (r < 0 || (r = begin(&c, &d, &a.target, name, e)) < 0)
         return r;
-    if (a.force)
+    if (d.id < 0)
+        r = error_set(e, EINVAL, "'%s' does not run", name);
+    else if (a.force)
         r = CALL(&c, DOMAIN_DESTROY, domain_destroy, e, d);
     else if ((r = CALL(&c, DOMAIN_SHUTDOWN, domain_shutdown, e, d)) == 0)
         r = wait_off(&c, &d, a.timeout, e);

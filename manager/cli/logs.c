@@ -2,8 +2,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
+#include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "manager/cli/connection.h"
@@ -46,6 +48,23 @@ static int copy(int fd, bool follow, struct error *e)
     }
 }
 
+/* {"name": NAME, "lines": [LINE, ...]} */
+static void print_json(const char *name, FILE *log)
+{
+    json_t *lines = json_array();
+    char *line = NULL;
+    size_t room = 0;
+    for (ssize_t n; (n = getline(&line, &room, log)) > 0;) {
+        json_t *text = json_stringn(line, (size_t)n - (line[n - 1] == '\n'));
+        json_array_append_new(lines, text ? text : json_string("(not UTF-8)"));
+    }
+    free(line);
+    json_t *o = json_pack("{s:s,s:o}", "name", name, "lines", lines);
+    json_dumpf(o, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(o);
+}
+
 static int run(int argc, char **argv, struct error *e)
 {
     struct logs_arguments a = {0};
@@ -54,20 +73,29 @@ static int run(int argc, char **argv, struct error *e)
     int r = arguments_parse(argc, argv, table, &a, "NAME", &name, e);
     if (r == 0 && strchr(name, '/'))
         r = error_set(e, EINVAL, "logs: '%s' is no name", name);
+    if (r == 0 && a.follow && a.target.json)
+        r = error_set(e, EINVAL, "logs: --json prints what there is, --follow has no end: use one of them");
     if (r < 0 || (r = log_path(&a.target, name, path, sizeof(path), e)) < 0)
         return r;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return error_set(e, errno, "cannot open the log '%s': %s%s", path, strerror(errno),
                          errno == ENOENT ? ": has the machine been started?" : "");
-    r = copy(fd, a.follow, e);
-    close(fd);
-    return r;
+    if (!a.target.json) {
+        r = copy(fd, a.follow, e);
+        close(fd);
+        return r;
+    }
+    FILE *log = fdopen(fd, "r");
+    ASSERT(log);
+    print_json(name, log);
+    fclose(log);
+    return 0;
 }
 
 const struct verb verb_logs = {
     "logs",
-    "NAME [--follow] [--root DIR | --connect SOCKET]",
+    "NAME [--follow] " TARGET_HELP,
     "      how a machine was started, and what its program said\n",
     run,
 };

@@ -98,9 +98,9 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     const struct verb *v = find_verb(name);
-    int r = v ? v->run(argc - 1, argv + 1, &e)
-              : error_set(&e, EINVAL, "%s'%s': lodge help lists the verbs",
-                          *name ? "unknown verb " : "no verb ", name);
+    int r = v       ? v->run(argc - 1, argv + 1, &e)
+            : *name ? error_set(&e, EINVAL, "unknown verb '%s': lodge help lists the verbs", name)
+                    : error_set(&e, EINVAL, "what is to be done? lodge help lists the verbs");
     if (r >= 0)
         return r;
     report("%s", e.text);

@@ -244,10 +244,13 @@ static int set_cpu(xmlNode *domain, struct vir_error *e)
     if (definition_is_lodge(domain) && (named || xml_node(domain, "cpu/feature")))
         return vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED,
                         "lodge-vm has the host's processor alone, without <model> and <feature>");
-    xml_each(feature, xml_node(domain, "cpu"),
-             "feature") if (!xml_get(feature, "@name") ||
-                            set_choice(feature, "@policy", "force require optional disable forbid", "require",
-                                       e) < 0) return -1;
+    xml_each(feature, xml_node(domain, "cpu"), "feature")
+    {
+        if (!xml_get(feature, "@name"))
+            return fail_missing(e, "the name of a <feature> of <cpu>");
+        if (set_choice(feature, "@policy", "force require optional disable forbid", "require", e) < 0)
+            return -1;
+    }
     return 0;
 }
 

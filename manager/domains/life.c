@@ -176,17 +176,26 @@ static void log_command(int log, char *const *argv)
         dprintf(log, argv[1] ? "'%s' " : "'%s'\n", *argv);
 }
 
-/* The last lines that the program printed: why it did not start. */
+/* What the program printed since it was started last: the end of that, if it is long. */
+static const char *last_words(const char *log)
+{
+    static const char starting[] = ": starting\n";
+    const char *start = log;
+    for (const char *at = log; (at = strstr(at, starting)); start = at)
+        at += strlen(starting);
+    if (start > log) /* the command line */
+        start = strchr(start, '\n') ? strchr(start, '\n') + 1 : start;
+    size_t n = strlen(start);
+    return start + (n > 600 ? n - 600 : 0);
+}
+
+/* Why it did not start. */
 static void quote_log(struct domain *d, struct vir_error *e)
 {
     char *path = store_path(d, "log"), *text;
     if (file_read(path, &text, NULL) == 0) {
-        size_t n = strlen(text);
-        const char *from = text + (n > 600 ? n - 600 : 0), *start = NULL;
-        for (const char *at = from; (at = strstr(at, ": starting\n")); at++)
-            start = strchr(at + strlen(": starting\n"), '\n');
         vir_fail(e, VIR_ERR_INTERNAL_ERROR, "process exited while connecting to monitor: %s",
-                 start ? start + 1 : from);
+                 last_words(text));
         free(text);
     }
     free(path);

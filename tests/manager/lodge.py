@@ -10,7 +10,7 @@ from manager.daemon import Daemon, wait_for
 
 # What must fail, and what it must say; on a daemon with a machine "a" that runs.
 REFUSED = [
-    ("start nobody", "there is no machine 'nobody': lodge list"), ("start a", "already running"), ("rm a", "is running: lodge stop a first"),
+    ("start nobody", "there is no machine 'nobody': lodge list"), ("start a", "runs already"), ("rm a", "is running: lodge stop a first"),
     ("create a --kernel {root}/idle.elf", "there is a machine 'a' already"), ("create b", "what is it to boot"), ("create", "NAME is missing"),
     ("create b --kernel /no/such", "No such file"), ("create b --import {root}/idle.elf --append x", "go with --kernel"),
     ("create b --kernel {root}/idle.elf --memory lots", "is no size"), ("create b --kernel {root}/idle.elf --forward 1:2:3", "HOSTPORT:GUESTPORT"),
