@@ -45,7 +45,8 @@ static int start(struct call *call, const struct remote_domain *name, u32 flags,
     if (!d || vir_check_flags(&call->error, flags, known, "virDomainCreateWithFlags") < 0 ||
         job_begin(d, JOB_START, &call->error) < 0)
         return -1;
-    if (flags & CREATE_FORCE_BOOT && !domain_active(d))
+    /* One whose writing was cut off is none, and in the way. */
+    if (!domain_active(d) && (flags & CREATE_FORCE_BOOT || !store_has_save(d)))
         store_forget_save(d);
     int r = store_has_save(d) && !domain_active(d)
                 ? start_saved(d, flags, &call->error)

@@ -534,9 +534,13 @@ static void reconnect_task(void *arg)
         if (half_started || d->machine.stopping)
             life_destroy(d, false, d->machine.stopping ? d->machine.stop_reason : SHUTOFF_FAILED,
                          d->machine.stopping ? STOPPED_DESTROYED : STOPPED_FAILED, &e);
-        else if (reconnect(d, &e) < 0 && domain_active(d))
-            report("domain '%s' (pid %d) cannot be managed, only destroyed: %s", d->name, (int)d->machine.pid,
-                   e.text);
+        else {
+            /* It runs: a managed save is older than its disks, and would destroy what is on them. */
+            store_forget_save(d);
+            if (reconnect(d, &e) < 0 && domain_active(d))
+                report("domain '%s' (pid %d) cannot be managed, only destroyed: %s", d->name,
+                       (int)d->machine.pid, e.text);
+        }
         job_end(d);
     }
     domain_put(d);

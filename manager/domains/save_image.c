@@ -58,6 +58,17 @@ int save_image_complete(int fd)
     return r == 0 && fdatasync(fd) < 0 ? -errno : r;
 }
 
+bool save_image_there(const char *path)
+{
+    char magic[sizeof(((struct header *)0)->magic)];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool partial = fd >= 0 && pread(fd, magic, sizeof(magic), 0) == sizeof(magic) &&
+                   !memcmp(magic, partial_magic, sizeof(magic));
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0 && !partial;
+}
+
 static int read_header(int fd, struct header *h, const char *path, struct vir_error *e)
 {
     if (pread(fd, h, sizeof(*h), 0) != sizeof(*h))

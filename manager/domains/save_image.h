@@ -18,6 +18,9 @@ int save_image_create(const char *path, const char *xml, bool running, struct vi
  * -errno. */
 int save_image_complete(int fd);
 
+/* Whether there is one, with all that belongs to it: one whose writing was cut off is none. */
+bool save_image_there(const char *path);
+
 /* Opens one that is complete. 0, or -1 with e. */
 int save_image_open(struct save_image *s, const char *path, struct vir_error *e);
 void save_image_close(struct save_image *s);

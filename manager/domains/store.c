@@ -10,6 +10,7 @@
 #include "manager/daemon/text.h"
 #include "manager/domains/definition.h"
 #include "manager/domains/life.h"
+#include "manager/domains/save_image.h"
 #include "manager/domains/store.h"
 
 static const struct {
@@ -102,7 +103,7 @@ int store_autostart(struct domain *d, bool autostart, struct vir_error *e)
 bool store_has_save(const struct domain *d)
 {
     char *path = store_path(d, "save");
-    bool is_there = access(path, F_OK) == 0;
+    bool is_there = save_image_there(path);
     free(path);
     return is_there;
 }

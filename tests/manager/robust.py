@@ -1,11 +1,13 @@
 # robust.py - lodged with clients that mean harm, and killed while its guests run
 # SPDX-License-Identifier: GPL-2.0-or-later
 import os
+import random
 import re
 import signal
 import socket
 import struct
 import subprocess
+import time
 
 from harness.lodge import TOP, output_of, require
 from manager.daemon import Daemon, wait_for
@@ -43,6 +45,60 @@ def survival(build, rounds=6):
             require(daemon.state("dies") == "shut off (crashed)", "a guest that died is " + daemon.state("dies"))
             daemon.virsh("resume", "waits")
             require(daemon.state("waits").startswith("running"), "the paused guest does not go on")
+    return run
+
+
+# What a client may be in the middle of.
+WORK = ("save a @a.save", "managedsave a", "attach-disk a @d.img vdb --live", "detach-disk a vdb --live", "dump a @a.core",
+        "setmem a 48M", "destroy a", "reset a")
+
+
+def processes_of(root):
+    """The machines that run with this folder, whoever knows of them."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/cmdline" % pid, "rb") as f:
+                words = f.read()
+        except OSError:
+            continue
+        if b"lodge-vm" in words.split(b"\0")[0] and root.encode() in words:
+            found.append(int(pid))
+    return found
+
+
+def at_work(build, rounds=10):
+    """kill -9 of the daemon while it saves, plugs, ends: the machine runs on or is off, and nothing is left over."""
+    def run():
+        with Daemon(build) as daemon:
+            daemon.define("a")
+            daemon.write("d.img", b"\0" * 1048576)
+            chance = random.Random(rounds)
+            for i in range(rounds):
+                off = daemon.state("a").startswith("shut off")
+                if daemon.state("a").startswith("paused"):
+                    daemon.virsh("resume", "a")
+                work = "start a" if off else WORK[i % len(WORK)]
+                words = [w.replace("@", daemon.root + "/") for w in work.split()]
+                call = subprocess.Popen(["virsh", "-c", daemon.uri(), *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                time.sleep(chance.random() * 0.15)
+                daemon.kill()
+                call.wait(60)
+                daemon.start()
+                what = "virsh %s was cut off: " % " ".join(words)
+                wait_for(lambda: not re.search("starting|saving|dump", daemon.state("a")), what + "the state settles")
+                state, running = daemon.state("a"), processes_of(daemon.root)
+                alive = not state.startswith("shut off")
+                require(len(running) == alive, what + "the domain is %s, and there are %d processes" % (state, len(running)))
+                require("crashed" not in state, what + state)
+                require(not alive or "yes" not in re.search("Managed save: .*", daemon.virsh("dominfo", "a"))[0],
+                        what + "an old managed save would be started from")
+                if alive:
+                    require(running == [daemon.pid("a")], what + "the process is another one")
+                    require("VM status" in daemon.virsh("qemu-monitor-command", "a", "--hmp", "info status"), "the machine answers")
+            if not daemon.state("a").startswith("shut off"):
+                daemon.virsh("destroy", "a")
+            daemon.virsh("start", "a")
     return run
 
 
@@ -303,5 +359,5 @@ def activated(build):
 
 
 def tests(build):
-    return [("survival", survival(build)), ("read-only", read_only(build)), ("hostile", hostile(build)),
+    return [("survival", survival(build)), ("at-work", at_work(build)), ("read-only", read_only(build)), ("hostile", hostile(build)),
             ("liars", liars(build)), ("crowd", crowd(build)), ("activated", activated(build))]
