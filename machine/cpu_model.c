@@ -40,6 +40,9 @@ static const struct word {
      "- - - - - - - - - - - syscall - - - - - - - - nx - mmxext - - fxsr-opt pdpe1gb rdtscp - lm|i64 3dnowext 3dnow"},
     {0x80000007, 0, CPU_EDX, "- - - - - - - - invtsc"},
     {0x80000008, 0, CPU_EBX, "clzero - xsaveerptr - - - - - - wbnoinvd - - ibpb"},
+    {0x80000021, 0, CPU_EAX,
+     "no-nested-data-bp fs-gs-base-ns lfence-always-serializing - - - null-sel-clr-base - auto-ibrs - - - - - - - - - - - - "
+     "- - - - - - - ibpb-brtype srso-no"},
     {KVM_CPUID_FEATURES, 0, CPU_EAX,
      "kvmclock kvm-nopiodelay kvm-mmu - kvm-asyncpf kvm-steal-time kvm-pv-eoi kvm-pv-unhalt - kvm-pv-tlb-flush - "
      "kvm-pv-ipi kvm-poll-control kvm-pv-sched-yield kvm-asyncpf-int"},

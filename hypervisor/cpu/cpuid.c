@@ -99,6 +99,8 @@ static const struct feature_word {
     {0x80000007, EDX, 0, BIT(8), 0, 0},
     /* xsaveerptr */
     {0x80000008, EBX, 0, BIT(2), 0, 0},
+    /* srso_no: a RET of the guest's kernel is never one of the host's, so that no return stack predicts it */
+    {0x80000021, EAX, 0, 0, BIT(29), 0},
 };
 
 /* Feature words of the leaf; its other registers stay 0. */
@@ -172,7 +174,7 @@ static void add_extended_range(struct list *l, u32 leaf)
 {
     u32 r[4];
     host_cpuid(leaf, 0, r);
-    r[EAX] = min(r[EAX], 0x8000001eu);
+    r[EAX] = min(r[EAX], 0x80000021u);
     list_add(l, leaf, 0, false, r);
 }
 
@@ -281,6 +283,7 @@ static const struct leaf {
     {0x8000001a, add_as_host},
     {0x8000001d, add_caches},
     {0x8000001e, add_empty},
+    {0x80000021, add_features},
 };
 
 /* Leaves of the range that the host itself has: others would show the contents of another leaf (SDM 2A

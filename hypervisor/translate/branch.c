@@ -79,12 +79,16 @@ static void emit_jump_r14(struct translator *t)
     emit_op_reg(e, 0xff, false, 4, H_SCRATCH); /* jmp */
 }
 
+/* A jump inside the page, which may be patched. What may straddle two pages is found by a pointer, as the
+ * second one's mapping counts too. */
 static bool is_linkable(const struct translator *t, u64 target)
 {
+    enum { LONGEST = 15 };
     u64 most = (t->mode & MODE_BITS) == MODE_16 ? 0xffff : ~0ull;
     if ((t->mode & MODE_STEP) || !(t->mode & MODE_CODE_OPEN) || target > most || t->block->host2)
         return false;
-    return ALIGN_DOWN(target + t->cs_base, 4096) == t->page;
+    u64 linear = target + t->cs_base;
+    return ALIGN_DOWN(linear, 4096) == t->page && (linear & 4095) <= 4096 - LONGEST;
 }
 
 /* Notes that the rel32 at site leads to target; its stub comes later. site NULL: what leads there is no jump.

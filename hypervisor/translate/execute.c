@@ -174,11 +174,12 @@ const u8 *engine_link(struct vcpu *v, uintptr_t tagged)
         return code;
     engine_lock(v);
     struct block *b = cache_by_entry(v->engine, code);
-    bool may_link = is_settled(v, b) && l->from->valid && !b->host2;
+    bool may_link = is_settled(v, b) && l->from->valid;
     if (may_link && l->crossing != NO_CROSSING) {
         b->crossed = true;
         crossing_set(v, l, code);
-    } else if (may_link && l->site && !l->to && b->page[0] == l->from->page[0] && b->mode == l->mode) {
+    } else if (may_link && l->site && !l->to && b->page[0] == l->from->page[0] && !b->host2 &&
+               b->mode == l->mode) {
         link_connect(v->engine, l, b);
     }
     engine_unlock(v);
