@@ -1,8 +1,9 @@
 # devices.py - a disk and a network for guests in QEMU: what the sets disk and net work on
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The other end of the network is a server in this process, which the user-mode network connects to: what it takes of the
-# processors counts for no machine. A connection's first line is "send BYTES", or "take": all that follows.
+# The other end of the network is a server in this process, at the loopback of the host as the user-mode network shows it
+# (a guestfwd= to it would be one connection for all): what it takes of the processors counts for no machine. A
+# connection's first line is "send BYTES", or "take": all that follows.
 import os
 import shutil
 import socket
@@ -17,6 +18,7 @@ DISK_MIB = 256
 SCRIPT = """#!/bbin/sh
 for m in %s; do insmod /lib/$m.ko; done
 until [ -b /dev/vda ] && ip link set eth0 up && ip addr add 10.0.2.15/24 dev eth0; do sleep 0.1; done
+printf '#!/bbin/sh\nexec nc 10.0.2.2 %d\n' >/bench/server && chmod 755 /bench/server
 """
 
 
@@ -48,9 +50,9 @@ class Devices:
                 f.write(os.urandom(1 << 20))
         listener = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=accept, args=[listener], daemon=True).start()
+        self.port = listener.getsockname()[1]
         self.words = ["-drive", "if=virtio,format=raw,file.locking=off,file.filename=" + disk, "-nic",
-                      "user,model=virtio-net-pci,restrict=on,guestfwd=tcp:10.0.2.100:7-tcp:127.0.0.1:%d"
-                      % listener.getsockname()[1]]
+                      "user,model=virtio-net-pci"]
         self.archive = os.path.join(self.folder.name, "root.cpio.gz")
         self.make_archive(build)
 
@@ -62,7 +64,7 @@ class Devices:
         for name, path in modules.items():
             shutil.copy(path, top + "/usr/lib/%s.ko" % name)
         with open(top + "/bench/devices", "w") as f:
-            f.write(SCRIPT % " ".join(modules))
+            f.write(SCRIPT % (" ".join(modules), self.port))
         os.chmod(top + "/bench/devices", 0o755)
         script = "cat \"$1\"; cd \"$2\"; find bench usr | cpio -o -H newc -R 0:0 --quiet | gzip -1n"
         with open(self.archive, "wb") as f:

@@ -88,8 +88,8 @@ SETS = [
         write4k="dd if=/dev/zero of=/dev/vda bs=4k count=8192 oflag=direct",
     ), before="[ -b /dev/vda ] || devices", devices=True),
     Set("net", "network", None, 1, timed(
-        receive64M="sh -c 'echo send 67108864 | nc 10.0.2.100 7 >/dev/null'",
-        send64M="sh -c '{ echo take; head -c 67108864 /dev/zero; } | nc 10.0.2.100 7'",
-        connect100="sh -c 'i=0; while [ $i -lt 100 ]; do echo take | nc 10.0.2.100 7; i=$((i+1)); done'",
+        receive64M="sh -c 'echo send 67108864 | server >/dev/null'",
+        send64M="sh -c '{ echo take; head -c 67108864 /dev/zero; } | server'",
+        connect100="sh -c 'i=0; while [ $i -lt 100 ]; do echo take | server; i=$((i+1)); done'",
     ), before="[ -b /dev/vda ] || devices", devices=True),
 ]

@@ -168,7 +168,6 @@ static void deliver_events(struct vcpu *v)
     if (!v->event.pending && trap_is_due(v))
         event_queue_debug(v);
     if (!v->event.pending && v->nmi_pending && !v->nmi_blocked && !v->interrupt_shadow && !blocked) {
-        v->nmi_pending = false;
         event_queue_nmi(v);
     }
     if (!v->event.pending && v->interrupt_waits && interrupts_enabled(v) && !blocked) {

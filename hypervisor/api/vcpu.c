@@ -93,7 +93,7 @@ int vcpu_get_events(struct vcpu *v, union ioctl_arg arg)
         e->interrupt.nr = v->event.vector;
     }
     e->interrupt.shadow = v->interrupt_shadow;
-    e->nmi.pending = v->nmi_pending;
+    e->nmi.pending = v->nmi_pending != 0;
     e->nmi.masked = v->nmi_blocked;
     e->smi.pending = v->smi_pending;
     e->smi.latched_init = v->init_pending;
@@ -158,7 +158,7 @@ int vcpu_set_events(struct vcpu *v, union ioctl_arg arg)
     if (e->flags & KVM_VCPUEVENT_VALID_SHADOW)
         v->interrupt_shadow = e->interrupt.shadow;
     if (e->flags & KVM_VCPUEVENT_VALID_NMI_PENDING)
-        v->nmi_pending = e->nmi.pending;
+        v->nmi_pending = e->nmi.pending != 0;
     if (e->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT)
         v->triple_fault = e->triple_fault.pending;
     if ((e->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) && v->lapic)

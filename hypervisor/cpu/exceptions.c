@@ -126,8 +126,25 @@ void event_queue_interrupt(struct vcpu *v, u8 vector)
 void event_queue_nmi(struct vcpu *v)
 {
     v->event = (struct event){.pending = true, .external = true, .vector = EXC_NMI};
-    v->nmi_pending = false;
+    if (v->nmi_pending)
+        atomic_fetch_sub(&v->nmi_pending, 1);
     v->nmi_blocked = true;
+}
+
+void nmi_raise(struct vcpu *v)
+{
+    u8 n = atomic_load(&v->nmi_pending);
+    while (n < 2 && !atomic_compare_exchange_weak(&v->nmi_pending, &n, n + 1))
+        ;
+}
+
+/* A second one that came meanwhile is not remembered. */
+void nmi_unblock(struct vcpu *v)
+{
+    u8 two = 2;
+    if (v->nmi_blocked)
+        atomic_compare_exchange_strong(&v->nmi_pending, &two, 1);
+    v->nmi_blocked = false;
 }
 
 void event_queue_debug(struct vcpu *v)

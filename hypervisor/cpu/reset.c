@@ -42,7 +42,8 @@ static void reset_events(struct vcpu *v)
 {
     memset(&v->event, 0, sizeof(v->event));
     v->delivering = v->triple_fault = false;
-    v->nmi_pending = v->nmi_blocked = v->smi_pending = false;
+    v->nmi_pending = 0;
+    v->nmi_blocked = v->smi_pending = false;
     v->interrupt_shadow = 0;
     v->pio.active = false;
     v->mmio_reads = v->mmio_reads_used = v->mmio_writes = v->mmio_writes_done = 0;

@@ -192,7 +192,7 @@ static void iret_task(struct vcpu *v)
 
 void insn_iret(struct vcpu *v, const struct insn *in)
 {
-    v->nmi_blocked = false; /* even where the IRET itself faults: 6.7.1, 25.3 */
+    nmi_unblock(v); /* even where the IRET itself faults: 6.7.1, 25.3 */
     if (!(v->cr0 & CR0_PE)) {
         iret_real(v, in);
     } else if (v->rflags & FLAG_VM) {

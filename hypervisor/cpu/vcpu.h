@@ -249,7 +249,7 @@ struct vcpu {
     u8 cpl; /* DPL of SS; 0 in real mode, 3 in virtual-8086 mode */
 
     /* -- events (SDM 3A 6.8, 6.9) -- */
-    _Atomic bool nmi_pending; /* set by other threads too */
+    _Atomic u8 nmi_pending; /* raised by other threads too: nmi_raise */
     bool nmi_blocked, smi_pending;
     u8 interrupt_shadow; /* KVM_X86_SHADOW_INT_*: until after the next instruction */
     struct event {       /* an exception or interrupt on its way into the guest */
@@ -364,6 +364,11 @@ void event_deliver_payload(struct vcpu *v);
  * taken from nmi_pending, and blocks further ones. */
 void event_queue_interrupt(struct vcpu *v, u8 vector);
 void event_queue_nmi(struct vcpu *v);
+/* One may wait while another is handled, and two while none is, as in the kernel: two processors that send
+ * one at the same time are both heard. From any thread; the vcpu is to be kicked. */
+void nmi_raise(struct vcpu *v);
+/* The handler has returned. */
+void nmi_unblock(struct vcpu *v);
 /* The same for what has gathered in debug.trap; or it is for user space, and KVM_RUN ends. */
 void event_queue_debug(struct vcpu *v);
 /* An exception that user space injects: no register tells about it but those that user space sets. */

@@ -331,8 +331,14 @@ enum { LAPIC_PAGE = 0x1000, IOAPIC_WINDOW = 0x100 };
 
 static bool lapic_at(const struct vcpu *v, u64 gpa)
 {
-    return v->lapic && lapic_hardware_enabled(v->lapic) && !lapic_x2apic(v->lapic) &&
-           ALIGN_DOWN(gpa, LAPIC_PAGE) == (v->apic_base & MASK(51, 12));
+    return v->lapic && ALIGN_DOWN(gpa, LAPIC_PAGE) == (v->apic_base & MASK(51, 12));
+}
+
+/* The page of a local APIC that is disabled, or in x2APIC mode, reads as ones and ignores writes: user space
+ * does not see them (api.rst 7.31, KVM_X86_QUIRK_LAPIC_MMIO_HOLE, which cannot be turned off here). */
+static bool lapic_is_hole(struct lapic *l)
+{
+    return !lapic_hardware_enabled(l) || lapic_x2apic(l);
 }
 
 static bool ioapic_at(const struct irqchip *c, u64 gpa)
@@ -350,6 +356,10 @@ bool irqchip_mmio_read(struct vcpu *v, u64 gpa, unsigned len, void *data)
 
     if (!local && !ioapic_at(c, gpa))
         return false;
+    if (local && lapic_is_hole(v->lapic)) {
+        __builtin_memset(data, 0xff, len);
+        return true;
+    }
     if (shift < 32) {
         pthread_mutex_lock(&c->lock);
         value = local ? lapic_mmio_read(v->lapic, gpa & 0xff0) : ioapic_read(c, gpa & 0xf0);
@@ -368,7 +378,7 @@ bool irqchip_mmio_write(struct vcpu *v, u64 gpa, unsigned len, const void *data)
 
     if (!local && !ioapic_at(c, gpa))
         return false;
-    if ((gpa & 15) || (local && len < 4))
+    if ((gpa & 15) || (local && (len < 4 || lapic_is_hole(v->lapic))))
         return true;
     __builtin_memcpy(&value, data, min(len, 4u));
     pthread_mutex_lock(&c->lock);

@@ -184,8 +184,7 @@ static int receive_nothing(struct lapic *l, const struct apic_message *m)
 static int receive_nmi(struct lapic *l, const struct apic_message *m)
 {
     (void)m;
-    l->v->nmi_pending = true;
-    vcpu_kick(l->v, REQ_EVENT);
+    lapic_nmi(l->v);
     return 1;
 }
 
@@ -299,7 +298,7 @@ int lapic_take_user_eoi(struct vcpu *v)
 
 void lapic_nmi(struct vcpu *v)
 {
-    v->nmi_pending = true;
+    nmi_raise(v);
     vcpu_kick(v, REQ_EVENT);
 }
 

@@ -515,7 +515,7 @@ void access_commit(struct vcpu *v, u32 descriptor)
         return;
     }
     guest_commit(v);
-    if (!v->mmio_writes && !v->code_changed)
+    if (!v->mmio_writes && !v->code_changed && !v->requests) /* an IPI to itself comes at once */
         return;
     if (!(descriptor & ACCESS_FLAGS_IN_CC))
         v->cc = v->cc_host;

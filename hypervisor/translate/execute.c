@@ -202,7 +202,7 @@ static void run_handler(struct vcpu *v, const struct site *s)
 void engine_helper(struct vcpu *v, const struct site *s)
 {
     run_handler(v, s);
-    if (v->mmio_writes || v->code_changed || v->debug.trap)
+    if (v->mmio_writes || v->code_changed || v->debug.trap || v->requests)
         vcpu_unwind(v);
 }
 

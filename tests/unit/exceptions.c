@@ -93,6 +93,22 @@ static void check_long_interrupt(void)
     CHECK(v->rflags & FLAG_IF);
 }
 
+static void check_nmis_wait(void)
+{
+    vcpu_new(LONG, 0);
+    for (int i = 0; i < 3; i++)
+        nmi_raise(v);
+    CHECK_EQ(v->nmi_pending, 2);
+    event_queue_nmi(v);
+    CHECK_EQ(v->nmi_pending, 1);
+    nmi_raise(v);
+    nmi_unblock(v);
+    CHECK_EQ(v->nmi_pending, 1); /* one is remembered while another is handled */
+    nmi_raise(v);
+    nmi_unblock(v); /* an IRET that ends no NMI's handler */
+    CHECK_EQ(v->nmi_pending, 2);
+}
+
 static void check_ist_and_nmi(void)
 {
     vcpu_new(LONG, 0);
@@ -421,6 +437,7 @@ int main(void)
 {
     check_long();
     check_long_interrupt();
+    check_nmis_wait();
     check_ist_and_nmi();
     check_debug();
     check_soft();
