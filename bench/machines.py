@@ -78,8 +78,9 @@ class Machine:
 
     def launch(self):
         self.buffer = self.log = b""
-        self.process = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, start_new_session=True)
+        # Not even a benchmark that is killed leaves one running.
+        self.process = subprocess.Popen(["setpriv", "--pdeath-signal", "KILL", *self.argv], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
 
     def start(self):
         """Returns when it takes requests."""
