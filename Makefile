@@ -223,7 +223,7 @@ check-qemu: ## Debian's QEMU on Lodge: machines, chips, firmware, devices, snaps
 	@$(PARALLEL_MAKE) all $(O)/initramfs.cpio.gz $(O)/disk.raw
 	@tests/run --build $(O) $(if $(TESTS),$(TESTS),qemu)
 
-check-kill: ## images whose writer is killed at any moment, a hundred times of each shape (minutes)
+check-kill: ## images whose writer is killed at any moment, a hundred times of each shape; lodge-vm itself under a guest that writes (minutes)
 	@tools/setup.sh check
 	@$(PARALLEL_MAKE) all $(IMAGE_LOAD)
 	@tests/run --build $(O) kill

@@ -30,6 +30,7 @@ check  e2fsprogs        /usr/sbin/mke2fs
 check  seabios          /usr/share/seabios/bios-256k.bin
 check  lz4              lz4
 check  iperf3           iperf3
+check  fio              fio
 check  curl             curl
 check  iproute2         ip
 check  python3          python3

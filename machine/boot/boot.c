@@ -4,31 +4,43 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "machine/boot/boot.h"
 
-enum { PAGE = 4096, FIRST_READ = 1 << 20 };
+enum { PAGE = 4096, FIRST_READ = 1 << 20, HUGE = 2 << 20 };
 
 static const struct boot_format *const formats[] = {&boot_linux, &boot_pvh};
 
-/* Reads to the end, whatever the file is: a pipe has no size. -EFBIG: there are more than `limit` bytes. */
-static int read_all(int fd, size_t limit, struct blob *b)
+/* Large pages where the host has them: small ones cost more than the reading. */
+static u8 *grow(struct blob *b, size_t room)
+{
+    u8 *data = aligned_alloc(HUGE, ALIGN_UP(room, (size_t)HUGE));
+    if (!data)
+        return NULL;
+    madvise(data, ALIGN_UP(room, (size_t)HUGE), MADV_HUGEPAGE);
+    if (b->size)
+        memcpy(data, b->data, b->size);
+    free(b->data);
+    return b->data = data;
+}
+
+/* Reads to the end, whatever the file is: a pipe has no size. -EFBIG: there are more than its limit. */
+static int read_all(int fd, struct blob *b)
 {
     size_t room = 0;
     struct stat st;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-        room = min((size_t)st.st_size, limit) + 1; /* the byte more sees the end at once */
+        room = min((size_t)st.st_size, b->limit) + 1; /* the byte more sees the end at once */
     for (;;) {
-        if (b->size > limit)
+        if (b->size > b->limit)
             return -EFBIG;
         if (!b->data || b->size == room) {
-            room = b->data ? min(room * 2, limit + 1) : max(room, (size_t)FIRST_READ);
-            u8 *data = realloc(b->data, room);
-            if (!data)
+            room = b->data ? min(room * 2, b->limit + 1) : max(room, (size_t)FIRST_READ);
+            if (!grow(b, room))
                 return -ENOMEM;
-            b->data = data;
         }
         ssize_t n = read(fd, b->data + b->size, room - b->size);
         if (n == 0)
@@ -39,24 +51,66 @@ static int read_all(int fd, size_t limit, struct blob *b)
     }
 }
 
-static int blob_read(struct blob *b, const char *option, const char *path, u64 memory, struct error *e)
+static void forget(struct blob *b)
 {
-    *b = (struct blob){.path = path};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int r = fd < 0 ? -errno : read_all(fd, memory, b);
-    if (fd >= 0)
-        close(fd);
-    if (r == 0 && b->size)
-        return 0;
     free(b->data);
     b->data = NULL;
+    b->size = 0;
+}
+
+/* Takes what fd has; or what went wrong. */
+static int fill(struct blob *b, int fd, struct error *e)
+{
+    int r = read_all(fd, b);
+    if (r == 0 && b->size)
+        return 0;
+    forget(b);
     if (r == 0)
-        return error_set(e, ENOEXEC, "%s '%s' is empty: name a complete file", option, path);
+        return error_set(e, ENOEXEC, "%s '%s' is empty: name a complete file", b->option, b->path);
     if (r == -EFBIG)
         return error_set(e, EFBIG, "%s '%s' is larger than the guest's memory of %llu MiB: use a larger -m",
-                         option, path, (unsigned long long)(memory >> 20));
-    return error_set(e, -r, "cannot read %s '%s': %s: %s", option, path, strerror(-r),
-                     r == -EACCES ? "make it readable for this user" : "check the path");
+                         b->option, b->path, (unsigned long long)b->limit >> 20);
+    return error_set(e, -r, "cannot read %s '%s': %s: check the path", b->option, b->path, strerror(-r));
+}
+
+static int blob_read(struct blob *b, const char *option, const char *path, u64 memory, struct error *e)
+{
+    struct stat st;
+    *b = (struct blob){.path = path, .option = option, .fd = -1, .limit = memory};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(e, errno, "cannot read %s '%s': %s: %s", option, path, strerror(errno),
+                         errno == EACCES ? "make it readable for this user" : "check the path");
+    int r = fill(b, fd, e);
+    if (r == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        b->fd = fd;
+    else
+        close(fd);
+    return r;
+}
+
+/* Again, for a reset. */
+static int blob_reread(struct blob *b, struct error *e)
+{
+    if (!b->path || b->data)
+        return 0;
+    if (lseek(b->fd, 0, SEEK_SET) < 0)
+        return error_set(e, errno, "cannot read %s '%s' again: %s", b->option, b->path, strerror(errno));
+    return fill(b, b->fd, e);
+}
+
+static void blob_drop(struct blob *b)
+{
+    if (b->path && b->fd >= 0)
+        forget(b);
+}
+
+static void blob_free(struct blob *b)
+{
+    forget(b);
+    if (b->path && b->fd >= 0)
+        close(b->fd);
+    b->path = NULL;
 }
 
 int boot_read(struct boot_files *f, const struct vm_config *c, struct error *e)
@@ -80,9 +134,8 @@ int boot_read(struct boot_files *f, const struct vm_config *c, struct error *e)
 
 void boot_free(struct boot_files *f)
 {
-    free(f->kernel.data);
-    free(f->initrd.data);
-    f->kernel.data = f->initrd.data = NULL;
+    blob_free(&f->kernel);
+    blob_free(&f->initrd);
 }
 
 int boot_load_initrd(const struct boot_files *f, const struct ram *ram, u64 from, u64 below, u64 *gpa,
@@ -159,8 +212,8 @@ static const struct boot_format *find_format(const struct blob *kernel)
     return NULL;
 }
 
-int boot_load(const struct boot_files *f, const struct ram *ram, u64 rsdp, struct boot_entry *entry,
-              struct error *e)
+static int load(const struct boot_files *f, const struct ram *ram, u64 rsdp, struct boot_entry *entry,
+                struct error *e)
 {
     const struct boot_format *format = find_format(&f->kernel);
     if (!format)
@@ -170,5 +223,18 @@ int boot_load(const struct boot_files *f, const struct ram *ram, u64 rsdp, struc
     int r = format->load(f, ram, rsdp, entry, e);
     if (r == 0)
         load_gdt(ram, entry->long_mode);
+    return r;
+}
+
+int boot_load(struct boot_files *f, const struct ram *ram, u64 rsdp, struct boot_entry *entry,
+              struct error *e)
+{
+    int r = blob_reread(&f->kernel, e);
+    if (r == 0)
+        r = blob_reread(&f->initrd, e);
+    if (r == 0)
+        r = load(f, ram, rsdp, entry, e);
+    blob_drop(&f->kernel);
+    blob_drop(&f->initrd);
     return r;
 }

@@ -7,14 +7,17 @@
 #include "base/error.h"
 #include "machine/slots.h"
 
-/* A file in memory. */
+/* A file in memory, or that can be read again. */
 struct blob {
     const char *path; /* as the user wrote it */
+    const char *option;
+    int fd;       /* of a regular file; -1: it is in memory as long as the program lives */
+    size_t limit; /* bytes that it may have */
     u8 *data;
     size_t size;
 };
 
-/* What is to boot; read once, loaded again at each reset: a kernel, or the firmware that looks for one. */
+/* What is to boot, loaded again at each reset: a kernel, or the firmware that looks for one. */
 struct boot_files {
     struct blob kernel, initrd; /* initrd.data NULL: none */
     const char *cmdline;
@@ -46,8 +49,9 @@ enum {
 int boot_read(struct boot_files *f, const struct vm_config *c, struct error *e);
 void boot_free(struct boot_files *f);
 
-/* Loads into cleared memory. rsdp: the guest address of ACPI's. 0, or -errno with e. */
-int boot_load(const struct boot_files *f, const struct ram *ram, u64 rsdp, struct boot_entry *entry,
+/* Loads into cleared memory; regular files are not kept in our own, but read again for the next time. rsdp:
+ * the guest address of ACPI's. 0, or -errno with e. */
+int boot_load(struct boot_files *f, const struct ram *ram, u64 rsdp, struct boot_entry *entry,
               struct error *e);
 
 /* firmware.c: the image that `path` names, NULL being the usual one; and all that it may ask for, into an

@@ -45,7 +45,8 @@ static void make_bzimage(void)
     put(0x258, 8, LOAD);
     put(0x260, 4, 2 * MIB);
     memset(file + SETUP, 0xc3, BODY);
-    f = (struct boot_files){.kernel = {"kernel", file, IMAGE}, .cmdline = "quiet"};
+    f = (struct boot_files){.kernel = {.path = "kernel", .fd = -1, .data = file, .size = IMAGE},
+                            .cmdline = "quiet"};
 }
 
 static int load(u64 memory)
@@ -90,7 +91,7 @@ static void test_initrd(void)
 {
     static u8 initrd[5000] = "initrd";
     make_bzimage();
-    f.initrd = (struct blob){"initrd", initrd, sizeof(initrd)};
+    f.initrd = (struct blob){.path = "initrd", .fd = -1, .data = initrd, .size = sizeof(initrd)};
     CHECK_EQ(load(64 * MIB), 0);
     u64 at = guest(BOOT_PARAMS + 0x218, 4);
     CHECK_EQ(at, 64 * MIB - 8192);
@@ -170,7 +171,9 @@ static void test_no_kernel(void)
     static const char *const cases[][2] = {
         {"\x1f\x8b rest", "gzip"}, {"!<arch>\n", "Debian package"}, {"070701", "-initrd"}, {"x", "neither"}};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        f = (struct boot_files){.kernel = {"k", (u8 *)cases[i][0], strlen(cases[i][0])}, .cmdline = ""};
+        f = (struct boot_files){
+            .kernel = {.path = "k", .fd = -1, .data = (u8 *)cases[i][0], .size = strlen(cases[i][0])},
+            .cmdline = ""};
         CHECK_EQ(load(64 * MIB), -ENOEXEC);
         CHECK(strstr(e.text, cases[i][1]));
     }
@@ -210,14 +213,15 @@ static void make_elf(void)
         .note = {.head = {4, 4, 18}, .owner = "Xen", .entry = LOAD + 0x10},
     };
     memset(elf.text, 0x90, sizeof(elf.text));
-    f = (struct boot_files){.kernel = {"vmlinux", (u8 *)&elf, sizeof(elf)}, .cmdline = "quiet"};
+    f = (struct boot_files){.kernel = {.path = "vmlinux", .fd = -1, .data = (u8 *)&elf, .size = sizeof(elf)},
+                            .cmdline = "quiet"};
 }
 
 static void test_pvh(void)
 {
     static u8 initrd[100];
     make_elf();
-    f.initrd = (struct blob){"initrd", initrd, sizeof(initrd)};
+    f.initrd = (struct blob){.path = "initrd", .fd = -1, .data = initrd, .size = sizeof(initrd)};
     CHECK_EQ(load(64 * MIB), 0);
     CHECK(!entry.long_mode);
     CHECK_EQ(entry.rip, LOAD + 0x10);
