@@ -177,13 +177,16 @@ struct dirty_ring { /* api/dirty_ring.h */
     pthread_mutex_t lock;
 };
 
-/* One TLB (see translate/tlb.h): parallel arrays. A struct of its own so that translated code can
- * address each table at a fixed distance from the vcpu. */
+/* One TLB (see translate/tlb.h). What a probe needs of an entry lies in one line of the host's cache. */
 enum { TLB_ENTRIES = 65536 };
+struct tlb_entry {
+    u64 ntag_read; /* -(gva of the page) where reads may go the fast way */
+    u64 ntag_write;
+    u64 host; /* of the page in host memory */
+    u64 unused;
+};
 struct tlb {
-    u64 ntag_read[TLB_ENTRIES]; /* -(gva of the page) where reads may go the fast way */
-    u64 ntag_write[TLB_ENTRIES];
-    u64 host[TLB_ENTRIES]; /* of the page in host memory */
+    struct tlb_entry entry[TLB_ENTRIES];
 };
 enum { GROUP_SLOTS = 16, CROSSINGS = 65536 };
 enum { X87_OPCODE = 0x7ff };
@@ -337,10 +340,11 @@ struct vcpu {
     /* -- large tables, zero pages until used -- */
     struct vcpu_engine *priv; /* translate/: logs and such */
     struct tlb tlb[TLB_CONTEXTS];
-    struct {
-        u64 npc[TLB_ENTRIES]; /* indirect-branch target cache: -(guest pc), by mode class (translate/cache.h)
-                               */
-        u64 code[TLB_ENTRIES];
+    struct { /* indirect-branch target cache, by mode class (translate/ibtc.h) */
+        struct {
+            u64 npc; /* -(guest pc) */
+            u64 code;
+        } entry[TLB_ENTRIES];
     } ibtc[4];
     const void *crossing[CROSSINGS]; /* where direct branches to other pages lead (translate/ibtc.h) */
 };

@@ -51,9 +51,10 @@ static void emit_jump_r14(struct translator *t)
     }
     size_t table = offsetof(struct vcpu, ibtc) + mode_class(t->mode) * sizeof(((struct vcpu *)0)->ibtc[0]);
     s32 npc = (s32)table - VCPU_BIAS;
-    s32 code = npc + (s32)(TLB_ENTRIES * sizeof(u64));
+    s32 code = npc + (s32)sizeof(u64);
     emit_op_reg(e, 0x0fb7, false, H_SCRATCH, H_ADDRESS); /* movzwl: the index */
-    if (t->flags == FLAGS_IN_CC) {                       /* the host's are free */
+    emit_lea32(e, H_SCRATCH, (struct host_mem){H_SCRATCH, H_SCRATCH, 1, 0});
+    if (t->flags == FLAGS_IN_CC) { /* the host's are free */
         emit_op_mem(e, 0x03, true, H_ADDRESS, (struct host_mem){H_VCPU, H_SCRATCH, 8, npc});
         u8 *miss = emit_jcc(e, CC_NE);
         emit_jmp_mem(e, (struct host_mem){H_VCPU, H_SCRATCH, 8, code});

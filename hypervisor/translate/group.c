@@ -251,7 +251,7 @@ static void emit_head(struct translator *t, const struct tinsn *i, struct group 
     emit_offset(t, sizeof(u64), &low, 0); /* whatever prefix a push has */
     emit_segment(t, g->seg, 0, g->write);
     g->miss = emit_probe(t, g->write, (unsigned)(g->high - g->low));
-    emit_op_mem(e, 0x03, true, H_ADDRESS, tlb_entry(t, offsetof(struct tlb, host)));
+    emit_op_mem(e, 0x03, true, H_ADDRESS, tlb_field(t, offsetof(struct tlb_entry, host)));
     emit_store(e, lowest(g), H_ADDRESS);
     t->in_address = g;
 }

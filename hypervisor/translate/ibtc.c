@@ -13,7 +13,7 @@ static u64 empty(unsigned index)
 void ibtc_init(struct vcpu *v)
 {
     for (unsigned c = 0; c < ARRAY_SIZE(v->ibtc); c++)
-        v->ibtc[c].npc[0] = empty(0);
+        v->ibtc[c].entry[0].npc = empty(0);
     for (unsigned n = 0; n < CROSSINGS; n++)
         v->crossing[n] = thunk_link;
 }
@@ -22,9 +22,9 @@ const u8 *ibtc_find(const struct vcpu *v, u32 mode, u64 pc)
 {
     enum mode_class c = mode_class(mode);
     unsigned i = pc & (TLB_ENTRIES - 1);
-    if (v->priv->ibtc[c].mode != mode || v->ibtc[c].npc[i] + pc != 0)
+    if (v->priv->ibtc[c].mode != mode || v->ibtc[c].entry[i].npc + pc != 0)
         return NULL;
-    return (const u8 *)v->ibtc[c].code[i] + ENTRY_SIZE;
+    return (const u8 *)v->ibtc[c].entry[i].code + ENTRY_SIZE;
 }
 
 void ibtc_insert(struct vcpu *v, u32 mode, u64 pc, const u8 *code)
@@ -35,10 +35,10 @@ void ibtc_insert(struct vcpu *v, u32 mode, u64 pc, const u8 *code)
         ibtc_flush(v, c);
         v->priv->ibtc[c].mode = mode;
     }
-    if (v->ibtc[c].npc[i] == empty(i))
+    if (v->ibtc[c].entry[i].npc == empty(i))
         v->priv->ibtc[c].index[v->priv->ibtc[c].count++] = (u16)i;
-    v->ibtc[c].npc[i] = -pc;
-    v->ibtc[c].code[i] = (uintptr_t)code - ENTRY_SIZE;
+    v->ibtc[c].entry[i].npc = -pc;
+    v->ibtc[c].entry[i].code = (uintptr_t)code - ENTRY_SIZE;
 }
 
 void crossing_set(struct vcpu *v, const struct link *l, const u8 *code)
@@ -70,9 +70,9 @@ static void crossings_flush(struct vcpu *v, enum mode_class c)
 static void entry_forget(struct vcpu *v, enum mode_class c, unsigned i, const u8 *code)
 {
     u64 nothing = i == 0xfffe ? 1 : 2; /* matches no pc of this index, and is not empty: logged once */
-    u64 found = __atomic_load_n(&v->ibtc[c].npc[i], __ATOMIC_ACQUIRE);
-    if (__atomic_load_n(&v->ibtc[c].code[i], __ATOMIC_RELAXED) == (uintptr_t)code && found != empty(i))
-        __atomic_compare_exchange_n(&v->ibtc[c].npc[i], &found, nothing, false, __ATOMIC_SEQ_CST,
+    u64 found = __atomic_load_n(&v->ibtc[c].entry[i].npc, __ATOMIC_ACQUIRE);
+    if (__atomic_load_n(&v->ibtc[c].entry[i].code, __ATOMIC_RELAXED) == (uintptr_t)code && found != empty(i))
+        __atomic_compare_exchange_n(&v->ibtc[c].entry[i].npc, &found, nothing, false, __ATOMIC_SEQ_CST,
                                     __ATOMIC_SEQ_CST);
 }
 
@@ -92,7 +92,7 @@ void ibtc_flush(struct vcpu *v, enum mode_class c)
 {
     for (u32 n = 0; n < v->priv->ibtc[c].count; n++) {
         unsigned i = v->priv->ibtc[c].index[n];
-        v->ibtc[c].npc[i] = empty(i);
+        v->ibtc[c].entry[i].npc = empty(i);
     }
     v->priv->ibtc[c].count = 0;
     crossings_flush(v, c);
@@ -114,11 +114,11 @@ void ibtc_keep(struct vcpu *v, struct space *s)
     s->forgets = v->engine->forgets;
     for (u32 n = targets; n-- > 0 && s->targets < KEPT;) {
         u16 i = v->priv->ibtc[CLASS_USER].index[n];
-        u64 pc = -v->ibtc[CLASS_USER].npc[i];
+        u64 pc = -v->ibtc[CLASS_USER].entry[i].npc;
         if ((pc & (TLB_ENTRIES - 1)) != i)
             continue;
         s->target[s->targets].pc = pc;
-        s->target[s->targets++].code = v->ibtc[CLASS_USER].code[i];
+        s->target[s->targets++].code = v->ibtc[CLASS_USER].entry[i].code;
     }
     for (u32 n = crossings; n-- > 0 && s->crossings < KEPT;) {
         u16 i = v->priv->ibtc[CLASS_USER].crossing[n];

@@ -5,18 +5,18 @@
  * mov 8(%rdi), %rax in 64-bit kernel code becomes
  *
  *      lea   8(%rdi), %r14
- *      rorx  $12, %r14, %r12
- *      movzwl %r12w, %r12d             index of the page
- *      add   ntag_read(%r13,%r12,8), %r14   on a hit: the offset in the page
+ *      rorx  $12 - 5, %r14, %r12
+ *      and   $0xffff << 5, %r12d       the page's entry in the TLB
+ *      add   ntag_read(%r13,%r12), %r14     on a hit: the offset in the page
  *      cmp   $4096 - 8, %r14           also finds operands that cross the page
  *      ja    miss
- *      add   host(%r13,%r12,8), %r14
+ *      add   host(%r13,%r12), %r14
  * resume:
  *      mov   (%r14), %rax              the guest's instruction
  * after:
  *      ...
  * miss:
- *      sub   ntag_read(%r13,%r12,8), %r14   the address again
+ *      sub   ntag_read(%r13,%r12), %r14     the address again
  *      mov   $descriptor, %r12d
  *      call  thunk_miss                fills the TLB, or faults and does not return; r14 = host address
  *      jmp   resume                    returns here for RAM,
@@ -151,34 +151,38 @@ static void emit_stack_address(struct translator *t, u8 base, s32 offset, unsign
     emit_segment(t, SEG_SS, size, write);
 }
 
-static s32 tlb_offset(u32 mode, size_t array)
+static s32 tlb_offset(u32 mode, size_t field)
 {
     size_t tlb = offsetof(struct vcpu, tlb) + mode_context(mode) * sizeof(struct tlb);
-    return (s32)(tlb + array) - VCPU_BIAS;
+    return (s32)(tlb + field) - VCPU_BIAS;
 }
 
-struct host_mem tlb_entry(const struct translator *t, size_t array)
+struct host_mem tlb_field(const struct translator *t, size_t field)
 {
-    return (struct host_mem){H_VCPU, H_SCRATCH, 8, tlb_offset(t->mode, array)};
+    return (struct host_mem){H_VCPU, H_SCRATCH, 1, tlb_offset(t->mode, field)};
 }
 
 static struct host_mem tag_entry(const struct translator *t, bool write)
 {
-    return tlb_entry(t, write ? offsetof(struct tlb, ntag_write) : offsetof(struct tlb, ntag_read));
+    return tlb_field(t,
+                     write ? offsetof(struct tlb_entry, ntag_write) : offsetof(struct tlb_entry, ntag_read));
 }
 
 u8 *emit_probe(struct translator *t, bool write, unsigned size)
 {
+    enum { SIZE_BITS = 5 };
+    _Static_assert(sizeof(struct tlb_entry) == 1 << SIZE_BITS, "the page's number times that");
     struct emitter *e = &t->e;
-    static const u8 rorx[] = {0xc4, 0x43, 0xfb, 0xf0, 0xe6, 12}; /* rorx $12, %r14, %r12 */
+    static const u8 rorx[] = {0xc4, 0x43, 0xfb, 0xf0, 0xe6, 12 - SIZE_BITS}; /* of r14 to r12 */
     if (t->engine->has_bmi2) {
         emit_bytes(e, rorx, sizeof(rorx));
     } else {
         emit_move(e, H_SCRATCH, H_ADDRESS);
         emit_op_reg(e, 0xc1, true, 5, H_SCRATCH); /* shr */
-        emit8(e, 12);
+        emit8(e, 12 - SIZE_BITS);
     }
-    emit_op_reg(e, 0x0fb7, false, H_SCRATCH, H_SCRATCH);
+    emit_op_reg(e, 0x81, false, 4, H_SCRATCH); /* and */
+    emit32(e, (TLB_ENTRIES - 1) << SIZE_BITS);
     emit_op_mem(e, 0x03, true, H_ADDRESS, tag_entry(t, write));
     emit_op_reg(e, 0x81, true, 7, H_ADDRESS); /* cmp */
     emit32(e, 4096 - size);
@@ -204,7 +208,7 @@ static void emit_access(struct translator *t, const struct tinsn *insn, unsigned
     if (insn->kind == KIND_CALL || insn->kind == KIND_CALL_INDIRECT)
         c->descriptor |= ACCESS_GOES_ON;
     c->miss = emit_probe(t, access & OPERAND_WRITE, size);
-    emit_op_mem(&t->e, 0x03, true, H_ADDRESS, tlb_entry(t, offsetof(struct tlb, host)));
+    emit_op_mem(&t->e, 0x03, true, H_ADDRESS, tlb_field(t, offsetof(struct tlb_entry, host)));
     c->resume = t->e.p;
     c->flags = t->flags;
     c->producer = t->producer;

@@ -56,7 +56,7 @@ static bool page_set_has_large(const struct page_set *s, gva a)
 void tlb_init(struct vcpu *v)
 {
     for (unsigned c = 0; c < TLB_CONTEXTS; c++)
-        v->tlb[c].ntag_read[0] = v->tlb[c].ntag_write[0] = empty_tag(0);
+        v->tlb[c].entry[0].ntag_read = v->tlb[c].entry[0].ntag_write = empty_tag(0);
     for (unsigned i = 0; i < FETCH_ENTRIES; i++)
         v->priv->fetch[i].tag = ~0ull;
     v->priv->here = v->priv->space;
@@ -75,7 +75,7 @@ enum tlb_context tlb_context_of(const struct vcpu *v, enum access_as as)
 
 static void tlb_drop(struct vcpu *v, unsigned c, unsigned i)
 {
-    v->tlb[c].ntag_read[i] = v->tlb[c].ntag_write[i] = empty_tag(i);
+    v->tlb[c].entry[i].ntag_read = v->tlb[c].entry[i].ntag_write = empty_tag(i);
 }
 
 static u8 attributes_of(const struct translation *t)
@@ -105,9 +105,10 @@ static void tlb_insert_locked(struct vcpu *v, gva a, u8 *page, bool writable, en
     if (unlikely(v->debug.write) && debug_watches(v, a, 1))
         return;
     log_add(&v->priv->log[c], i, attributes);
-    v->tlb[c].ntag_read[i] = -page_address;
-    v->tlb[c].ntag_write[i] = writable && !cache_has_code(v->engine, page) ? -page_address : empty_tag(i);
-    v->tlb[c].host[i] = (uintptr_t)page;
+    v->tlb[c].entry[i].ntag_read = -page_address;
+    v->tlb[c].entry[i].ntag_write =
+        writable && !cache_has_code(v->engine, page) ? -page_address : empty_tag(i);
+    v->tlb[c].entry[i].host = (uintptr_t)page;
 }
 
 static void tlb_insert(struct vcpu *v, gva a, u8 *page, bool writable, enum tlb_context c,
@@ -331,13 +332,13 @@ static void keep_entry(struct vcpu *v, struct space *s, unsigned c, unsigned i)
 {
     const struct tlb *tlb = &v->tlb[c];
     u8 attributes = v->priv->log[c].attributes[i];
-    gva page = -tlb->ntag_read[i];
+    gva page = -tlb->entry[i].ntag_read;
     if (s->entries == KEPT || tlb_index(page) != i || (attributes & ~ATTR_LISTS))
         return; /* only those of small pages: large_flush need not know of them */
     s->entry[s->entries].page = page;
-    s->entry[s->entries].host = tlb->host[i];
+    s->entry[s->entries].host = tlb->entry[i].host;
     s->entry[s->entries].context = (u8)c;
-    s->entry[s->entries++].writable = tlb->ntag_write[i] == tlb->ntag_read[i];
+    s->entry[s->entries++].writable = tlb->entry[i].ntag_write == tlb->entry[i].ntag_read;
 }
 
 /* The newest first. */
@@ -468,7 +469,7 @@ static void large_flush(struct vcpu *v, gva a)
             for (u32 n = 0; n < log->list[l].count; n++) {
                 u16 i = log->list[l].index[n];
                 unsigned shift = log->attributes[i] & ATTR_HUGE ? 30 : 22;
-                bool same = (a ^ -v->tlb[c].ntag_read[i]) >> shift == 0;
+                bool same = (a ^ -v->tlb[c].entry[i].ntag_read) >> shift == 0;
                 if ((log->attributes[i] & (ATTR_LARGE | ATTR_HUGE)) && same)
                     tlb_drop(v, c, i);
             }
@@ -493,7 +494,7 @@ void tlb_drop_page(struct vcpu *v, gva a)
     unsigned i = tlb_index(a);
     u64 ntag = -ALIGN_DOWN(a, 4096);
     for (unsigned c = 0; c < TLB_CONTEXTS; c++)
-        if (v->tlb[c].ntag_read[i] == ntag)
+        if (v->tlb[c].entry[i].ntag_read == ntag)
             tlb_drop(v, c, i);
 }
 
@@ -520,8 +521,8 @@ static void vcpu_protect(struct vcpu *v, const u8 *host_page)
         for (unsigned l = 0; l < 2; l++)
             for (u32 n = 0; n < log->list[l].count; n++) {
                 u16 i = log->list[l].index[n];
-                if (v->tlb[c].host[i] == (uintptr_t)host_page)
-                    v->tlb[c].ntag_write[i] = empty_tag(i);
+                if (v->tlb[c].entry[i].host == (uintptr_t)host_page)
+                    v->tlb[c].entry[i].ntag_write = empty_tag(i);
             }
     }
     pthread_mutex_unlock(&v->priv->tlb_lock);

@@ -1,8 +1,8 @@
 /* tlb.h - the software TLB: what translated code probes, and the one slow path that fills it */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An entry says: bytes of guest page P are at host[i], for reads if ntag_read[i] == -P, for writes if
- * ntag_write[i] == -P. The negated tag makes the probe one addition: ea + ntag is the offset in the page on a
+ * An entry says: bytes of guest page P are at host, for reads if ntag_read == -P, for writes if
+ * ntag_write == -P. The negated tag makes the probe one addition: ea + ntag is the offset in the page on a
  * hit and above 4095 otherwise, and comparing it with 4096 - size finds accesses that cross the page for
  * free. No entry exists for MMIO; no write entry for a page that is read-only, not yet dirty (in its
  * page-table entry or in a dirty log), or that holds translated code. An empty entry i has the tag of a page
@@ -34,8 +34,8 @@ static inline u8 *tlb_probe(struct vcpu *v, gva a, size_t n, bool write, enum tl
 {
     const struct tlb *tlb = &v->tlb[c];
     unsigned i = tlb_index(a);
-    u64 offset = a + (write ? tlb->ntag_write[i] : tlb->ntag_read[i]);
-    return offset <= 4096 - n ? (u8 *)tlb->host[i] + offset : NULL;
+    u64 offset = a + (write ? tlb->entry[i].ntag_write : tlb->entry[i].ntag_read);
+    return offset <= 4096 - n ? (u8 *)tlb->entry[i].host + offset : NULL;
 }
 
 /* Translates one byte's page, filling the TLB where it may. write: with a store's rights. */

@@ -169,11 +169,11 @@ void emit_cold(struct translator *t);
 void emit_offset(struct translator *t, unsigned addrsize, const struct memop *m, s32 rsp_adjust);
 /* in seg; size_and_masking and write as an access_segment wants them, */
 void emit_segment(struct translator *t, u8 seg, u32 size_and_masking, bool write);
-/* then the offset in its page, with r12 the index of its entry in the TLB: returns the rel32 of the jump that
+/* then the offset in its page, with r12 that of its entry in the TLB: returns the rel32 of the jump that
  * is taken if size bytes there are not to be had by the entry. */
 u8 *emit_probe(struct translator *t, bool write, unsigned size);
-/* The entry, by r12, in an array of the mode's TLB; array: its offset in struct tlb. */
-struct host_mem tlb_entry(const struct translator *t, size_t array);
+/* A field of the entry, by r12, in the mode's TLB; field: its offset in struct tlb_entry. */
+struct host_mem tlb_field(const struct translator *t, size_t field);
 unsigned operand_size(const struct tinsn *insn);
 /* reg = the address in the code's terms; wide: 64 bits of it. */
 void emit_code_address(struct translator *t, u8 reg, u64 address, bool wide);
