@@ -5,6 +5,7 @@
 const struct qmp_command qmp_commands[] = {
     {"qmp_capabilities", "enable:a?", qmp_capabilities_again},
     {"query-commands", "", query_commands},
+    {"query-qmp-schema", "", query_qmp_schema},
     {"query-version", "", query_version},
     {"query-status", "", query_status},
     {"query-kvm", "", query_kvm},

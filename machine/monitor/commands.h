@@ -22,6 +22,9 @@ COMMAND(query_machines);
 COMMAND(query_target);
 COMMAND(query_memory_size_summary);
 
+/* schema.c */
+COMMAND(query_qmp_schema);
+
 /* probe.c */
 COMMAND(query_nothing);
 COMMAND(query_not_enabled);

@@ -111,6 +111,13 @@ struct qmp_command {
     json_t *(*run)(struct qmp_call *call);
 };
 
+/* One argument of a row's text, which moves behind it. false: there is no more. */
+struct qmp_parameter {
+    char name[40], type;
+    bool optional;
+};
+bool qmp_next_parameter(const char **text, struct qmp_parameter *p);
+
 extern const struct qmp_command qmp_commands[];
 extern const unsigned qmp_command_count;
 

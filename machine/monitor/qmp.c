@@ -65,13 +65,7 @@ static const char *type_name(char letter)
     return "value";
 }
 
-/* One argument of the row's text, which moves behind it. */
-struct parameter {
-    char name[40], type;
-    bool optional;
-};
-
-static bool next_parameter(const char **text, struct parameter *p)
+bool qmp_next_parameter(const char **text, struct qmp_parameter *p)
 {
     size_t length = strcspn(*text, ":");
     if (!(*text)[length])
@@ -87,8 +81,8 @@ static bool next_parameter(const char **text, struct parameter *p)
 
 static bool check_given(struct qmp_call *call, const char *text)
 {
-    struct parameter p;
-    while (next_parameter(&text, &p)) {
+    struct qmp_parameter p;
+    while (qmp_next_parameter(&text, &p)) {
         const json_t *v = json_object_get(call->arguments, p.name);
         if (!v && !p.optional)
             qmp_fail(call, generic, "Parameter '%s' is missing", p.name);
@@ -106,12 +100,12 @@ static bool check_known(struct qmp_call *call, const char *text)
 {
     const char *key, *at;
     json_t *value;
-    struct parameter p = {0};
+    struct qmp_parameter p = {0};
     bool others = strchr(text, '*');
     json_object_foreach((json_t *)call->arguments, key, value)
     {
         bool known = others;
-        for (at = text; !known && next_parameter(&at, &p);)
+        for (at = text; !known && qmp_next_parameter(&at, &p);)
             known = !strcmp(p.name, key);
         if (!known) {
             qmp_fail(call, generic, "Parameter '%.100s' is unexpected", key);

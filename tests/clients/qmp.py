@@ -192,6 +192,29 @@ def answers_fit_the_schema(build):
         require(m.ended() == 0, "quit gave a bad status")
 
 
+def own_schema(build):
+    """query-qmp-schema tells the arguments that QEMU's has, and all commands."""
+    theirs = Schema()
+    with guest(build, "-S") as m:
+        m.negotiate()
+        ours = {e["name"]: e for e in m.client.ok("query-qmp-schema")}
+        commands = [e for e in ours.values() if e["meta-type"] == "command"]
+        require({e["name"] for e in commands} == {c["name"] for c in m.client.ok("query-commands")}, "other commands")
+        for e in commands:
+            known = {t["name"]: t for t in theirs.types[theirs.commands[e["name"]]["arg-type"]]["members"]}
+            require(e["ret-type"] in ours, "%s: ret-type %s is nowhere" % (e["name"], e["ret-type"]))
+            for member in ours[e["arg-type"]]["members"]:
+                where = "%s: %s" % (e["name"], member["name"])
+                require(member["name"] in known, where + " is no argument of QEMU's")
+                require("default" in member or "default" not in known[member["name"]], where + " may be left out of QEMU's")
+                kind = theirs.types[known[member["name"]]["type"]]
+                is_name = kind["meta-type"] == "enum" and member["type"] == "str"
+                require(member["type"] == "any" or member["type"] == kind["name"] or is_name,
+                        "%s is %s and not %s" % (where, kind["name"], member["type"]))
+        m.client.ok("quit")
+        require(m.ended() == 0, "quit gave a bad status")
+
+
 def states(build):
     """stop really stops: nothing of the guest's time passes."""
     with guest(build, "-S") as m:
@@ -302,4 +325,4 @@ def several(build):
 
 def tests(build):
     return [("qmp-" + f.__name__.replace("_", "-"), lambda f=f: f(build))
-            for f in (answers_fit_the_schema, states, paused, no_shutdown, errors, hostile, several)]
+            for f in (answers_fit_the_schema, own_schema, states, paused, no_shutdown, errors, hostile, several)]
