@@ -240,7 +240,7 @@ int handle_domain_core_dump_with_format(struct call *call,
 
 /* ---- how far it is ---- */
 
-enum { JOB_TYPE_NONE = 0, JOB_TYPE_UNBOUNDED = 2, NS_PER_MS = 1000000 };
+enum { JOB_TYPE_NONE = 0, JOB_TYPE_UNBOUNDED = 2, JOB_TYPE_COMPLETED = 3, NS_PER_MS = 1000000 };
 
 static bool has_progress(const struct domain *d)
 {
@@ -250,7 +250,7 @@ static bool has_progress(const struct domain *d)
 int handle_domain_get_job_info(struct call *call, const struct remote_domain_get_job_info_args *args,
                                struct remote_domain_get_job_info_ret *ret)
 {
-    struct domain *d = domain_find(call, &args->dom);
+    struct domain *d = domain_find_active(call, &args->dom);
     if (!d)
         return -1;
     const struct job *j = &d->job;
@@ -264,25 +264,38 @@ int handle_domain_get_job_info(struct call *call, const struct remote_domain_get
     return 0;
 }
 
+static void add_progress(struct params *p, const struct job *j, u64 elapsed)
+{
+    static const char *const what[] = {"data", "memory"};
+    params_i32(p, (s32)j->operation, "operation");
+    params_u64(p, elapsed / NS_PER_MS, "time_elapsed");
+    for (size_t i = 0; i < ARRAY_SIZE(what); i++) {
+        params_u64(p, j->total, "%s_total", what[i]);
+        params_u64(p, j->processed, "%s_processed", what[i]);
+        params_u64(p, j->remaining, "%s_remaining", what[i]);
+    }
+}
+
 int handle_domain_get_job_stats(struct call *call, const struct remote_domain_get_job_stats_args *args,
                                 struct remote_domain_get_job_stats_ret *ret)
 {
     enum { COMPLETED = 1, KEEP = 2 };
     struct domain *d = domain_find(call, &args->dom);
+    struct params p = {.arena = &call->arena};
     if (!d || vir_check_flags(&call->error, args->flags, COMPLETED | KEEP, "virDomainGetJobStats") < 0)
         return -1;
-    if (!has_progress(d) || args->flags & COMPLETED)
-        return 0; /* type 0: none; what is done is not remembered */
-    const struct job *j = &d->job;
-    struct params p = {.arena = &call->arena};
-    ret->type = JOB_TYPE_UNBOUNDED;
-    params_i32(&p, (s32)j->operation, "operation");
-    params_u64(&p, (loop_now() - j->since) / NS_PER_MS, "time_elapsed");
-    static const char *const what[] = {"data", "memory"};
-    for (size_t i = 0; i < ARRAY_SIZE(what); i++) {
-        params_u64(&p, j->total, "%s_total", what[i]);
-        params_u64(&p, j->processed, "%s_processed", what[i]);
-        params_u64(&p, j->remaining, "%s_remaining", what[i]);
+    if (args->flags & COMPLETED && d->finished.operation) {
+        ret->type = JOB_TYPE_COMPLETED;
+        add_progress(&p, &d->finished, d->finished.since);
+        if (!(args->flags & KEEP))
+            d->finished = (struct job){0};
+    } else if (args->flags & COMPLETED)
+        ret->type = JOB_TYPE_NONE;
+    else if (!domain_active(d))
+        return domain_not_running(&call->error);
+    else if (has_progress(d)) {
+        ret->type = JOB_TYPE_UNBOUNDED;
+        add_progress(&p, &d->job, loop_now() - d->job.since);
     }
     ret->params = p.at;
     ret->params_count = p.count;

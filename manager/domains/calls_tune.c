@@ -5,6 +5,7 @@
 
 #include "manager/daemon/manager.h"
 #include "manager/domains/definition.h"
+#include "manager/domains/hotplug.h"
 #include "manager/domains/job.h"
 #include "manager/domains/life.h"
 #include "manager/domains/stats.h"
@@ -173,6 +174,22 @@ static int add_vcpu(struct domain *d, unsigned number, struct vir_error *e)
                : vir_fail(e, VIR_ERR_OPERATION_UNSUPPORTED, "the machine has no place for another processor");
 }
 
+/* Those that the machine began with stay. */
+static int remove_vcpu(struct domain *d, unsigned number, struct vir_error *e)
+{
+    char path[40];
+    json_t *found = NULL;
+    if (!definition_is_lodge(d->live) && xml_is(d->live, "@type", "qemu"))
+        return vir_fail(e, VIR_ERR_OPERATION_UNSUPPORTED,
+                        "QEMU without KVM (7.2 was tried) crashes when a processor is taken away");
+    snprintf(path, sizeof(path), "/machine/peripheral/vcpu%u", number);
+    bool added = life_command(d, "qom-list", json_pack("{s:s}", "path", path), &found, e) == 0;
+    json_decref(found);
+    return added ? hotplug_remove_vcpu(d, number, e)
+                 : vir_fail(e, VIR_ERR_INVALID_ARG, "vcpu %u can't be unplugged: the machine began with it",
+                            number);
+}
+
 static int set_live_vcpus(struct domain *d, unsigned count, struct vir_error *e)
 {
     unsigned now = definition_vcpus(d->live);
@@ -181,15 +198,13 @@ static int set_live_vcpus(struct domain *d, unsigned count, struct vir_error *e)
                         "requested vcpus is greater than max allowable vcpus for the live domain: "
                         "%u > %u",
                         count, definition_max_vcpus(d->live));
-    if (count < now)
-        return vir_fail(e, VIR_ERR_OPERATION_UNSUPPORTED,
-                        "processors of a running domain cannot be taken away");
-    for (; now < count; now++) {
-        if (add_vcpu(d, now, e) < 0)
+    while (now != count) {
+        if (now < count ? add_vcpu(d, now, e) < 0 : remove_vcpu(d, now - 1, e) < 0)
             return -1;
         if (!domain_active(d))
             return domain_not_running(e);
-        set_count(d->live, now + 1);
+        now += now < count ? 1 : -1u;
+        set_count(d->live, now);
         store_state(d);
     }
     return 0;

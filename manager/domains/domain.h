@@ -80,6 +80,7 @@ struct domain {
     int reason;
     u64 state_since;
     struct job job;
+    struct job finished; /* the last one that wrote the machine's state: `since` is how long it took */
     struct machine machine;
     struct console *consoles;
 };

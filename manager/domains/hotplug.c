@@ -227,27 +227,44 @@ int hotplug_attach(struct domain *d, xmlNode *device, struct vir_error *e)
 
 /* ---- detaching ---- */
 
+/* Asks the guest to give the device of that name back, and waits for a while. 1: it has gone; 0: not yet. */
+static int remove_device(struct domain *d, const char *alias, struct vir_error *e)
+{
+    struct removal mine = {.next = d->machine.removals, .alias = alias};
+    d->machine.removals = &mine;
+    int r = life_command(d, "device_del", json_pack("{s:s}", "id", alias), NULL, e);
+    if (r == 0)
+        r = task_wait(&d->manager->tasks, &mine.wait, loop_now() + REMOVAL_SECONDS * 1000000000ull);
+    for (struct removal **at = &d->machine.removals; *at; at = &(*at)->next)
+        if (*at == &mine) {
+            *at = mine.next;
+            break;
+        }
+    if (r > 0 && mine.refused)
+        r = vir_fail(e, VIR_ERR_OPERATION_FAILED,
+                     "unplug of device was rejected by the guest, or it has no driver that gives it");
+    return r;
+}
+
 int hotplug_detach(struct domain *d, xmlNode *device, struct vir_error *e)
 {
     const struct pluggable *k = find_kind(device);
     if (!k || !strcmp(k->element, "memballoon"))
         return unsupported(e, "live detach of device '%s' is not supported", xml_name(device));
     char *alias = text_copy(alias_of(device));
-    struct removal mine = {.next = d->machine.removals, .alias = alias};
-    d->machine.removals = &mine;
-    int r = life_command(d, "device_del", json_pack("{s:s}", "id", alias), NULL, e);
-    if (r == 0)
-        task_wait(&d->manager->tasks, &mine.wait, loop_now() + REMOVAL_SECONDS * 1000000000ull);
-    for (struct removal **at = &d->machine.removals; *at; at = &(*at)->next)
-        if (*at == &mine) {
-            *at = mine.next;
-            break;
-        }
-    if (r == 0 && mine.refused)
-        r = vir_fail(e, VIR_ERR_OPERATION_FAILED,
-                     "unplug of device was rejected by the guest, or it has no driver that gives it");
+    int r = remove_device(d, alias, e);
     free(alias);
-    return r;
+    return min(r, 0);
+}
+
+int hotplug_remove_vcpu(struct domain *d, unsigned number, struct vir_error *e)
+{
+    char *name = text_printf("vcpu%u", number);
+    int r = remove_device(d, name, e);
+    free(name);
+    return r == 0 ? vir_fail(e, VIR_ERR_OPERATION_TIMEOUT,
+                             "vcpu unplug request timed out: the guest has not given it back")
+                  : min(r, 0);
 }
 
 static void wake_removals(struct domain *d, const char *alias, bool refused)

@@ -16,6 +16,9 @@ int hotplug_attach(struct domain *d, xmlNode *device, struct vir_error *e);
  * done so, be it after the call. */
 int hotplug_detach(struct domain *d, xmlNode *device, struct vir_error *e);
 
+/* The same of a processor that was added as "vcpuNUMBER"; that it has not gone after a while is an error. */
+int hotplug_remove_vcpu(struct domain *d, unsigned number, struct vir_error *e);
+
 /* What can be changed of a device in use: the link of an interface, the medium of a drive. Both are documents
  * of their own; the device becomes as it is wanted. */
 int hotplug_update(struct domain *d, xmlNode *device, xmlNode *wanted, struct vir_error *e);

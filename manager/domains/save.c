@@ -53,8 +53,13 @@ static int judge_progress(struct domain *d, json_t *answer, struct vir_error *e)
         d->job.processed = number(answer, "completed");
         d->job.remaining = d->job.total - min(d->job.total, d->job.processed);
     }
-    if (!strcmp(status, "completed"))
+    if (!strcmp(status, "completed")) {
+        d->finished = (struct job){.operation = d->job.operation,
+                                   .since = loop_now() - d->job.since,
+                                   .total = d->job.total,
+                                   .processed = d->job.processed};
         return 1;
+    }
     if (d->job.aborted || !strcmp(status, "cancelled"))
         return vir_fail(e, VIR_ERR_OPERATION_ABORTED, "canceled by client");
     if (!strcmp(status, "failed"))

@@ -57,9 +57,22 @@ static void try_command(xmlNode *domain)
     command_free(argv);
 }
 
+/* Another program than the one that is known would be asked what it can do. */
+static bool names_program(const char *text)
+{
+    struct vir_error e;
+    xmlNode *domain = xml_parse(text, "domain", &e);
+    const char *path = domain ? xml_get(domain, "devices/emulator") : NULL;
+    bool other = path && *path && strcmp(path, manager.settings.emulator);
+    xml_free(domain);
+    return other;
+}
+
 static void try_domain(const char *text)
 {
     struct vir_error e = {0};
+    if (names_program(text))
+        return;
     xmlNode *domain = definition_parse(&manager, text, &e);
     ASSERT(domain || *e.text);
     if (!domain)

@@ -1,6 +1,7 @@
 # save.py - a guest goes into a file and comes back, as virsh does it
 # SPDX-License-Identifier: GPL-2.0-or-later
 import os
+import re
 import subprocess
 import time
 
@@ -75,6 +76,7 @@ def files(build, emulator):
             daemon.virsh("domjobinfo", "a")
             daemon.virsh("suspend", "a")
             daemon.virsh("save", "a", saved)
+            require(re.search(r"Completed(.|\n)*Operation: +Save(.|\n)*Data processed: +[1-9]", daemon.virsh("domjobinfo", "a", "--completed")), "how the save went")
             daemon.virsh("restore", saved)
             require(daemon.state("a").startswith("paused"), "a paused guest comes back " + daemon.state("a"))
             daemon.virsh("restore", saved, good=False)

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 from harness.console import Console
-from harness.lodge import PROMPT, Skip, output_of, require
+from harness.lodge import PROMPT, TOP, Skip, output_of, require
 from manager.daemon import DOMAIN, EMULATORS, Daemon, wait_for
 
 # A command, and what its answer must match: the forms are those of virsh with libvirt's own daemon.
@@ -39,7 +39,7 @@ COMMANDS = [
     ("vcpucount a --live --current", r"^2$"), ("domif-getlink a 52:54:00:00:00:01", "default|up"),
     ("qemu-monitor-command a --hmp info status", "VM status: running"),
     ("qemu-monitor-command a {\"execute\":\"query-status\"}", r'"return".*"status":"running"'),
-    ("setmem a 40M", "", "balloon"), ("vcpuinfo a", r"VCPU: +0\n(.|\n)*State: +running\nCPU time: +[\d.]+s\nCPU Affinity: +y+\n(.|\n)*VCPU: +1"),
+    ("domjobinfo a", r"Job type: +None"), ("setmem a 40M", "", "balloon"), ("vcpuinfo a", r"VCPU: +0\n(.|\n)*State: +running\nCPU time: +[\d.]+s\nCPU Affinity: +y+\n(.|\n)*VCPU: +1"),
     ("vcpupin a 1 0 --live --config", ""), ("vcpuinfo a --pretty", r"VCPU: +1\n(.|\n)*CPU Affinity: +0 "), ("vcpupin a", r" 1 +0$"),
     ("emulatorpin a 0", ""), ("emulatorpin a", r"\*: 0$"), ("dumpxml a --xpath //cputune", r"<vcpupin vcpu=.1. cpuset=.0./>(.|\n)*<emulatorpin cpuset=.0./>"),
     ("cpu-stats a --total", r"cpu_time +[\d.]+ seconds"), ("iothreadinfo a", "No IOThreads"), ("blockjob a vda", "No current block job"),
@@ -76,7 +76,7 @@ REFUSED = [
     ("setvcpus a 9 --config", "greater than max"), ("attach-disk a @disk vda --config", "already exists|duplicated"), ("detach-disk a vdz --config", "No disk found|not found"),
     ("snapshot-create a", "not supported by the connection driver: virDomainSnapshotCreateXML"), ("snapshot-current a", "no current snapshot"),
     ("blockpull a vda", "not supported by the connection driver: virDomainBlockPull"), ("migrate a qemu:///x", "not running|refused|Failed|Cannot"),
-    ("domtime a", "domain is not running"), ("vcpupin a 9 0 --config", "vcpu 9 is out of range"), ("define @pin", "bitmap '0-'"), ("nodedev-dumpxml x", "no node device with matching name"),
+    ("domtime a", "domain is not running"), ("domjobinfo a", "domain is not running"), ("vcpupin a 9 0 --config", "vcpu 9 is out of range"), ("define @pin", "bitmap '0-'"), ("nodedev-dumpxml x", "no node device with matching name"),
     ("iface-dumpxml eth9", "couldn't find interface"), ("send-key a KEY_ENTER", "not running"), ("domrename a a", "itself|already exists"), ("domblkinfo a vdz", "invalid path"),
     ("console a", "domain is not running|controlling terminal"), ("managedsave a", "not supported|not running|unknown"),
 ]
@@ -149,10 +149,25 @@ print([s for s in seen if s[0] != 6] == want, seen, d.isActive(), d.ID())
 """
 
 
+def need_bindings():
+    if subprocess.run(["/usr/bin/python3", "-c", "import libvirt"], stderr=subprocess.DEVNULL).returncode:
+        raise Skip("python3-libvirt is not installed")
+
+
+def viewer(build, emulator):
+    def run():
+        need_bindings()
+        with Daemon(build, emulator) as daemon:
+            prepare(daemon)
+            daemon.virsh("undefine", "a")
+            status, out = output_of(["/usr/bin/python3", TOP + "/tests/manager/viewer.py", daemon.uri(), daemon.root + "/a.xml"], 120)
+            require(status == 0 and out == "good\n", out)
+    return run
+
+
 def events(build):
     def run():
-        if subprocess.run(["/usr/bin/python3", "-c", "import libvirt"], stderr=subprocess.DEVNULL).returncode:
-            raise Skip("python3-libvirt is not installed")
+        need_bindings()
         with Daemon(build) as daemon:
             prepare(daemon)
             status, out = output_of(["/usr/bin/python3", "-c", EVENTS, daemon.uri()], 120)
@@ -200,6 +215,6 @@ def virt_install(build, emulator):
 
 
 def tests(build):
-    both = [("commands", commands), ("console", console), ("virt-install", virt_install)]
+    both = [("commands", commands), ("console", console), ("virt-install", virt_install), ("viewer", viewer)]
     return [(name + "-" + e, test(build, e)) for name, test in both for e in EMULATORS] + [
         ("refused", refused(build)), ("events", events(build))]
