@@ -263,6 +263,7 @@ static int vcpu_step(struct vcpu *v)
         wake_if_due(v);
     if (v->mp_state != KVM_MP_STATE_RUNNABLE) {
         v->run->exit_reason = KVM_EXIT_INTR;
+        engine_trim(v);
         return wait_for_kick(v) < 0 ? -EINTR : LOOP_AGAIN;
     }
     deliver_events(v);

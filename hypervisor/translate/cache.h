@@ -60,7 +60,7 @@
 
 struct block;
 
-enum { NO_CROSSING = -1, ENTRY_SIZE = 16, HEADER_SIZE = 16 };
+enum { NO_CROSSING = -1, ENTRY_SIZE = 16, HEADER_SIZE = 16, HOST_OFFSET_BITS = 17, GUEST_OFFSET_BITS = 10 };
 
 /* A direct jump out of a block. Inside the page it is patched to the target's code once that exists. To
  * another page it goes through vcpu.crossing, as whether that page is the same the next time is a question of
@@ -105,12 +105,12 @@ enum flags_place { FLAGS_IN_HOST, FLAGS_IN_CC, FLAGS_LOST };
 
 /* Guest instruction behind host code from host_offset on. */
 struct pc_map {
-    u32 host_offset;
-    u16 guest_offset; /* from block.pc */
-    u8 length;        /* of the guest instruction */
-    u8 borrowed;      /* guest register kept in spill[3], or GPR_NONE */
-    u8 flags;         /* enum flags_place */
-    u8 producer;      /* FLAGS_LOST: which of the block's producers makes them again */
+    u32 host_offset : HOST_OFFSET_BITS;
+    u32 guest_offset : GUEST_OFFSET_BITS; /* from block.pc */
+    u32 length : 4;                       /* of the guest instruction */
+    u8 borrowed;                          /* guest register kept in spill[3], or GPR_NONE */
+    u8 flags;                             /* enum flags_place */
+    u8 producer;                          /* FLAGS_LOST: which of the block's producers makes them again */
 };
 
 struct block {
@@ -228,6 +228,7 @@ void cache_verify(struct engine *e, struct code_page *p, u64 generation);
 /* Whether no vcpu has a store to the page in flight that it did not announce. */
 bool cache_settle(struct vcpu *v, struct code_page *p);
 bool block_unchanged(const struct block *b);
+/* Empties the cache, and gives its memory back. */
 void cache_flush(struct engine *e);
 
 void link_connect(struct engine *e, struct link *l, struct block *to);

@@ -19,6 +19,8 @@ void engine_check_generation(struct vcpu *v);
 /* This thread runs v from now on, and no longer: host faults are v's meanwhile. */
 void engine_attach(struct vcpu *v);
 void engine_detach(struct vcpu *v);
+/* trim.c: v is about to wait. If the guest idles, and has many translations, they go. */
+void engine_trim(struct vcpu *v);
 /* Values of vcpu.poll: branch.c emit_poll. */
 u64 *engine_poll_quiet(const struct engine *e);
 u64 *engine_poll_armed(const struct engine *e);

@@ -20,9 +20,9 @@ void map_here(struct translator *t, const struct tinsn *i, u8 borrowed)
         return;
     }
     t->map[t->map_count++] = (struct pc_map){
-        .host_offset = offset,
-        .guest_offset = (u16)(i->in.rip - t->block->pc),
-        .length = i->in.length,
+        .host_offset = offset & (BIT(HOST_OFFSET_BITS) - 1),
+        .guest_offset = (i->in.rip - t->block->pc) & (BIT(GUEST_OFFSET_BITS) - 1),
+        .length = i->in.length & 15,
         .borrowed = borrowed,
         .flags = (u8)t->flags,
         .producer = t->producer,
@@ -286,6 +286,23 @@ static void emit_entries(struct translator *t)
         from[-1] = (u8)(e->p - from);
 }
 
+/* i, the block's last, leads on by itself. */
+static bool transfers(const struct translator *t, const struct tinsn *i)
+{
+    return (is_near_branch(i) && i->kind != KIND_JCC) || (i->kind == KIND_SENSITIVE && ends_block(t, i));
+}
+
+/* What emit_block will use. */
+static unsigned count_links(const struct translator *t)
+{
+    static const u8 links[KIND_COUNT] = {
+        [KIND_JMP] = 1, [KIND_JCC] = 1, [KIND_CALL] = 1, [KIND_LOOP] = LOOP_LINKS};
+    unsigned n = !transfers(t, &t->insn[t->count - 1]);
+    for (unsigned i = 0; i < t->count; i++)
+        n += links[t->insn[i].kind];
+    return n;
+}
+
 static void emit_block(struct translator *t)
 {
     emit_entries(t);
@@ -295,10 +312,8 @@ static void emit_block(struct translator *t)
         emitters[i->kind](t, i);
     }
     const struct tinsn *last = &t->insn[t->count - 1];
-    bool transfers = (is_near_branch(last) && last->kind != KIND_JCC) ||
-                     (last->kind == KIND_SENSITIVE && ends_block(t, last));
     u64 next = t->block->pc + t->block->length;
-    if (!transfers)
+    if (!transfers(t, last))
         emit_goto(t, is_64(t) ? next : (u32)next);
     emit_cold(t);
     emit_stubs(t);
@@ -388,7 +403,7 @@ struct block *translate(struct vcpu *v, u8 *host, bool plain)
     }
     if (!t->count)
         return NULL;
-    t->links = t->block->links = cache_alloc(e, (t->branch_count + 4) * sizeof(*t->links));
+    t->links = t->block->links = cache_alloc(e, count_links(t) * sizeof(*t->links));
     flags_plan(t);
     group_plan(t);
     emit_block(t);

@@ -15,10 +15,14 @@ enum {
     MAX_ACCESSES = 2 * MAX_INSNS,
     MAX_GROUPS = GROUP_SLOTS,
     MAX_BRANCHES = 4,
+    LOOP_LINKS = 3, /* of one loop instruction, at most */
     MAX_MAP = 24 * MAX_INSNS,
     BLOCK_CODE_MAX = 96 << 10,
     BLOCK_META_MAX = 64 << 10
 };
+
+_Static_assert(BLOCK_CODE_MAX <= 1 << HOST_OFFSET_BITS && MAX_INSNS * 15 < 1 << GUEST_OFFSET_BITS,
+               "struct pc_map");
 
 /* What access_miss and access_commit are told about an access (r12d at the thunks). */
 enum descriptor {

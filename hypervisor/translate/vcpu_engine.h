@@ -88,6 +88,9 @@ struct vcpu_engine {
         u32 cc_before; /* vcpu.cc when the signal came */
         bool poll;
     } fault;
+    struct { /* trim.c: when it looked last, and what the process had run by then; in nanoseconds */
+        u64 since, cpu;
+    } quiet;
     struct { /* an access that goes through vcpu.bounce */
         u64 gva;
         u32 descriptor;
