@@ -79,7 +79,7 @@ class Machine:
     def launch(self):
         self.buffer = self.log = b""
         # Not even a benchmark that is killed leaves one running.
-        self.process = subprocess.Popen(["setpriv", "--pdeath-signal", "KILL", *self.argv], stdin=subprocess.PIPE,
+        self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *self.argv], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
 
     def start(self):

@@ -48,8 +48,7 @@ struct code_page *cache_page(struct engine *e, const u8 *host)
 bool cache_has_code(struct engine *e, const u8 *host)
 {
     const struct code_page *p = cache_page(e, host);
-    return p &&
-           (__atomic_load_n(&p->blocks, __ATOMIC_ACQUIRE) || __atomic_load_n(&p->direct, __ATOMIC_ACQUIRE));
+    return p && __atomic_load_n(&p->guarded, __ATOMIC_ACQUIRE);
 }
 
 static struct code_page *page_make(struct engine *e, u8 *host)
@@ -83,8 +82,12 @@ struct block *cache_find(struct engine *e, u64 pc, u32 mode, const u8 *host)
     return NULL;
 }
 
-static void page_protect(struct engine *e, struct code_page *p)
+static void page_guard(struct engine *e, struct code_page *p)
 {
+    p->strays = p->hits = 0;
+    if (p->guarded)
+        return;
+    __atomic_store_n(&p->guarded, true, __ATOMIC_RELEASE); /* before write entries are looked for: tlb.c */
     p->verified = p->lines = p->sum = 0;
     p->in_doubt = false;
     p->settled = false;
@@ -154,12 +157,10 @@ static void block_join_page(struct engine *e, struct block *b, unsigned i, u8 *h
 {
     struct code_page *p = page_make(e, host);
     ASSERT(p); /* translate reserves room for it */
-    bool first = !p->blocks && !p->direct;
     b->page[i] = p;
     b->page_next[i] = p->blocks;
-    __atomic_store_n(&p->blocks, b, __ATOMIC_RELEASE); /* before write entries are looked for: tlb.c */
-    if (first)
-        page_protect(e, p);
+    p->blocks = b;
+    page_guard(e, p);
     page_add_lines(p, b);
 }
 
@@ -246,7 +247,7 @@ static void block_leave_page(struct block *b, unsigned i)
     struct block **p = &b->page[i]->blocks;
     while (*p != b)
         p = &(*p)->page_next[(*p)->page[0] != b->page[i]];
-    __atomic_store_n(p, b->page_next[i], __ATOMIC_RELEASE);
+    *p = b->page_next[i];
 }
 
 static void block_leave_hash(struct engine *e, struct block *b)
@@ -311,14 +312,30 @@ bool cache_make_direct(struct vcpu *v, u8 *host)
     engine_lock(v);
     struct code_page *p = META_SIZE - e->meta_used > META_RESERVE ? page_make(e, host) : cache_page(e, host);
     if (p) {
-        bool first = !p->blocks && !p->direct;
         __atomic_store_n(&p->direct, true, __ATOMIC_RELEASE);
-        if (first)
-            page_protect(e, p);
+        page_guard(e, p);
         settled = cache_settle(v, p);
     }
     engine_unlock(v);
     return settled;
+}
+
+static void page_let_go(struct engine *e, struct code_page *p)
+{
+    while (p->blocks)
+        cache_invalidate(e, p->blocks);
+    __atomic_store_n(&p->guarded, false, __ATOMIC_RELEASE);
+}
+
+/* Code that is made over and over in the same place stays guarded between two rounds, as guarding costs more
+ * than some stores. Where much is written, all of the page will be, or none of it is code any more. */
+static void count_store(struct engine *e, struct code_page *p, bool dropped)
+{
+    enum { STRAYS = 16, HITS = 4 };
+    p->hits += dropped;
+    p->strays += !dropped && !p->blocks;
+    if (p->hits > HITS || p->strays > STRAYS)
+        page_let_go(e, p);
 }
 
 bool cache_forget_page(struct vcpu *v, const u8 *host)
@@ -326,8 +343,8 @@ bool cache_forget_page(struct vcpu *v, const u8 *host)
     engine_lock(v);
     struct code_page *p = cache_page(v->engine, host);
     bool gone = !p || !p->direct;
-    while (gone && p && p->blocks)
-        cache_invalidate(v->engine, p->blocks);
+    if (gone && p)
+        page_let_go(v->engine, p);
     engine_unlock(v);
     return gone;
 }
@@ -346,6 +363,7 @@ bool cache_store(struct engine *e, const u8 *host, size_t n)
         cache_invalidate(e, b);
         any = true;
     }
+    count_store(e, p, any);
     return any;
 }
 

@@ -145,9 +145,11 @@ struct code_page {
     u64 lines, sum;       /* which 64 bytes of it blocks are made of; of their contents: cache_verify */
     bool in_doubt;        /* sum was not taken while all blocks were as the page is */
     u64 epoch;            /* that began when it was protected */
-    bool settled;         /* all vcpus have noted that epoch */
-    bool direct;          /* shadows may have it executable (direct/direct.h) */
-    u32 looks;            /* at whether they have */
+    bool guarded;         /* no write entry is made for it: it has blocks, is direct, or was so just now */
+    u32 strays, hits; /* stores since the last block was made: while there was none, and that dropped some */
+    bool settled;     /* all vcpus have noted that epoch */
+    bool direct;      /* shadows may have it executable (direct/direct.h) */
+    u32 looks;        /* at whether they have */
 };
 
 enum {

@@ -47,6 +47,25 @@ static void rewritten(void)
     check_eq("2000 versions, wrong ones", wrong, 0);
 }
 
+/* A page of functions is made anew as a whole, called, and then written to as data. */
+static void whole_page(void)
+{
+    enum { SIZE = 16, COUNT = 4096 / SIZE };
+    unsigned wrong = 0;
+    for (u32 round = 0; round < 20; round++) {
+        for (u32 i = 0; i < COUNT; i++)
+            put_constant(code + i * SIZE, round * 1000 + i);
+        for (u32 i = round & 3; i < COUNT; i += 1 + (round & 7)) /* not all are run */
+            wrong += call(code + i * SIZE) != round * 1000 + i;
+        for (u32 i = 0; i < (round & 1 ? 64 : 4) * 8; i++) /* behind the functions */
+            ((volatile u8 *)code)[i % COUNT * SIZE + 8] = (u8)i;
+        put_constant(code, ~round);
+        wrong += call(code) != (u32)~round;
+    }
+    check_eq("a page of functions 20 times, wrong ones", wrong, 0);
+    memset(code, 0, 4096);
+}
+
 static void by_string_instructions(void)
 {
     u8 *source = page_alloc();
@@ -223,6 +242,7 @@ int main(void)
     next = page_alloc();
     check("the two pages are neighbours", next == code + 4096);
     rewritten();
+    whole_page();
     by_string_instructions();
     patched_ahead();
     loop_body();
