@@ -6,33 +6,57 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/lockstep/rsp.h"
 
-enum { TIMEOUT_MS = 1000, WRITE_CHUNK = 1500 };
+enum { TIMEOUT_MS = 2000, WRITE_CHUNK = 1500 };
+
+static s64 now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (s64)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
 
 bool rsp_open(struct rsp *r, const char *path)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+    struct timeval limit = {.tv_sec = TIMEOUT_MS / 1000};
     r->start = r->end = 0;
     r->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(r->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)); /* for connecting too */
     if (connect(r->fd, (struct sockaddr *)&a, sizeof(a)) == 0)
         return true;
-    close(r->fd);
+    rsp_close(r);
     return false;
+}
+
+void rsp_close(struct rsp *r)
+{
+    if (r->fd >= 0)
+        close(r->fd);
+    r->fd = -1;
+}
+
+/* What is awaited until the call's deadline; it is the same for all characters of all packets of an answer,
+ * so that a side that sends without end is noticed as well as one that is silent. */
+static bool await_input(struct rsp *r)
+{
+    struct pollfd p = {.fd = r->fd, .events = POLLIN};
+    int n;
+    do
+        n = poll(&p, 1, (int)max(r->deadline - now_ms(), (s64)0));
+    while (n < 0 && errno == EINTR);
+    return n > 0;
 }
 
 static int next_char(struct rsp *r)
 {
     if (r->start == r->end) {
-        struct pollfd p = {.fd = r->fd, .events = POLLIN};
-        int n;
-        do
-            n = poll(&p, 1, TIMEOUT_MS);
-        while (n < 0 && errno == EINTR);
-        ssize_t got = n > 0 ? read(r->fd, r->in, sizeof(r->in)) : 0;
+        ssize_t got = await_input(r) && now_ms() < r->deadline ? read(r->fd, r->in, sizeof(r->in)) : 0;
         if (got <= 0)
             return -1;
         r->start = 0;
@@ -46,7 +70,7 @@ static bool send_bytes(struct rsp *r, const char *data, size_t size)
     return send(r->fd, data, size, MSG_NOSIGNAL) == (ssize_t)size;
 }
 
-bool rsp_receive(struct rsp *r)
+static bool receive(struct rsp *r)
 {
     int c;
     do
@@ -63,6 +87,7 @@ static bool send_packet(struct rsp *r, const char *packet)
 {
     char buffer[4096];
     u8 sum = 0;
+    r->deadline = now_ms() + TIMEOUT_MS;
     for (const char *p = packet; *p; p++)
         sum += (u8)*p;
     int n = snprintf(buffer, sizeof(buffer), "$%s#%02x", packet, sum);
@@ -71,12 +96,7 @@ static bool send_packet(struct rsp *r, const char *packet)
 
 bool rsp_call(struct rsp *r, const char *packet)
 {
-    return send_packet(r, packet) && rsp_receive(r);
-}
-
-void rsp_interrupt(struct rsp *r)
-{
-    send_bytes(r, "\3", 1);
+    return send_packet(r, packet) && receive(r);
 }
 
 static int digit(char c)
@@ -101,7 +121,7 @@ bool rsp_monitor(struct rsp *r, const char *command)
     if (!send_packet(r, packet))
         return false;
     for (;;) { /* the text comes in packets that begin with O */
-        if (!rsp_receive(r))
+        if (!receive(r))
             return false;
         if (r->reply[0] != 'O' || r->reply[1] == 'K')
             break;

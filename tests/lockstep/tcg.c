@@ -260,131 +260,6 @@ static bool read_state(struct tcg *t, struct state *s, unsigned *cpl)
     return true;
 }
 
-/* ---- running ---- */
-
-static u64 linear_rip(const struct state *s)
-{
-    bool wide = (s->efer & 0x400) && (s->segment[CS].attributes & 0x2000);
-    return wide ? s->rip : (u32)(s->segment[CS].base + s->rip);
-}
-
-enum { INSN_MAX = 15 };
-
-/* What stands at rip: as many bytes as are mapped. */
-static unsigned next_code(struct tcg *t, const struct state *s, u8 code[INSN_MAX])
-{
-    char packet[64];
-    u64 at = linear_rip(s);
-    unsigned n = INSN_MAX, got = 0;
-    for (; n && !got; n = n == INSN_MAX ? 0x1000 - (at & 0xfff) : 0) { /* else up to the page's end */
-        snprintf(packet, sizeof(packet), "m%llx,%x", (unsigned long long)at, n);
-        if (rsp_call(&t->rsp, packet) && t->rsp.reply[0] != 'E')
-            got = rsp_unhex(t->rsp.reply, (char *)code);
-        if (n != INSN_MAX || at % 0x1000 <= 0x1000 - INSN_MAX)
-            break;
-    }
-    if (got && (at < CODE || at >= CODE + CODE_WINDOW))
-        t->other_code = true;
-    return got;
-}
-
-static void reset(struct tcg *t)
-{
-    struct state s;
-    unsigned cpl;
-    t->other_code = true;
-    if (!rsp_monitor(&t->rsp, "system_reset"))
-        return;
-    for (unsigned tries = 0; tries < 500; tries++) { /* it is done behind the scenes */
-        usleep(2000);
-        if (!read_state(t, &s, &cpl) || s.rip == 0xfff0)
-            return;
-    }
-}
-
-static void gave_up(struct tcg *t, struct result *out, const char *why)
-{
-    out->end = END_UNKNOWN;
-    snprintf(out->why, sizeof(out->why), "%s", why);
-    rsp_interrupt(&t->rsp);
-    rsp_receive(&t->rsp);
-    reset(t);
-}
-
-/* A triple fault resets the machine, and the step ends behind its first instruction. */
-static bool was_reset(const struct state *s)
-{
-    return s->segment[CS].selector == 0xf000 && s->rip >= 0xe000;
-}
-
-/* Data as code is not what this is about; and whether a HLT in it may be executed is not known beforehand. */
-static bool is_elsewhere(const struct state *s, u8 opcode)
-{
-    u64 at = linear_rip(s);
-    bool code = at >= CODE && at < HANDLERS, handlers = at >= HANDLERS && at < GDT;
-    bool executable = !(s->cr0 & BIT(31)) || (!(s->cr4 & BIT(20)) && !(s->efer & 0x800));
-    return opcode == 0xf4 ? !code && !handlers && !executable : !code;
-}
-
-static void step_to_end(struct tcg *t, const struct guest *g, struct result *out)
-{
-    struct state before;
-    u8 code[INSN_MAX];
-    unsigned cpl;
-    out->end = END_LIMIT;
-    for (unsigned steps = 0; steps < MAX_STEPS; steps++) {
-        before = out->state;
-        if (!read_state(t, &out->state, &cpl)) {
-            gave_up(t, out, "no registers");
-            return;
-        }
-        if (steps && was_reset(&out->state)) {
-            out->state = before;
-            out->end = END_SHUTDOWN;
-            t->other_code = true;
-            return;
-        }
-        if (steps == 0) /* before the first step QEMU shows older arithmetic flags too */
-            out->state.rflags = g->state.rflags;
-        if (steps == 0 && out->state.segment[CS].selector != g->state.segment[CS].selector) {
-            gave_up(t, out, "the state cannot be loaded");
-            return;
-        }
-        unsigned size = next_code(t, &out->state, code);
-        if (size && is_elsewhere(&out->state, code[0])) {
-            out->end = END_UNKNOWN;
-            strcpy(out->why, "it executes data");
-            return;
-        }
-        if (size && code[0] == 0xf4 && cpl == 0) {
-            out->end = END_HALT;
-            out->state.rip++;
-            if (!(out->state.segment[CS].attributes & 0x6000)) /* 16-bit code: IP wraps */
-                out->state.rip &= 0xffff;
-            return;
-        }
-        if (tcg_would_let_pass(&out->state, code, size)) {
-            out->end = END_UNKNOWN;
-            strcpy(out->why, "TCG does not check that");
-            return;
-        }
-        if (!rsp_call(&t->rsp, "s")) {
-            gave_up(t, out, "a step does not end");
-            return;
-        }
-    }
-}
-
-static void tcg_run(struct reference *r, const struct guest *g, struct result *out)
-{
-    struct tcg *t = container_of(r, struct tcg, reference);
-    out->ram = t->ram;
-    if (load_case(t, g))
-        step_to_end(t, g, out);
-    else
-        gave_up(t, out, "the state cannot be loaded");
-}
-
 /* ---- QEMU ---- */
 
 static void exec_qemu(const struct tcg *t)
@@ -438,16 +313,176 @@ static bool connect_to_qemu(struct tcg *t)
     return false;
 }
 
-static void tcg_close(struct reference *r)
+static bool start_qemu(struct tcg *t)
 {
-    struct tcg *t = container_of(r, struct tcg, reference);
+    t->rsp.fd = -1;
+    t->pid = fork();
+    if (t->pid == 0)
+        exec_qemu(t);
+    return t->pid > 0 && connect_to_qemu(t);
+}
+
+static void stop_qemu(struct tcg *t)
+{
     char path[64];
+    rsp_close(&t->rsp);
     if (t->pid > 0) {
         kill(t->pid, SIGKILL);
         waitpid(t->pid, NULL, 0);
     }
+    t->pid = 0;
     snprintf(path, sizeof(path), "%s/gdb", t->folder);
     unlink(path);
+}
+
+/* ---- running ---- */
+
+static u64 linear_rip(const struct state *s)
+{
+    bool wide = (s->efer & 0x400) && (s->segment[CS].attributes & 0x2000);
+    return wide ? s->rip : (u32)(s->segment[CS].base + s->rip);
+}
+
+enum { INSN_MAX = 15 };
+
+/* What stands at rip: as many bytes as are mapped. */
+static unsigned next_code(struct tcg *t, const struct state *s, u8 code[INSN_MAX])
+{
+    char packet[64];
+    u64 at = linear_rip(s);
+    unsigned n = INSN_MAX, got = 0;
+    for (; n && !got; n = n == INSN_MAX ? 0x1000 - (at & 0xfff) : 0) { /* else up to the page's end */
+        snprintf(packet, sizeof(packet), "m%llx,%x", (unsigned long long)at, n);
+        if (rsp_call(&t->rsp, packet) && t->rsp.reply[0] != 'E')
+            got = rsp_unhex(t->rsp.reply, (char *)code);
+        if (n != INSN_MAX || at % 0x1000 <= 0x1000 - INSN_MAX)
+            break;
+    }
+    if (got && (at < CODE || at >= CODE + CODE_WINDOW))
+        t->other_code = true;
+    return got;
+}
+
+static void reset(struct tcg *t)
+{
+    struct state s;
+    unsigned cpl;
+    t->other_code = true;
+    if (!rsp_monitor(&t->rsp, "system_reset"))
+        return;
+    for (unsigned tries = 0; tries < 500; tries++) { /* it is done behind the scenes */
+        usleep(2000);
+        if (!read_state(t, &s, &cpl) || s.rip == 0xfff0)
+            return;
+    }
+}
+
+static void has_no_verdict(struct result *out, const char *why)
+{
+    out->end = END_UNKNOWN;
+    snprintf(out->why, sizeof(out->why), "%s", why);
+}
+
+/* An answer that did not come in time may still come, in the place of another: the next case has a new QEMU.
+ */
+static void gave_up(struct tcg *t, struct result *out, const char *why)
+{
+    has_no_verdict(out, why);
+    stop_qemu(t);
+}
+
+/* A triple fault resets the machine, and the step ends behind its first instruction. */
+static bool was_reset(const struct state *s)
+{
+    return s->segment[CS].selector == 0xf000 && s->rip >= 0xe000;
+}
+
+/* Data as code is not what this is about; and whether a HLT in it may be executed is not known beforehand. */
+static bool is_elsewhere(const struct state *s, u8 opcode)
+{
+    u64 at = linear_rip(s);
+    bool code = at >= CODE && at < HANDLERS, handlers = at >= HANDLERS && at < GDT;
+    bool executable = !(s->cr0 & BIT(31)) || (!(s->cr4 & BIT(20)) && !(s->efer & 0x800));
+    return opcode == 0xf4 ? !code && !handlers && !executable : !code;
+}
+
+static void step_to_end(struct tcg *t, const struct guest *g, struct result *out)
+{
+    struct state before;
+    u8 code[INSN_MAX];
+    unsigned cpl;
+    out->end = END_LIMIT;
+    for (unsigned steps = 0; steps < MAX_STEPS; steps++) {
+        before = out->state;
+        if (!read_state(t, &out->state, &cpl)) {
+            gave_up(t, out, "no registers");
+            return;
+        }
+        if (steps && was_reset(&out->state)) {
+            out->state = before;
+            out->end = END_SHUTDOWN;
+            t->other_code = true;
+            return;
+        }
+        if (steps == 0) /* before the first step QEMU shows older arithmetic flags too */
+            out->state.rflags = g->state.rflags;
+        if (steps == 0 && out->state.segment[CS].selector != g->state.segment[CS].selector) {
+            has_no_verdict(out, "the state cannot be loaded");
+            reset(t);
+            return;
+        }
+        unsigned size = next_code(t, &out->state, code);
+        if (size && is_elsewhere(&out->state, code[0])) {
+            has_no_verdict(out, "it executes data");
+            return;
+        }
+        if (size && code[0] == 0xf4 && cpl == 0) {
+            out->end = END_HALT;
+            out->state.rip++;
+            if (!(out->state.segment[CS].attributes & 0x6000)) /* 16-bit code: IP wraps */
+                out->state.rip &= 0xffff;
+            return;
+        }
+        if (tcg_would_let_pass(&out->state, code, size)) {
+            has_no_verdict(out, "TCG does not check that");
+            return;
+        }
+        if (!rsp_call(&t->rsp, "s")) {
+            gave_up(t, out, "a step does not end");
+            return;
+        }
+    }
+}
+
+static bool is_running(struct tcg *t)
+{
+    if (t->pid)
+        return true;
+    if (start_qemu(t)) {
+        reset(t);
+        return true;
+    }
+    stop_qemu(t);
+    return false;
+}
+
+static void tcg_run(struct reference *r, const struct guest *g, struct result *out)
+{
+    struct tcg *t = container_of(r, struct tcg, reference);
+    out->ram = t->ram;
+    if (!is_running(t))
+        has_no_verdict(out, "QEMU does not start again");
+    else if (load_case(t, g))
+        step_to_end(t, g, out);
+    else
+        gave_up(t, out, "the state cannot be loaded");
+}
+
+static void tcg_close(struct reference *r)
+{
+    struct tcg *t = container_of(r, struct tcg, reference);
+    char path[64];
+    stop_qemu(t);
     snprintf(path, sizeof(path), "%s/ram", t->folder);
     unlink(path);
     rmdir(t->folder);
@@ -465,14 +500,10 @@ struct reference *tcg_reference(void)
         return NULL;
     }
     memcpy(t->ram + LOADER, loader_start, (size_t)(loader_end - loader_start));
-    t->pid = fork();
-    if (t->pid == 0)
-        exec_qemu(t);
-    if (!connect_to_qemu(t)) {
+    if (!is_running(t)) {
         printf("tcg: qemu-system-x86_64 does not start\n");
         tcg_close(&t->reference);
         return NULL;
     }
-    reset(t);
     return &t->reference;
 }
