@@ -294,11 +294,16 @@ static void area_write(struct vcpu *v, const struct area *a, u64 components, boo
     }
 }
 
+enum { FXSAVE_SIZE = 512, FXSAVE_ALIGNMENT = 16 };
+
 /* Checked in this order: the first byte, its alignment, the last byte. The XSAVE family finds a page fault in
- * its first part before a last byte that is not canonical (as the host was seen to). */
+ * its first part before a last byte that is not canonical (as the host was seen to). Where alignment is checked
+ * the manual lets FXSAVE and FXRSTOR raise #AC instead of #GP for any width: AMD's processors do for 4 bytes. */
 static gva area_address(struct vcpu *v, const struct insn *in, unsigned size, unsigned alignment, bool write)
 {
     gva a = operand_linear(v, in, 1, write);
+    if (alignment == FXSAVE_ALIGNMENT)
+        require_alignment(v, a, 4);
     if (a & (alignment - 1))
         raise_exception_code(v, EXC_GP, 0);
     if (alignment == XSAVE_ALIGNMENT && !is_canonical(a + size - 1))
@@ -331,12 +336,10 @@ static bool is_wide(const struct insn *in)
     return in->opsize == 8;
 }
 
-enum { FXSAVE_SIZE = 512 };
-
 void insn_fxsave(struct vcpu *v, const struct insn *in)
 {
     require_fxsave(v);
-    gva a = area_address(v, in, FXSAVE_SIZE, 16, true);
+    gva a = area_address(v, in, FXSAVE_SIZE, FXSAVE_ALIGNMENT, true);
     guest_probe_write(v, a + FXSAVE_SIZE - 1, 1, AS_CPL); /* AMD's processors look at the end first */
     host_fxsave(v);
     x87_save(v, buffer_of(v), is_wide(in));
@@ -348,7 +351,7 @@ void insn_fxsave(struct vcpu *v, const struct insn *in)
 void insn_fxrstor(struct vcpu *v, const struct insn *in)
 {
     require_fxsave(v);
-    gva a = area_address(v, in, FXSAVE_SIZE, 16, false);
+    gva a = area_address(v, in, FXSAVE_SIZE, FXSAVE_ALIGNMENT, false);
     guest_probe_read(v, a + FXSAVE_SIZE - 1, 1, AS_CPL);
     host_fxsave(v);
     area_read(v, &(struct area){a, 0}, X87 | SSE);
