@@ -68,7 +68,7 @@ def kernel_args(build):
 
 def kernel_symbols(build):
     """Addresses of a kernel without symbols: it tells them itself, and they are the same in each boot."""
-    names = ["start_kernel", "do_sys_openat2", "jiffies", "saved_command_line"]
+    names = ["x86_64_start_kernel", "start_kernel", "do_sys_openat2", "jiffies", "saved_command_line"]
     with build.boot(append="console=ttyS0 quiet nokaslr") as c:
         c.expect(PROMPT, PATIENCE)
         text = "".join(shell(c, "grep -w %s /proc/kallsyms" % name) for name in names)
@@ -78,21 +78,25 @@ def kernel_symbols(build):
 
 
 def booting_kernel(build):
-    """Stops on the way to start_kernel by a hardware breakpoint, steps, stops at each open by a software breakpoint,
-    watches a variable, and lets the kernel go on to its shell."""
+    """Stops in the kernel's first C function by a hardware breakpoint (its page tables are not there before), at
+    start_kernel by a software breakpoint, steps, stops at each open, asks who called, watches a variable, and lets the
+    kernel go on to its shell."""
     def run():
         symbol = kernel_symbols(build)
         with Debugged(build, *kernel_args(build)) as m:
-            out = m.gdb(["hbreak *" + symbol["start_kernel"], "continue", "printf \"at %lx\\n\", $pc", "x/2i $pc",
-                         "stepi", "stepi", "printf \"then %lx\\n\", $pc", "delete",
+            out = m.gdb(["hbreak *" + symbol["x86_64_start_kernel"], "continue", "printf \"early %lx\\n\", $pc", "delete",
+                         "break *" + symbol["start_kernel"], "continue", "printf \"at %lx\\n\", $pc", "delete",
+                         "x/2i $pc", "stepi", "stepi", "printf \"then %lx\\n\", $pc",
                          "break *" + symbol["do_sys_openat2"], "continue", "continue", "printf \"open %lx\\n\", $pc",
+                         "backtrace 2",
                          "x/s *(char**)" + symbol["saved_command_line"], "delete",
                          "watch *(unsigned long*)" + symbol["jiffies"], "continue", "continue", "delete",
                          "info threads", "p $mxcsr", "detach"])
             address = {name: "%x" % int(value, 16) for name, value in symbol.items()}
-            wants(out, "Hardware assisted breakpoint 1", "at " + address["start_kernel"], "call", "then ffffffff8",
-                  "Breakpoint 2", "open " + address["do_sys_openat2"], "console=ttyS0 quiet nokaslr",
-                  "Hardware watchpoint 3", "Old value = .*\nNew value", "Old value = .*\nNew value",
+            wants(out, "Hardware assisted breakpoint 1", "early " + address["x86_64_start_kernel"], "Breakpoint 2",
+                  "at " + address["start_kernel"], "call", "then ffffffff8", "Breakpoint 3",
+                  "open " + address["do_sys_openat2"], "^#0 +" + symbol["do_sys_openat2"], "^#1 +0x", "console=ttyS0 quiet nokaslr",
+                  "Hardware watchpoint 4", "Old value = .*\nNew value", "Old value = .*\nNew value",
                   r"Thread 1 \(processor 0\)", "detached")
             m.console.expect(PROMPT, PATIENCE)
             require("up" in shell(m.console, "uptime"), "the shell does not answer after gdb has left")
