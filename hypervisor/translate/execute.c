@@ -64,6 +64,13 @@ static bool is_settled(struct vcpu *v, struct block *b)
     return cache_settle(v, b->page[0]) && (!b->page[1] || cache_settle(v, b->page[1])) && b->valid;
 }
 
+/* What a page's blocks were made of is compared once in a generation. */
+static void verify_page(struct vcpu *v, struct code_page *p)
+{
+    if (cache_settle(v, p) && p->verified < v->generation)
+        cache_verify(v->engine, p, v->generation);
+}
+
 /* The block for the code at rip, whose first byte is at host, its bytes verified in this generation, or now;
  * or NULL. */
 static struct block *find_block(struct vcpu *v, const u8 *host, u32 mode)
@@ -72,11 +79,12 @@ static struct block *find_block(struct vcpu *v, const u8 *host, u32 mode)
     struct code_page *p = cache_page(e, host);
     if (!p)
         return NULL;
-    if (cache_settle(v, p) && p->verified < v->generation)
-        cache_verify(e, p, v->generation);
+    verify_page(v, p);
     struct block *b = cache_find(e, v->rip, mode, host);
     if (!b)
         return NULL;
+    if (b->page[1])
+        verify_page(v, b->page[1]);
     bool settled = is_settled(v, b);
     if (!b->valid)
         return NULL;

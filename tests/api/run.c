@@ -219,6 +219,20 @@ static void replaced_slot(void)
     }
 }
 
+/* The client changes an instruction behind the end of the page that it begins in. */
+static void rewritten_behind_page(void)
+{
+    uint8_t *end = m.ram + CODE + PAGE;
+
+    for (unsigned i = 0; i < 6; i++) {
+        memcpy(end - 1, "\xb8\0\0\0\0\xf4", 6); /* mov eax, i; hlt */
+        *end = (uint8_t)i;
+        enter_protected_mode(&m, CODE + PAGE - 1);
+        CHECK_EXIT(KVM_EXIT_HLT);
+        CHECK_EQ(registers().rax, i);
+    }
+}
+
 static void dirty_log(void)
 {
     uint64_t bitmap = 0;
@@ -284,6 +298,7 @@ int main(int argc, char **argv)
     interrupted_by_signal();
     read_only_slot();
     replaced_slot();
+    rewritten_behind_page();
     dirty_log();
     translate();
     if (!api_is_kernel) { /* KVMs without hardware behind them interpret these otherwise */
