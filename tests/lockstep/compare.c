@@ -412,11 +412,15 @@ static bool task16_in_long_mode(const struct comparison *c)
            (c->theirs->state.rflags & ~c->ours->state.rflags & ARITHMETIC) == 0x40;
 }
 
+/* Ours is in the handler of a single step whose frame tells of an STI as the instruction before. */
 static bool step_behind_sti(const struct comparison *c)
 {
-    const struct state *ours = &c->ours->state;
-    bool stepped = (ours->dr[6] & BIT(14)) && !(c->theirs->state.dr[6] & BIT(14));
-    return stepped && memchr(c->g->ram + CODE, 0xfb, c->g->code_length);
+    const struct state *s = &c->ours->state;
+    u64 handler = modes[c->g->mode].protected ? handler_of(1) : 1 * 16 + 1;
+    u64 stack = (in_64bit(s) ? 0 : s->segment[SS].base) + s->gpr[RSP];
+    u64 behind = c->g->state.segment[CS].base + load(c->ours->ram, (unsigned)stack % (COMPARED_END - 8), 2);
+    return s->rip == handler && (s->dr[6] & BIT(14)) && behind > CODE && behind <= CODE + c->g->code_length &&
+           c->g->ram[behind - 1] == 0xfb;
 }
 
 /* TCG is stopped before the HLT, which it could not have fetched. */
