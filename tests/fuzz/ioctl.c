@@ -2,10 +2,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The input is a program for the few instructions below: create and close objects, call a request of the
- * library's own table with bytes of the input as its argument, write guest memory, signal an eventfd, run one
- * vcpu or both at a time. What an input may not choose is a host address: those in its structs are replaced
- * by places in the RAM here, some of them unmapped, as a client's mistake would have it. Descriptors are most
- * often eventfds.
+ * library's own table with bytes of the input as its argument, write guest memory, the pages that a vcpu
+ * shares with its client or its dirty ring, signal an eventfd, run one vcpu or both at a time. What an input
+ * may not choose is a host address: those in its structs are replaced by places in the RAM here, some of them
+ * unmapped, as a client's mistake would have it. Descriptors are most often eventfds.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -22,7 +22,15 @@
 #include "lodge/kvm.h"
 #include "lodge/kvm_abi.h"
 
-enum { RAM_SIZE = 0x40000, HOLE = 0x8000, RUN_MS = 3, MAX_STEPS = 64, VCPUS = 2, EVENTS = 4 };
+enum {
+    RAM_SIZE = 0x40000,
+    HOLE = 0x8000,
+    RUN_MS = 3,
+    MAX_STEPS = 64,
+    VCPUS = 2,
+    EVENTS = 4,
+    RING_SIZE = 0x1000
+};
 
 #define SYSTEM(request, argument, handler) {0, (u32)(request)},
 #define VM(request, argument, handler)     {1, (u32)(request)},
@@ -42,6 +50,8 @@ struct input {
 struct client {
     int fd[2 + VCPUS]; /* system, VM, vcpus; -1: none */
     struct kvm_run *run[VCPUS];
+    u8 *ring[VCPUS];
+    bool has_ring; /* of dirty pages: each vcpu */
     size_t run_size;
     int event[EVENTS]; /* eventfds */
 };
@@ -128,6 +138,19 @@ static void keep_descriptors_here(const struct client *c, u32 request, void *arg
         ioeventfd->fd = (s32)descriptor(c, (u32)ioeventfd->fd);
 }
 
+/* The bitmaps of a filter are read; SIGALRM stays open, as it is what ends a run. */
+static void keep_filter_and_mask(u32 request, void *argument)
+{
+    struct kvm_msr_filter *filter = argument;
+    struct kvm_signal_mask *mask = argument;
+    if (request == (u32)KVM_X86_SET_MSR_FILTER) {
+        for (unsigned i = 0; i < ARRAY_SIZE(filter->ranges); i++)
+            filter->ranges[i].bitmap = (void *)host_address((u64)filter->ranges[i].bitmap);
+    }
+    if (request == (u32)KVM_SET_SIGNAL_MASK)
+        mask->sigset[(SIGALRM - 1) / 8] &= (u8)~BIT((SIGALRM - 1) % 8);
+}
+
 static void keep_addresses_here(u32 request, void *argument)
 {
     struct kvm_userspace_memory_region *region = argument;
@@ -158,8 +181,13 @@ static void create_vcpu(struct client *c, unsigned i)
         lodge_kvm_close(fd);
         return;
     }
+    void *ring = MAP_FAILED;
+    if (c->has_ring)
+        ring =
+            mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, KVM_DIRTY_LOG_PAGE_OFFSET * 0x1000);
     c->fd[2 + i] = fd;
     c->run[i] = run;
+    c->ring[i] = ring == MAP_FAILED ? NULL : ring;
 }
 
 static void close_vcpu(struct client *c, unsigned i)
@@ -167,6 +195,8 @@ static void close_vcpu(struct client *c, unsigned i)
     if (c->fd[2 + i] < 0)
         return;
     munmap(c->run[i], c->run_size);
+    if (c->ring[i])
+        munmap(c->ring[i], RING_SIZE);
     lodge_kvm_close(c->fd[2 + i]);
     c->fd[2 + i] = -1;
 }
@@ -188,9 +218,12 @@ static void call(struct client *c, struct input *in)
     in->data += n;
     in->size -= n;
     keep_addresses_here(request, argument);
+    keep_filter_and_mask(request, argument);
     keep_descriptors_here(c, request, argument);
     bool value = _IOC_SIZE(request) == 0 && which & 8;
-    lodge_kvm_ioctl(fd, request, value ? *(u64 *)argument : (u64)argument);
+    int r = lodge_kvm_ioctl(fd, request, value ? *(u64 *)argument : (u64)argument);
+    if (r >= 0 && request == (u32)KVM_GET_STATS_FD)
+        close(r);
 }
 
 static void write_ram(struct input *in)
@@ -205,10 +238,25 @@ static void write_ram(struct input *in)
     in->size -= size;
 }
 
+/* What the client may write at any time: the pages of kvm_run, or the dirty ring. */
+static void write_shared(struct client *c, struct input *in, unsigned i, bool ring)
+{
+    u8 *to = ring ? c->ring[i] : (u8 *)c->run[i];
+    size_t all = ring ? RING_SIZE : c->run_size, at = take(in, 2), size = take(in, 1);
+    if (c->fd[2 + i] < 0 || !to)
+        return;
+    at %= all;
+    size = min(min(size, all - at), in->size);
+    memcpy(to + at, in->data, size);
+    in->data += size;
+    in->size -= size;
+}
+
 /* Real mode with RAM at 0: most programs begin with it. */
 static void set_up_guest(struct client *c)
 {
-    struct kvm_userspace_memory_region low = {.memory_size = HOLE, .userspace_addr = (u64)ram};
+    struct kvm_userspace_memory_region low = {
+        .flags = c->has_ring ? KVM_MEM_LOG_DIRTY_PAGES : 0, .memory_size = HOLE, .userspace_addr = (u64)ram};
     struct kvm_regs regs = {.rip = 0x1000, .rsp = 0x7000, .rflags = 2};
     struct kvm_sregs sregs;
     lodge_kvm_ioctl(c->fd[1], KVM_SET_USER_MEMORY_REGION, (u64)&low);
@@ -218,6 +266,13 @@ static void set_up_guest(struct client *c)
     sregs.cs.base = sregs.cs.selector = 0;
     lodge_kvm_ioctl(c->fd[2], KVM_SET_SREGS, (u64)&sregs);
     lodge_kvm_ioctl(c->fd[2], KVM_SET_REGS, (u64)&regs);
+}
+
+/* Before there is a vcpu. */
+static void enable_ring(struct client *c)
+{
+    struct kvm_enable_cap cap = {.cap = KVM_CAP_DIRTY_LOG_RING, .args = {RING_SIZE}};
+    c->has_ring = !lodge_kvm_ioctl(c->fd[1], KVM_ENABLE_CAP, (u64)&cap);
 }
 
 /* An edge, a level with its resampling, a doorbell: many programs signal them. */
@@ -239,7 +294,12 @@ static void step(struct client *c, struct input *in)
     switch (op & 7) {
     case 0: run_vcpus(c, op >> 3 & 1, op >> 4 & 1); break;
     case 1: write_ram(in); break;
-    case 2: create_vcpu(c, op >> 3 & 1); break;
+    case 2:
+        if (op >> 5 & 1)
+            write_shared(c, in, op >> 3 & 1, op >> 4 & 1);
+        else
+            create_vcpu(c, op >> 3 & 1);
+        break;
     case 3:
         if (op >> 3 & 1)
             close_vcpu(c, op >> 4 & 1);
@@ -283,12 +343,14 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
     struct input in = {data, size};
-    struct client c;
+    struct client c = {.has_ring = false};
     open_all(&c);
     memset(ram, 0xf4, HOLE);
     unsigned flags = (unsigned)take(&in, 1);
     if (flags & 1)
         lodge_kvm_ioctl(c.fd[1], KVM_CREATE_IRQCHIP, 0);
+    if (flags & 4)
+        enable_ring(&c);
     set_up_guest(&c);
     if (flags & 2)
         connect_events(&c);
