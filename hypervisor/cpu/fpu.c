@@ -297,8 +297,9 @@ static void area_write(struct vcpu *v, const struct area *a, u64 components, boo
 enum { FXSAVE_SIZE = 512, FXSAVE_ALIGNMENT = 16 };
 
 /* Checked in this order: the first byte, its alignment, the last byte. The XSAVE family finds a page fault in
- * its first part before a last byte that is not canonical (as the host was seen to). Where alignment is checked
- * the manual lets FXSAVE and FXRSTOR raise #AC instead of #GP for any width: AMD's processors do for 4 bytes. */
+ * its first part before a last byte that is not canonical (as the host was seen to). Where alignment is
+ * checked the manual lets FXSAVE and FXRSTOR raise #AC instead of #GP for any width: AMD's processors do for
+ * 4 bytes. */
 static gva area_address(struct vcpu *v, const struct insn *in, unsigned size, unsigned alignment, bool write)
 {
     gva a = operand_linear(v, in, 1, write);
