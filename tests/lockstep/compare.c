@@ -332,7 +332,7 @@ static bool cut_rip(const struct comparison *c)
 
 static bool null_task(const struct comparison *c)
 {
-    return c->theirs->state.segment[TR].selector < 4 && c->ours->state.rip == handler_of(13);
+    return c->theirs->state.segment[TR].selector < 4 && c->ours->state.segment[TR].selector >= 4;
 }
 
 static bool late_shutdown(const struct comparison *c)
