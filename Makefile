@@ -348,7 +348,7 @@ bench-boot: ## time from program start to /init and to the shell prompt: ours an
 	@$(MAKE) --no-print-directory bench BENCH='boot --only ours,tcg'
 
 bench-qemu: ## the same for QEMU -accel kvm under lodge-kvm against QEMU's TCG, with a disk and a network
-	@$(MAKE) --no-print-directory bench BENCH='boot prog fp ssl kern disk net --only qemu,tcg --repeat 1 $(BENCH)'
+	@$(MAKE) --no-print-directory bench BENCH='boot prog fp ssl kern disk net --only qemu,tcg $(BENCH)'
 
 format: ## write the sources as clang-format wants them
 	@tools/check-format.sh --fix

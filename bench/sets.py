@@ -89,7 +89,7 @@ SETS = [
     ), before="[ -b /dev/vda ] || devices", devices=True),
     Set("net", "network", None, 1, timed(
         receive64M="sh -c 'echo send 67108864 | server >/dev/null'",
-        send4M="sh -c '{ echo take; head -c 4194304 /dev/zero; } | server'",
+        send64M="sh -c '{ echo take; head -c 67108864 /dev/zero; } | server'",
         connect100="sh -c 'i=0; while [ $i -lt 100 ]; do echo take | server; i=$((i+1)); done'",
     ), before="[ -b /dev/vda ] || devices", devices=True),
 ]

@@ -159,7 +159,7 @@ static int settle(const struct vm_config *c, int parent, struct error *e)
     if (r < 0 || (r = process_drop(c, e)) < 0)
         return r;
     process_ready(parent);
-    if (c->sandbox && sandbox_is_possible() && !(machine.sandbox = sandbox_create(e)))
+    if (c->sandbox && sandbox_is_possible() && !(machine.sandbox = sandbox_create(c->accel_direct, e)))
         return -EPERM;
     return 0;
 }
@@ -176,6 +176,7 @@ int main(int argc, char **argv)
     report_times(config.timestamps);
     if (r == 0)
         kvm_choose(&config);
+    lodge_kvm_direct(config.accel_direct ? LODGE_KVM_DIRECT_FILTERED : LODGE_KVM_DIRECT_OFF);
     signal(SIGPIPE, SIG_IGN);
     catch_fatal_signals();
     if (r == 0 && (parent = process_daemonize(&config, &e)) < -1)

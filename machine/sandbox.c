@@ -6,10 +6,12 @@
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -174,44 +176,65 @@ static const struct {
 
 /* Of no use but to get more than one has. */
 static const int deadly[] = {
-    SCMP_SYS(execve),
-    SCMP_SYS(execveat),
-    SCMP_SYS(ptrace),
-    SCMP_SYS(setuid),
-    SCMP_SYS(setgid),
-    SCMP_SYS(setreuid),
-    SCMP_SYS(setregid),
-    SCMP_SYS(setresuid),
-    SCMP_SYS(setresgid),
-    SCMP_SYS(setgroups),
-    SCMP_SYS(chroot),
-    SCMP_SYS(pivot_root),
-    SCMP_SYS(mount),
-    SCMP_SYS(umount2),
-    SCMP_SYS(setns),
-    SCMP_SYS(unshare),
-    SCMP_SYS(init_module),
-    SCMP_SYS(finit_module),
-    SCMP_SYS(delete_module),
-    SCMP_SYS(kexec_load),
-    SCMP_SYS(kexec_file_load),
-    SCMP_SYS(reboot),
-    SCMP_SYS(bpf),
-    SCMP_SYS(keyctl),
-    SCMP_SYS(add_key),
-    SCMP_SYS(request_key),
-    SCMP_SYS(swapon),
-    SCMP_SYS(swapoff),
-    SCMP_SYS(open_by_handle_at),
-    SCMP_SYS(fork),
-    SCMP_SYS(vfork),
-    SCMP_SYS(iopl),
-    SCMP_SYS(ioperm),
+    SCMP_SYS(execve),       SCMP_SYS(execveat),      SCMP_SYS(setuid),     SCMP_SYS(setgid),
+    SCMP_SYS(setreuid),     SCMP_SYS(setregid),      SCMP_SYS(setresuid),  SCMP_SYS(setresgid),
+    SCMP_SYS(setgroups),    SCMP_SYS(chroot),        SCMP_SYS(pivot_root), SCMP_SYS(mount),
+    SCMP_SYS(umount2),      SCMP_SYS(setns),         SCMP_SYS(unshare),    SCMP_SYS(init_module),
+    SCMP_SYS(finit_module), SCMP_SYS(delete_module), SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load),
+    SCMP_SYS(reboot),       SCMP_SYS(bpf),           SCMP_SYS(keyctl),     SCMP_SYS(add_key),
+    SCMP_SYS(request_key),  SCMP_SYS(swapon),        SCMP_SYS(swapoff),    SCMP_SYS(open_by_handle_at),
+    SCMP_SYS(fork),         SCMP_SYS(vfork),         SCMP_SYS(iopl),       SCMP_SYS(ioperm),
+};
+
+/* What a vcpu's thread does with processes that it makes to run guest code directly (lodge_kvm_direct), and
+ * what these do before they run it. A request to ptrace another process is not among it. */
+static const struct {
+    int number, argument; /* -1: any */
+    scmp_datum_t value;
+} tracing[] = {
+    {SCMP_SYS(clone), 0, 0},
+    {SCMP_SYS(wait4), -1, 0},
+    {SCMP_SYS(tgkill), 2, SIGURG},
+    {SCMP_SYS(kill), 1, SIGKILL},
+    {SCMP_SYS(sched_setaffinity), -1, 0},
+    {SCMP_SYS(memfd_create), -1, 0},
+    {SCMP_SYS(ftruncate), -1, 0},
+    {SCMP_SYS(ptrace), 0, PTRACE_TRACEME},
+    {SCMP_SYS(ptrace), 0, PTRACE_PEEKUSER},
+    {SCMP_SYS(ptrace), 0, PTRACE_POKEUSER},
+    {SCMP_SYS(ptrace), 0, PTRACE_CONT},
+    {SCMP_SYS(ptrace), 0, PTRACE_GETREGS},
+    {SCMP_SYS(ptrace), 0, PTRACE_SETREGS},
+    {SCMP_SYS(ptrace), 0, PTRACE_SYSEMU},
+    {SCMP_SYS(ptrace), 0, PTRACE_SETOPTIONS},
+    {SCMP_SYS(ptrace), 0, PTRACE_GETSIGINFO},
+    {SCMP_SYS(ptrace), 0, PTRACE_GETREGSET},
+    {SCMP_SYS(ptrace), 0, PTRACE_SETREGSET},
+    {SCMP_SYS(dup2), -1, 0},
+    {SCMP_SYS(close_range), -1, 0},
+    {SCMP_SYS(setsid), -1, 0},
+    {SCMP_SYS(setitimer), -1, 0},
+    {SCMP_SYS(prlimit64), 0, 0},
+    {SCMP_SYS(prctl), 0, PR_SET_PDEATHSIG},
+    {SCMP_SYS(prctl), 0, PR_SET_NO_NEW_PRIVS},
+    {SCMP_SYS(prctl), 0, PR_SET_TSC},
+    {SCMP_SYS(prctl), 0, PR_SET_SECCOMP},
 };
 
 struct sandbox {
     struct sock_fprog filter[SANDBOX_ROLES];
 };
+
+static int add_tracing(scmp_filter_ctx c)
+{
+    int r = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(tracing) && (r == 0 || r == -EEXIST); i++)
+        r = tracing[i].argument < 0
+                ? seccomp_rule_add(c, SCMP_ACT_ALLOW, tracing[i].number, 0)
+                : seccomp_rule_add(c, SCMP_ACT_ALLOW, tracing[i].number, 1,
+                                   SCMP_CMP((unsigned)tracing[i].argument, SCMP_CMP_EQ, tracing[i].value));
+    return r == -EEXIST ? 0 : r; /* ALL has some of them */
+}
 
 static int add_plain(scmp_filter_ctx c, enum sandbox_role role)
 {
@@ -268,7 +291,7 @@ static int export_filter(scmp_filter_ctx c, struct sock_fprog *p)
     return 0;
 }
 
-static int compile(struct sandbox *s, enum sandbox_role role)
+static int compile(struct sandbox *s, enum sandbox_role role, bool traces)
 {
     scmp_filter_ctx c = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     int r = c ? seccomp_attr_set(c, SCMP_FLTATR_CTL_OPTIMIZE, 2) : -ENOMEM; /* a binary tree */
@@ -276,6 +299,9 @@ static int compile(struct sandbox *s, enum sandbox_role role)
         r = add_plain(c, role);
     if (r == 0)
         r = add_with_arguments(c, role);
+    if (r == 0)
+        r = traces && role != SANDBOX_IO ? add_tracing(c)
+                                         : seccomp_rule_add(c, SCMP_ACT_KILL_PROCESS, SCMP_SYS(ptrace), 0);
     if (r == 0)
         r = export_filter(c, &s->filter[role]);
     if (c)
@@ -288,12 +314,12 @@ bool sandbox_is_possible(void)
     return !SANITIZED;
 }
 
-struct sandbox *sandbox_create(struct error *e)
+struct sandbox *sandbox_create(bool traces, struct error *e)
 {
     struct sandbox *s = calloc(1, sizeof(*s));
     int r = s ? 0 : -ENOMEM;
     for (unsigned i = 0; i < SANDBOX_ROLES && r == 0; i++)
-        r = compile(s, i);
+        r = compile(s, i, traces);
     if (r == 0 &&
         (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
          syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &s->filter[SANDBOX_ALL])))

@@ -39,6 +39,7 @@ struct vm_config {
 
     unsigned machine;   /* index of machine_names */
     unsigned accel;     /* enum vm_accel */
+    bool accel_direct;  /* programs of the guest may run on the host's CPU as they are */
     bool accel_verbose; /* say who runs the guest, and why */
     const char *cpu;    /* "host", with changes behind commas */
     struct vm_topology smp;

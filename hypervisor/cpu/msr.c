@@ -384,11 +384,10 @@ static bool microcode_write(struct vcpu *v, const struct access *a, u64 value)
     return a->host ? field_write(v, a, value) : true;
 }
 
-/* Performance monitoring is absent for good; the guest cannot change what says so. The bit of MONITOR is
- * kept, and does nothing (api.rst 7.31, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT). */
+/* Performance monitoring and MONITOR are absent for good; the guest cannot change what says so. */
 static bool misc_enable_write(struct vcpu *v, const struct access *a, u64 value)
 {
-    const u64 read_only = BIT(7) | BIT(11) | BIT(12);
+    const u64 read_only = BIT(7) | BIT(11) | BIT(12) | BIT(18);
     if (!a->host)
         value = (value & ~read_only) | (v->misc_enable & read_only);
     return field_write(v, a, value);

@@ -19,6 +19,10 @@
 
 enum { MAX_RANGES = 64, HUGE_PAGE = 2 << 20 };
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
 struct range {
     u8 *host;
     u64 size, offset;
@@ -72,8 +76,15 @@ bool backing_find(const struct backing *b, const u8 *host, u64 *offset)
     return false;
 }
 
-/* A fault for each small page would cost ten times as much as large pages did; the host may not give a file
- * large ones, but gives many small ones at once. */
+/* A file's memory gets large pages where the host is asked for each, whatever its settings say of shared
+ * memory (Linux 6.1). An older one gives many small ones at once, which at least saves a fault for each. */
+static void make_large(u8 *piece)
+{
+    __atomic_fetch_or(piece, 0, __ATOMIC_RELAXED); /* there is something to make large */
+    if (madvise(piece, HUGE_PAGE, MADV_COLLAPSE))
+        madvise(piece, HUGE_PAGE, MADV_POPULATE_WRITE);
+}
+
 void backing_touch(struct backing *b, u8 *host)
 {
     for (unsigned i = 0; i < b->count; i++) {
@@ -86,7 +97,7 @@ void backing_touch(struct backing *b, u8 *host)
         u64 n = (u64)(piece - r->host) / HUGE_PAGE;
         if (!(atomic_load(&r->touched[n / 64]) >> n % 64 & 1) &&
             !(atomic_fetch_or(&r->touched[n / 64], BIT(n % 64)) >> n % 64 & 1))
-            madvise(piece, HUGE_PAGE, MADV_POPULATE_WRITE);
+            make_large(piece);
         return;
     }
 }

@@ -20,6 +20,7 @@
 #include "hypervisor/direct/pages.h"
 #include "hypervisor/direct/policy.h"
 #include "hypervisor/translate/cache.h"
+#include "lodge/kvm.h"
 
 enum { SPACES = 4, STOP_NS = 4000 }; /* a stop's price on the side of the process, about */
 
@@ -47,6 +48,26 @@ struct direct {
     struct policy policy;
     struct direct_statistics stat;
 };
+
+/* ---- whether at all ---- */
+
+static enum lodge_kvm_direct mode = LODGE_KVM_DIRECT_OFF;
+static bool was_told;
+
+__attribute__((visibility("default"))) void lodge_kvm_direct(enum lodge_kvm_direct how)
+{
+    mode = how;
+    was_told = true;
+}
+
+bool direct_is_wanted(void)
+{
+    const char *environment = getenv("LODGE_DIRECT");
+    bool on = mode != LODGE_KVM_DIRECT_OFF;
+    if (environment)
+        on = was_told ? on && strcmp(environment, "off") != 0 : !strcmp(environment, "on");
+    return on && conditions_host();
+}
 
 static u64 cr3_base(const struct vcpu *v)
 {
@@ -140,7 +161,8 @@ static bool space_start(struct vcpu *v, struct space *s)
     if (!stub)
         return false;
     *s = (struct space){.cr3 = cr3_base(v), .paging = conditions_paging(v), .cr2 = v->cr2};
-    if (seccomp_filters() == v->direct->filters && pages_create(&s->pages, v, &s->process) &&
+    if ((mode == LODGE_KVM_DIRECT_FILTERED || seccomp_filters() == v->direct->filters) &&
+        pages_create(&s->pages, v, &s->process) &&
         !shadow_start(&s->process, backing_fd(v->vm->backing), stub))
         return true;
     space_end(s);
@@ -399,6 +421,8 @@ static bool enter(struct vcpu *v, struct space *s)
     undo(v, &s->process.regs, &stop);
     get_state(v, s);
     d->hold = stop.event != SHADOW_KICKED;
+    if (v->rflags & FLAG_ID) /* the process would keep it when the guest no longer has it */
+        space_end(s);
     return stop.event == SHADOW_KICKED || v->debug.trap;
 }
 

@@ -27,6 +27,9 @@
 
 struct direct; /* of a vcpu; NULL: never */
 
+/* For a new VM, by lodge_kvm_direct or the environment. */
+bool direct_is_wanted(void);
+
 /* With the vcpu's tables; the first shadow is made when it is wanted. 0 or -ENOMEM. */
 int direct_create_vcpu(struct vcpu *v);
 void direct_destroy_vcpu(struct vcpu *v);

@@ -43,7 +43,7 @@ void policy_account(struct policy *p, u64 cr3, u64 inside, u64 outside, u64 now)
     struct policy_space *s = space_of(p, cr3);
     s->inside += inside;
     s->outside += outside;
-    if (s->inside >= s->outside && s->outside < WINDOW_US * 1000ull)
+    if (s->outside < WINDOW_US * 1000ull)
         return;
     if (s->inside >= s->outside) {
         s->pause = FIRST_PAUSE_MS * 1000000ull; /* what is left of the credit is forgotten */

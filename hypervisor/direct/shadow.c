@@ -116,7 +116,10 @@ static int keep_only(int ram)
 _Noreturn static void enter_stub(u64 stub, u64 count)
 {
     register u64 fd __asm__("r8") = RAM_FD;
-    __asm__ volatile("xor %%esp, %%esp\n\t"
+    /* EFLAGS.ID, which ptrace cannot set, is clear, as conditions.c wants it of the guest */
+    __asm__ volatile("push $0x202\n\t"
+                     "popf\n\t"
+                     "xor %%esp, %%esp\n\t"
                      "mov %[count], %%rbp\n\t"
                      "jmp *%[stub]"
                      :

@@ -120,21 +120,11 @@ u32 lapic_timer_count(struct lapic *l)
     return (u32)((u64)left >> timer_shift(l));
 }
 
-/* A one-shot that has run down does not go on in another mode, however late the host's timer is. */
-static void timer_end_one_shot(struct lapic *l)
-{
-    if (!l->expires || timer_is_deadline(l) || timer_is_periodic(l) || host_now_ns() < l->expires)
-        return;
-    timer_schedule(l, 0);
-    timer_fire(l);
-}
-
 /* A switch to or from TSC-deadline mode stops the timer. */
 void lapic_timer_set_lvt(struct lapic *l, u32 value)
 {
     u32 *lvt = lapic_reg(l, APIC_LVT_TIMER), old = *lvt;
 
-    timer_end_one_shot(l);
     if (!cpuid_has(l->v, 1, 0, 2, 24)) /* TSC-deadline */
         value &= ~(u32)LVT_TSC_DEADLINE;
     *lvt = value;

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "hypervisor/direct/backing.h"
-#include "hypervisor/direct/conditions.h"
 #include "hypervisor/direct/direct.h"
 #include "hypervisor/translate/cache.h"
 #include "hypervisor/translate/engine.h"
@@ -40,6 +39,15 @@ static void *map_anonymous(size_t size)
 {
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return p == MAP_FAILED ? NULL : p;
+}
+
+/* A table that processes for direct execution, which the program forks, would only copy the mappings of. */
+static void *map_table(size_t size)
+{
+    void *p = map_anonymous(size);
+    if (p)
+        madvise(p, size, MADV_DONTFORK);
+    return p;
 }
 
 /* The code cache: one memory, a writable view and an executable one. Anonymous memory, as perf looks into its
@@ -75,13 +83,11 @@ int engine_create(struct vm *vm)
     e->has_bmi2 = __builtin_cpu_supports("bmi2");
     stress_init(&e->stress);
     pthread_mutex_init(&e->lock, NULL);
-    e->meta = map_anonymous(META_SIZE);
-    e->by_code = map_anonymous(MAX_BLOCKS * sizeof(*e->by_code));
-    e->translator = map_anonymous(sizeof(*e->translator));
+    e->meta = map_table(META_SIZE);
+    e->by_code = map_table(MAX_BLOCKS * sizeof(*e->by_code));
+    e->translator = map_table(sizeof(*e->translator));
     int r = e->meta && e->by_code && e->translator ? map_code(e) : -ENOMEM;
-    const char *direct = getenv("LODGE_DIRECT");
-    bool wanted = e->stress.modes & STRESS_DIRECT || (direct && !strcmp(direct, "on"));
-    if (wanted && conditions_host())
+    if (e->stress.modes & STRESS_DIRECT || direct_is_wanted())
         vm->backing = backing_create(); /* NULL: without */
     if (!r)
         r = map_poll(e);

@@ -27,9 +27,9 @@ int lodge_kvm_close(int fd);
 enum lodge_kvm_kind { LODGE_KVM_NONE, LODGE_KVM_SYSTEM, LODGE_KVM_VM, LODGE_KVM_VCPU, LODGE_KVM_OTHER };
 enum lodge_kvm_kind lodge_kvm_kind(int fd);
 
-/* Like sigaction(2), which a program may use as well; but a handler that this installs while VMs run ends the KVM_RUN
- * that it interrupts with EINTR, as in the kernel, and one for SIGSEGV, SIGBUS, SIGFPE or SIGILL does not take the
- * place of the library's, which runs guests by them. */
+/* Like sigaction(2), which a program may use as well; but a handler that this installs while VMs run ends the
+ * KVM_RUN that it interrupts with EINTR, as in the kernel, and one for SIGSEGV, SIGBUS, SIGFPE or SIGILL does
+ * not take the place of the library's, which runs guests by them. */
 struct sigaction;
 int lodge_kvm_sigaction(int number, const struct sigaction *action, struct sigaction *old);
 
@@ -40,9 +40,18 @@ int lodge_kvm_dump(const char *letters, const char *path);
 /* One line for each letter of lodge_kvm_dump, for a program's -d help. */
 const char *lodge_kvm_dump_help(void);
 
-/* What the engine of a VM (fd: from KVM_CREATE_VM) has done so far, as lines for a person: for each vcpu the exits by
- * cause, exceptions, translations, TLB misses, stores to code; the use of the code cache. Like snprintf: writes
- * at most size bytes, and returns the whole text's length. -1 with errno (EBADF: fd is no VM of this process). */
+/* Whether 64-bit programs of guests that compute may run on the host's CPU as they are, in processes that the
+ * vcpus' threads make and trace (docs/engine.md). Applies to VMs created later. Without a call they do not,
+ * unless LODGE_DIRECT=on is in the environment; LODGE_DIRECT=off holds whatever is called. FILTERED: as ON,
+ * and filters of system calls that the program gets after it has made vcpus let the calls of docs/engine.md
+ * through; without that word a vcpu's thread does not try them once it has got a filter. */
+enum lodge_kvm_direct { LODGE_KVM_DIRECT_OFF, LODGE_KVM_DIRECT_ON, LODGE_KVM_DIRECT_FILTERED };
+void lodge_kvm_direct(enum lodge_kvm_direct how);
+
+/* What the engine of a VM (fd: from KVM_CREATE_VM) has done so far, as lines for a person: for each vcpu the
+ * exits by cause, exceptions, translations, TLB misses, stores to code; the use of the code cache. Like
+ * snprintf: writes at most size bytes, and returns the whole text's length. -1 with errno (EBADF: fd is no VM
+ * of this process). */
 int lodge_kvm_statistics(int fd, char *text, size_t size);
 
 #ifdef __cplusplus

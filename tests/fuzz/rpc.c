@@ -205,17 +205,14 @@ static void put_step(struct buffer *b, u32 serial, struct input *in)
 
 /* ---- the daemon ---- */
 
-/* What lodged would learn by asking the program, were it there. */
-static void know_emulator(struct manager *m, const char *path)
+/* What lodged would learn by asking the program. */
+static void know_emulator(struct manager *m)
 {
     struct stat st;
-    if (stat(path, &st) < 0)
-        return;
     struct emulator *em = calloc(1, sizeof(*em));
-    ASSERT(em);
+    ASSERT(em && stat("/bin/true", &st) == 0);
     *em = (struct emulator){
-        .next = m->emulators,
-        .path = text_copy(path),
+        .path = text_copy("/bin/true"),
         .changed = st.st_mtim,
         .version = 7002000,
         .cpu_max = 255,
@@ -225,6 +222,7 @@ static void know_emulator(struct manager *m, const char *path)
         .objects = text_copy(" rng-random ")};
     em->machines[0] = (struct emulator_machine){.name = text_copy("pc"), .is_default = true};
     m->emulators = em;
+    m->kvm_known = m->kvm_hardware = true;
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -282,9 +280,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
     m.settings.monitor_timeout = 1;
     ASSERT(manager_init(&m, &e) == 0 &&
            socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
-    know_emulator(&m, "/bin/true");
-    know_emulator(&m, "/usr/bin/qemu-system-x86_64"); /* whose capabilities are told, too */
-    m.kvm_known = m.kvm_hardware = true;
+    know_emulator(&m);
     char *path = text_printf("%s/domains/a.xml", m.settings.config_dir);
     struct vir_error ve;
     file_write_atomic(path, document, strlen(document), &ve);
