@@ -515,8 +515,9 @@ void access_commit(struct vcpu *v, u32 descriptor)
         return;
     }
     guest_commit(v);
-    if (!v->mmio_writes && !v->code_changed && !v->requests) /* an IPI to itself comes at once */
-        return;
+    bool kicked = descriptor & ACCESS_STORES && v->requests; /* an IPI to itself comes at once */
+    if (!v->mmio_writes && !v->code_changed && !kicked)
+        return; /* a load may have to go on: it may be of where to jump */
     if (!(descriptor & ACCESS_FLAGS_IN_CC))
         v->cc = v->cc_host;
     engine_sync_rip(v, true);
