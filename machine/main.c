@@ -159,7 +159,8 @@ static int settle(const struct vm_config *c, int parent, struct error *e)
     if (r < 0 || (r = process_drop(c, e)) < 0)
         return r;
     process_ready(parent);
-    if (c->sandbox && sandbox_is_possible() && !(machine.sandbox = sandbox_create(c->accel_direct, e)))
+    if (c->sandbox && sandbox_is_possible() &&
+        !(machine.sandbox = sandbox_create(c->accel == ACCEL_LODGE && c->accel_direct, e)))
         return -EPERM;
     return 0;
 }

@@ -20,6 +20,7 @@
 #include "hypervisor/direct/pages.h"
 #include "hypervisor/direct/policy.h"
 #include "hypervisor/translate/cache.h"
+#include "hypervisor/translate/dump.h"
 #include "lodge/kvm.h"
 
 enum { SPACES = 4, STOP_NS = 4000 }; /* a stop's price on the side of the process, about */
@@ -161,10 +162,18 @@ static bool space_start(struct vcpu *v, struct space *s)
     if (!stub)
         return false;
     *s = (struct space){.cr3 = cr3_base(v), .paging = conditions_paging(v), .cr2 = v->cr2};
-    if ((mode == LODGE_KVM_DIRECT_FILTERED || seccomp_filters() == v->direct->filters) &&
-        pages_create(&s->pages, v, &s->process) &&
-        !shadow_start(&s->process, backing_fd(v->vm->backing), stub))
+    const char *why = NULL;
+    if (mode != LODGE_KVM_DIRECT_FILTERED && seccomp_filters() != v->direct->filters)
+        why = "its thread has got a filter of system calls";
+    else if (!pages_create(&s->pages, v, &s->process) ||
+             shadow_start(&s->process, backing_fd(v->vm->backing), stub))
+        why = "a process that it traces cannot be made";
+    if (!why) {
+        DUMP(v, DUMP_RING3, "vcpu %u: cr3 %09llx runs directly in process %d\n", v->id,
+             (unsigned long long)s->cr3, s->process.pid);
         return true;
+    }
+    DUMP(v, DUMP_RING3, "vcpu %u: nothing runs directly: %s\n", v->id, why);
     space_end(s);
     v->direct->never = true;
     return false;

@@ -24,6 +24,7 @@ static const struct {
     {'e', DUMP_EXIT, "returns from KVM_RUN"},
     {'t', DUMP_TLB, "TLB fills and flushes"},
     {'m', DUMP_MEMORY, "changes of memory slots"},
+    {'r', DUMP_RING3, "programs that run directly, and why none does"},
     {'p', DUMP_PERF, "names of translations for perf, in /tmp/perf-PID.map"},
 };
 

@@ -13,6 +13,7 @@ enum dump {
     DUMP_TLB = BIT(4),
     DUMP_MEMORY = BIT(5),
     DUMP_PERF = BIT(6),
+    DUMP_RING3 = BIT(7),
     DUMP_BLOCKS = DUMP_GUEST | DUMP_HOST | DUMP_PERF,
 };
 

@@ -4,12 +4,13 @@ from boot.session import Session
 from harness.lodge import PROMPT, require, shell
 
 PATIENCE = 600
+DIRECT = ("-accel", "lodge,direct=on")
 MODES = ("block", "cache", "tlb", "slow", "exit", "all", "all,seed=2")
 
 
-def stressed(build, mode, processors):
+def stressed(build, mode, processors, *options):
     def run():
-        machine = build.machine("-nographic", "-m", "512", "-smp", str(processors))
+        machine = build.machine("-nographic", "-m", "512", "-smp", str(processors), *options)
         with build.boot(program=["env", "LODGE_STRESS=" + mode, *machine]) as console:
             console.expect(PROMPT, PATIENCE)
             session = Session(build, PATIENCE)
@@ -24,4 +25,6 @@ def stressed(build, mode, processors):
 
 
 def tests(build):
-    return [(mode, stressed(build, mode, 1)) for mode in MODES] + [("smp-2", stressed(build, "all", 2))]
+    return [(mode, stressed(build, mode, 1)) for mode in MODES] + [
+        ("smp-2", stressed(build, "all", 2)), ("direct", stressed(build, "direct", 1, *DIRECT)),
+        ("direct-smp-2", stressed(build, "direct", 2, *DIRECT))]
