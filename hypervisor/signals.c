@@ -238,6 +238,11 @@ __attribute__((visibility("default"))) int lodge_kvm_sigaction(int number, const
     return r;
 }
 
+__attribute__((visibility("default"))) void lodge_kvm_interrupt(void)
+{
+    engine_signal_came();
+}
+
 void signals_set_mask(struct vcpu *v, const u64 *mask)
 {
     v->has_signal_mask = mask;

@@ -47,6 +47,8 @@ struct vm {
     u32 manual_dirty_log;           /* KVM_DIRTY_LOG_*: KVM_GET_DIRTY_LOG does not clear */
     u32 dirty_ring_bytes;           /* of each vcpu; 0: written pages are only in the bitmaps */
     u32 max_vcpu_ids;               /* of KVM_ENABLE_CAP; 0: not told */
+    u64 quirks_off;                 /* KVM_X86_QUIRK_*: where the guest is to find a processor, and not KVM */
+    u32 apic_bus_ns;                /* the period of the clock that local APICs' timers count */
     u32 user_space_msr;             /* KVM_MSR_EXIT_REASON_*: why RDMSR and WRMSR leave KVM_RUN */
     struct msr_filter *msr_filter;  /* NULL: all are allowed; changed as memory is */
     bool no_hlt_exits;              /* KVM_X86_DISABLE_EXITS_HLT */
@@ -64,6 +66,12 @@ struct vm {
      * unlike KVM_RUN, are not stopped by vm_stop_vcpus. After vm->lock and a vcpu's lock. */
     pthread_rwlock_t slots_lock;
 };
+
+/* What KVM has always done, and no processor (api.rst 7.31): unless user space has switched it off. */
+static inline bool vm_has_quirk(const struct vm *vm, u64 quirk)
+{
+    return !(vm->quirks_off & quirk);
+}
 
 /* memory.c (api/): the slot that holds gpa, or NULL. */
 struct memslot *memory_find(struct vm *vm, gpa a);

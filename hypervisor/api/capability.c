@@ -89,13 +89,6 @@ static int enable_platform_info(struct vm *vm, const struct kvm_enable_cap *c)
     return 0;
 }
 
-/* An instruction that there is no handler for ends KVM_RUN anyway. */
-static int enable_exit_on_emulation_failure(struct vm *vm, const struct kvm_enable_cap *c)
-{
-    (void)vm;
-    return c->args[0] & ~1ull ? -EINVAL : 0;
-}
-
 static int enable_exception_payload(struct vm *vm, const struct kvm_enable_cap *c)
 {
     vm->exception_payload = c->args[0];
@@ -105,6 +98,34 @@ static int enable_exception_payload(struct vm *vm, const struct kvm_enable_cap *
 static int enable_triple_fault_event(struct vm *vm, const struct kvm_enable_cap *c)
 {
     vm->triple_fault_event = c->args[0];
+    return 0;
+}
+
+/* All that are about what a guest sees here. The last is about page tables that the library has none of. */
+#define QUIRKS_VALID                                                                                        \
+    (KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_CD_NW_CLEARED | KVM_X86_QUIRK_LAPIC_MMIO_HOLE |          \
+     KVM_X86_QUIRK_OUT_7E_INC_RIP | KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_FIX_HYPERCALL_INSN | \
+     KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS | KVM_X86_QUIRK_SLOT_ZAP_ALL)
+
+/* The older form ignores what it does not know. */
+static int disable_quirks(struct vm *vm, const struct kvm_enable_cap *c)
+{
+    if (c->cap == KVM_CAP_DISABLE_QUIRKS2 && (c->args[0] & ~(u64)QUIRKS_VALID))
+        return -EINVAL;
+    vm->quirks_off |= c->args[0] & QUIRKS_VALID;
+    return 0;
+}
+
+/* The longest period of a timer, of 2^32 counts of 128 cycles, fits into 64 bits. */
+static int enable_apic_bus(struct vm *vm, const struct kvm_enable_cap *c)
+{
+    if (!c->args[0] || c->args[0] > UINT64_MAX / ((u64)UINT32_MAX * 128))
+        return -EINVAL;
+    if (!vm->irqchip)
+        return -ENXIO;
+    if (vm->vcpu_count)
+        return -EINVAL;
+    vm->apic_bus_ns = (u32)c->args[0];
     return 0;
 }
 
@@ -118,12 +139,14 @@ static const struct enabler {
     {KVM_CAP_MAX_VCPU_ID, enable_max_vcpu_id},
     {KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, enable_manual_dirty_log},
     {KVM_CAP_MSR_PLATFORM_INFO, enable_platform_info},
-    {KVM_CAP_EXIT_ON_EMULATION_FAILURE, enable_exit_on_emulation_failure},
     {KVM_CAP_DIRTY_LOG_RING, enable_dirty_ring},
     {KVM_CAP_DIRTY_LOG_RING_ACQ_REL, enable_dirty_ring},
     {KVM_CAP_X86_USER_SPACE_MSR, enable_user_space_msr},
     {KVM_CAP_EXCEPTION_PAYLOAD, enable_exception_payload},
     {KVM_CAP_X86_TRIPLE_FAULT_EVENT, enable_triple_fault_event},
+    {KVM_CAP_DISABLE_QUIRKS, disable_quirks},
+    {KVM_CAP_DISABLE_QUIRKS2, disable_quirks},
+    {KVM_CAP_X86_APIC_BUS_CYCLES_NS, enable_apic_bus},
 };
 
 int vm_enable_cap(struct vm *vm, union ioctl_arg arg)
@@ -228,7 +251,6 @@ static const struct {
     {KVM_CAP_TSC_CONTROL, 1, NULL},
     {KVM_CAP_VM_TSC_CONTROL, 1, NULL},
     {KVM_CAP_MSR_PLATFORM_INFO, 1, NULL},
-    {KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1, NULL},
     {KVM_CAP_ENABLE_CAP, 1, NULL},
     {KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1, NULL},
     {KVM_CAP_NOP_IO_DELAY, 1, NULL},
@@ -242,6 +264,9 @@ static const struct {
     {KVM_CAP_X86_MSR_FILTER, 1, NULL},
     {KVM_CAP_EXCEPTION_PAYLOAD, 1, NULL},
     {KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1, NULL},
+    {KVM_CAP_DISABLE_QUIRKS, 1, NULL},
+    {KVM_CAP_DISABLE_QUIRKS2, QUIRKS_VALID, NULL},
+    {KVM_CAP_X86_APIC_BUS_CYCLES_NS, APIC_BUS_NS, NULL},
     {KVM_CAP_VM_TYPES, 1, NULL}, /* a set: the default type, which is 0 */
 };
 

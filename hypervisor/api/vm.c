@@ -64,6 +64,7 @@ static struct vm *vm_create(int fd)
     vm->fd = fd;
     vm->identity_map_addr = DEFAULT_IDENTITY_MAP;
     vm->tsc_khz = host_tsc_khz();
+    vm->apic_bus_ns = APIC_BUS_NS;
     kvmclock_set(vm, 0);
     vm->io_bus = io_bus_create();
     int r = vm->io_bus ? engine_create(vm) : -ENOMEM;

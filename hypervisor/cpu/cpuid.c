@@ -9,6 +9,7 @@
 #include <string.h>
 #include <linux/kvm_para.h>
 
+#include "hypervisor/cpu/msr.h"
 #include "hypervisor/cpu/x87.h"
 #include "hypervisor/vm.h"
 
@@ -335,13 +336,15 @@ static const struct kvm_cpuid_entry2 *entry_out_of_range(const struct vcpu *v, u
  * without. */
 static void update_features(const struct vcpu *v, u32 out[4])
 {
-    const u32 x2apic = BIT(21), tsc_deadline = BIT(24), osxsave = BIT(27), apic = BIT(9),
+    const u32 x2apic = BIT(21), tsc_deadline = BIT(24), osxsave = BIT(27), mwait = BIT(3), apic = BIT(9),
               apic_enabled = BIT(11);
     out[ECX] = (out[ECX] & ~osxsave) | (v->cr4 & CR4_OSXSAVE ? osxsave : 0);
     if (!(v->apic_base & apic_enabled))
         out[EDX] &= ~apic;
     if (!v->lapic)
         out[ECX] &= ~(x2apic | tsc_deadline);
+    if (!vm_has_quirk(v->vm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT))
+        out[ECX] = (out[ECX] & ~mwait) | (v->misc_enable & MISC_ENABLE_MWAIT ? mwait : 0);
 }
 
 /* A processor that keeps its HLT to itself is not one that sleeps until it is kicked. */

@@ -122,7 +122,7 @@ void insn_out(struct vcpu *v, const struct insn *in)
         return;
     pio_prepare(v, false, port, size, 1);
     memcpy(pio_data(v), &value, size);
-    if (port == VAPIC_PORT) {
+    if (port == VAPIC_PORT && vm_has_quirk(v->vm, KVM_X86_QUIRK_OUT_7E_INC_RIP)) {
         v->pio.active = false;
         instruction_retire(v);
     }

@@ -384,10 +384,12 @@ static bool microcode_write(struct vcpu *v, const struct access *a, u64 value)
     return a->host ? field_write(v, a, value) : true;
 }
 
-/* Performance monitoring and MONITOR are absent for good; the guest cannot change what says so. */
+/* Performance monitoring is absent for good; the guest cannot change what says so. The bit of MONITOR is that
+ * of CPUID, unless by a quirk: cpuid.c. */
 static bool misc_enable_write(struct vcpu *v, const struct access *a, u64 value)
 {
-    const u64 read_only = BIT(7) | BIT(11) | BIT(12) | BIT(18);
+    bool mwait = !vm_has_quirk(v->vm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT);
+    const u64 read_only = BIT(7) | BIT(11) | BIT(12) | (mwait ? 0 : MISC_ENABLE_MWAIT);
     if (!a->host)
         value = (value & ~read_only) | (v->misc_enable & read_only);
     return field_write(v, a, value);

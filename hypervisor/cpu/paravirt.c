@@ -37,6 +37,15 @@ void insn_pause(struct vcpu *v, const struct insn *in)
     v->spin.first = v->spin.last = host_tsc();
 }
 
+/* MONITOR and MWAIT of a guest that was not told of them do nothing, as KVM has it, or are undefined. */
+void insn_monitor(struct vcpu *v, const struct insn *in)
+{
+    u32 out[4];
+    cpuid_query(v, 1, 0, out);
+    if (v->cpl != 0 || (!(out[2] & BIT(3)) && !vm_has_quirk(v->vm, KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)))
+        insn_ud(v, in);
+}
+
 /* ---- steal time: struct kvm_steal_time in guest memory ---- */
 
 enum { STEAL_ENABLED = BIT(0), UPDATE_NS = 1000000 };
@@ -214,9 +223,23 @@ static s64 hypercall(struct vcpu *v)
     return -KVM_ENOSYS;
 }
 
+/* VMCALL is of Intel's processors, and VMMCALL of AMD's. For the other one KVM writes the right one into the
+ * guest's code, or it is undefined. A vcpu without CPUID has both. */
+static void require_own_hypercall(struct vcpu *v, const struct insn *in)
+{
+    enum { VMCALL = 0xc1, VMMCALL = 0xd9 };
+    u8 own = cpuid_is_amd(v) ? VMMCALL : VMCALL;
+    if (!v->cpuid_count || in->bytes[in->length - 1] == own)
+        return;
+    if (!vm_has_quirk(v->vm, KVM_X86_QUIRK_FIX_HYPERCALL_INSN))
+        raise_exception(v, EXC_UD);
+    guest_store(v, v->seg_base[SEG_CS] + v->rip + in->length - 1, 1, own, AS_SYSTEM);
+}
+
 /* The number in rax, the result in rax. */
 void insn_vmcall(struct vcpu *v, const struct insn *in)
 {
+    require_own_hypercall(v, in);
     s64 result = hypercall(v);
     reg_write(v, in, GPR_RAX, in_64bit(v) ? 8 : 4, (u64)result);
 }

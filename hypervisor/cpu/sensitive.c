@@ -46,6 +46,8 @@ static const struct sensitive table[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
     ROW(RDTSCP, 0, insn_rdtscp),
     ROW(RDPID, 0, insn_rdpid),
     ROW(RDPMC, ENDS, insn_rdpmc),
+    ROW(MONITOR, ENDS, insn_monitor),
+    ROW(MWAIT, ENDS, insn_monitor),
     ROW(VMCALL, ENDS, insn_vmcall),
     ROW(VMMCALL, ENDS, insn_vmcall),
 
@@ -179,8 +181,6 @@ static const struct sensitive table[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
     ROW(UD1, ENDS, insn_ud),
     ROW(UD2, ENDS, insn_ud),
     ROW(RSM, ENDS, insn_ud),
-    ROW(MONITOR, ENDS, insn_ud),
-    ROW(MWAIT, ENDS, insn_ud),
     ROW(MONITORX, ENDS, insn_ud),
     ROW(MWAITX, ENDS, insn_ud),
     ROW(GETSEC, ENDS, insn_ud),

@@ -329,16 +329,20 @@ bool irqchip_port_write(struct vcpu *v, u16 port, unsigned len, u32 value)
 
 enum { LAPIC_PAGE = 0x1000, IOAPIC_WINDOW = 0x100 };
 
-static bool lapic_at(const struct vcpu *v, u64 gpa)
+static bool lapic_page_at(const struct vcpu *v, u64 gpa)
 {
     return v->lapic && ALIGN_DOWN(gpa, LAPIC_PAGE) == (v->apic_base & MASK(51, 12));
 }
 
-/* The page of a local APIC that is disabled, or in x2APIC mode, reads as ones and ignores writes: user space
- * does not see them (api.rst 7.31, KVM_X86_QUIRK_LAPIC_MMIO_HOLE, which cannot be turned off here). */
-static bool lapic_is_hole(struct lapic *l)
+static bool lapic_at(const struct vcpu *v, u64 gpa)
 {
-    return !lapic_hardware_enabled(l) || lapic_x2apic(l);
+    return lapic_page_at(v, gpa) && lapic_hardware_enabled(v->lapic) && !lapic_x2apic(v->lapic);
+}
+
+/* Where the registers would be, were they not switched off or MSRs: KVM lets nobody else have it. */
+static bool lapic_hole_at(const struct vcpu *v, u64 gpa)
+{
+    return lapic_page_at(v, gpa) && !lapic_at(v, gpa) && vm_has_quirk(v->vm, KVM_X86_QUIRK_LAPIC_MMIO_HOLE);
 }
 
 static bool ioapic_at(const struct irqchip *c, u64 gpa)
@@ -354,12 +358,12 @@ bool irqchip_mmio_read(struct vcpu *v, u64 gpa, unsigned len, void *data)
     unsigned shift = (gpa & 15) * 8;
     u64 value = 0;
 
-    if (!local && !ioapic_at(c, gpa))
-        return false;
-    if (local && lapic_is_hole(v->lapic)) {
+    if (lapic_hole_at(v, gpa)) {
         __builtin_memset(data, 0xff, len);
         return true;
     }
+    if (!local && !ioapic_at(c, gpa))
+        return false;
     if (shift < 32) {
         pthread_mutex_lock(&c->lock);
         value = local ? lapic_mmio_read(v->lapic, gpa & 0xff0) : ioapic_read(c, gpa & 0xf0);
@@ -376,9 +380,11 @@ bool irqchip_mmio_write(struct vcpu *v, u64 gpa, unsigned len, const void *data)
     bool local = lapic_at(v, gpa);
     u64 value = 0;
 
+    if (lapic_hole_at(v, gpa))
+        return true;
     if (!local && !ioapic_at(c, gpa))
         return false;
-    if ((gpa & 15) || (local && (len < 4 || lapic_is_hole(v->lapic))))
+    if ((gpa & 15) || (local && len < 4))
         return true;
     __builtin_memcpy(&value, data, min(len, 4u));
     pthread_mutex_lock(&c->lock);

@@ -256,7 +256,7 @@ static void lapic_reset_registers(struct lapic *l)
     *lapic_reg(l, APIC_SVR) = SVR_SPURIOUS_VECTOR;
     for (unsigned lvt = APIC_LVT_TIMER; lvt <= APIC_LVT_ERROR; lvt += 16)
         *lapic_reg(l, lvt) = LVT_MASKED;
-    if (l->v->apic_base & BASE_BSP)
+    if ((l->v->apic_base & BASE_BSP) && vm_has_quirk(l->v->vm, KVM_X86_QUIRK_LINT0_REENABLED))
         *lapic_reg(l, APIC_LVT_LINT0) = DM_EXTINT << 8;
 }
 

@@ -1,10 +1,10 @@
 /* lapic_timer.c - the local APIC's timer: one-shot, periodic, TSC-deadline (SDM 3A 10.5.4) */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The bus clock is 1 GHz as KVM's, so a count is nanoseconds shifted by the divide configuration. `expires`
- * is the truth; the host timer only says when to look at it, so a call that comes late or no longer counts
- * does no harm. A period starts where the one before ended, not when the host noticed: the timer does not
- * drift. Periods that the host has slept through make one interrupt.
+ * The bus clock is 1 GHz as KVM's unless user space chose another, so a count is nanoseconds by the divide
+ * configuration. `expires` is the truth; the host timer only says when to look at it, so a call that comes
+ * late or no longer counts does no harm. A period starts where the one before ended, not when the host
+ * noticed: the timer does not drift. Periods that the host has slept through make one interrupt.
  */
 #include "hypervisor/irq/chips.h"
 
@@ -19,16 +19,17 @@ static bool timer_is_periodic(struct lapic *l)
 }
 
 /* SDM 3A figure 10-10: bits 3, 1, 0 are 0 for 2, 1 for 4 ... 6 for 128, 7 for 1. */
-static unsigned timer_shift(struct lapic *l)
+static u64 count_to_ns(struct lapic *l, u32 count)
 {
     u32 divide = *lapic_reg(l, APIC_DIVIDE);
+    unsigned shift = ((divide & 3) + (divide >> 1 & 4) + 1) & 7;
 
-    return ((divide & 3) + (divide >> 1 & 4) + 1) & 7;
+    return ((u64)count << shift) * l->v->vm->apic_bus_ns;
 }
 
 static u64 timer_period(struct lapic *l)
 {
-    return (u64)*lapic_reg(l, APIC_INITIAL_COUNT) << timer_shift(l);
+    return count_to_ns(l, *lapic_reg(l, APIC_INITIAL_COUNT));
 }
 
 /* Fast periods are served only so often, so that no guest keeps the host busy. */
@@ -117,7 +118,7 @@ u32 lapic_timer_count(struct lapic *l)
     left = (s64)(l->expires - host_now_ns());
     if (left <= 0)
         left = timer_is_periodic(l) ? (s64)(period - (u64)-left % period) : 0;
-    return (u32)((u64)left >> timer_shift(l));
+    return (u32)((u64)left / count_to_ns(l, 1));
 }
 
 /* A switch to or from TSC-deadline mode stops the timer. */
@@ -142,7 +143,7 @@ void lapic_timer_set_divide(struct lapic *l, u32 value)
 
     *lapic_reg(l, APIC_DIVIDE) = value;
     if (count)
-        timer_start_count(l, (u64)count << timer_shift(l));
+        timer_start_count(l, count_to_ns(l, count));
 }
 
 /* Goes on from a saved count. A count of 0 may tell of an interrupt that was not sent any more, and QEMU
@@ -151,7 +152,7 @@ void lapic_timer_set_divide(struct lapic *l, u32 value)
 void lapic_timer_restore(struct lapic *l, u32 count)
 {
     u32 initial = *lapic_reg(l, APIC_INITIAL_COUNT);
-    u64 left = (u64)min(count, initial) << timer_shift(l);
+    u64 left = count_to_ns(l, min(count, initial));
 
     if (timer_is_deadline(l))
         timer_start_deadline(l);

@@ -47,6 +47,7 @@ static bool extension_offered(ZydisISAExt ext)
     case ZYDIS_ISA_EXT_LONGMODE:
     case ZYDIS_ISA_EXT_LZCNT:
     case ZYDIS_ISA_EXT_MMX:
+    case ZYDIS_ISA_EXT_MONITOR:
     case ZYDIS_ISA_EXT_MOVBE:
     case ZYDIS_ISA_EXT_PAUSE:
     case ZYDIS_ISA_EXT_PCLMULQDQ:

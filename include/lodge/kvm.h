@@ -33,6 +33,10 @@ enum lodge_kvm_kind lodge_kvm_kind(int fd);
 struct sigaction;
 int lodge_kvm_sigaction(int number, const struct sigaction *action, struct sigaction *old);
 
+/* For handlers that a program installs by other means (rt_sigaction(2)): ends the KVM_RUN that the calling thread is
+ * in, if it is in one, with EINTR. Safe in a handler. */
+void lodge_kvm_interrupt(void);
+
 /* Prints what the engine does. letters: any of those of lodge_kvm_dump_help. path: the file to write, or NULL
  * for standard error. Applies to VMs created later. 0, or -1 with errno (EINVAL: an unknown letter). */
 int lodge_kvm_dump(const char *letters, const char *path);

@@ -17,6 +17,14 @@
 #define KVM_CAP_PRE_FAULT_MEMORY 236
 #endif
 
+#ifndef KVM_CAP_X86_APIC_BUS_CYCLES_NS
+#define KVM_CAP_X86_APIC_BUS_CYCLES_NS 237
+#endif
+
+#ifndef KVM_X86_QUIRK_SLOT_ZAP_ALL
+#define KVM_X86_QUIRK_SLOT_ZAP_ALL (1 << 7)
+#endif
+
 #ifndef KVM_PRE_FAULT_MEMORY
 struct kvm_pre_fault_memory {
     __u64 gpa;

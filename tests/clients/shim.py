@@ -32,9 +32,9 @@ def refused(build, argv, status, *texts):
     require(out.count("\n") == 1, "more than one line:\n" + out)
 
 
-def compiled(folder, name, *flags):
+def compiled(folder, name, *flags, source="int main(void) { return 0; }"):
     path = os.path.join(folder, name)
-    p = subprocess.run(["gcc", "-x", "c", "-", "-o", path, *flags], input="int main(void) { return 0; }", text=True,
+    p = subprocess.run(["gcc", "-x", "c", "-", "-o", path, *flags], input=source, text=True,
                        stderr=subprocess.PIPE)
     require(p.returncode == 0, "gcc failed:\n" + p.stderr)
     return path
@@ -165,6 +165,81 @@ def dump(build):
     return run
 
 
+# A vcpu's thread is cancelled wherever it is, in a loop of the guest and in HLT, and its dirty ring is not mapped
+# but shared and without code.
+THREADS = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define REQUIRE(x) do { if (!(x)) { perror(#x); return 1; } } while (0)
+static int vcpu;
+
+static void *run(void *arg)
+{
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+    for (;;)
+        ioctl(vcpu, KVM_RUN, 0);
+    return arg;
+}
+
+static int cancelled(int kvm, const char *code, size_t n, int irqchip)
+{
+    char *ram = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int vm = ioctl(kvm, KVM_CREATE_VM, 0);
+    struct kvm_userspace_memory_region region = {0, 0, 0, 65536, (unsigned long)ram};
+    struct kvm_sregs s;
+    struct kvm_regs r = {.rip = 0x1000, .rflags = 2};
+    struct kvm_enable_cap ring = {.cap = KVM_CAP_DIRTY_LOG_RING, .args = {65536}};
+    pthread_t t;
+    void *result;
+
+    memcpy(ram + 0x1000, code, n);
+    REQUIRE(ioctl(vm, KVM_ENABLE_CAP, &ring) == 0);
+    REQUIRE(!irqchip || ioctl(vm, KVM_CREATE_IRQCHIP, 0) == 0);
+    REQUIRE(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) == 0);
+    vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
+    REQUIRE(vcpu >= 0);
+    REQUIRE(mmap(NULL, 65536, PROT_READ, MAP_PRIVATE, vcpu, 64 * 4096) == MAP_FAILED);
+    REQUIRE(mmap(NULL, 65536, PROT_READ | PROT_EXEC, MAP_SHARED, vcpu, 64 * 4096) == MAP_FAILED);
+    REQUIRE(mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 64 * 4096) != MAP_FAILED);
+    REQUIRE(ioctl(vcpu, KVM_GET_SREGS, &s) == 0);
+    s.cs.base = s.cs.selector = 0;
+    REQUIRE(ioctl(vcpu, KVM_SET_SREGS, &s) == 0 && ioctl(vcpu, KVM_SET_REGS, &r) == 0);
+    REQUIRE(pthread_create(&t, NULL, run, NULL) == 0);
+    usleep(50000);
+    REQUIRE(pthread_cancel(t) == 0 && pthread_join(t, &result) == 0 && result == PTHREAD_CANCELED);
+    REQUIRE(ioctl(vcpu, KVM_GET_REGS, &r) == 0); /* the vcpu is nobody's now */
+    close(vcpu);
+    close(vm);
+    return 0;
+}
+
+int main(void)
+{
+    int kvm = open("/dev/kvm", O_RDWR);
+    for (int i = 0; i < 5; i++)
+        if (cancelled(kvm, "\xeb\xfe", 2, 0) || cancelled(kvm, "\xfb\xf4\xeb\xfc", 4, 1) ||
+            cancelled(kvm, "\xe6\x80\xeb\xfc", 4, 0))
+            return 1;
+    puts("cancelled");
+}
+"""
+
+
+def threads(build):
+    def run():
+        with tempfile.TemporaryDirectory() as folder:
+            wants(build, [compiled(folder, "threads", "-pthread", source=THREADS)], 0, "cancelled")
+    return run
+
+
 def api(build, name, path):
     """The tests of the API, which open /dev/kvm as any program would."""
     return lambda: wants(build, [path, "kvm"], 0, "ok ")
@@ -172,5 +247,5 @@ def api(build, name, path):
 
 def tests(build):
     return [("programs", programs(build)), ("set-user-id", set_user_id(build)), ("seen", seen(build)),
-            ("shell", shell_sees(build)), ("dump", dump(build))] + \
+            ("shell", shell_sees(build)), ("dump", dump(build)), ("threads", threads(build))] + \
            [("api-" + name, api(build, name, path)) for name, path in build.files("tests/api")]

@@ -6,6 +6,7 @@
 #include <linux/kvm_para.h>
 
 #include "hypervisor/cpu/xsave.h"
+#include "hypervisor/vm.h"
 #include "tests/unit/test.h"
 
 enum { EAX, EBX, ECX, EDX, ENTRIES = 80 /* what Firecracker asks with */ };
@@ -13,12 +14,14 @@ enum { EAX, EBX, ECX, EDX, ENTRIES = 80 /* what Firecracker asks with */ };
 static struct kvm_cpuid_entry2 entries[ENTRIES];
 static unsigned count;
 static struct vcpu *v;
+static struct vm vm;
 
 static void vcpu_new(void)
 {
     free(v);
     v = aligned_alloc(_Alignof(struct vcpu), sizeof(*v));
     memset(v, 0, offsetof(struct vcpu, tlb)); /* the tables are never touched */
+    v->vm = &vm;
     memcpy(v->cpuid, entries, count * sizeof(entries[0]));
     v->cpuid_count = count;
     v->xcr0 = 1;

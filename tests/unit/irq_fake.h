@@ -67,6 +67,7 @@ __attribute__((unused)) static struct vm *fake_vm(unsigned vcpus)
 {
     struct vm *vm = calloc(1, sizeof(*vm));
 
+    vm->apic_bus_ns = 1;
     vm->timers = timers_create();
     irqchip_create(vm);
     irqchip_create_pit(vm, &(struct kvm_pit_config){.flags = KVM_PIT_SPEAKER_DUMMY});

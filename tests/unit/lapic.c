@@ -251,6 +251,8 @@ static void test_base(void)
     CHECK(lapic_set_base(v, 0xfee00d00, false));
     CHECK(irqchip_mmio_read(v, 0xfee00020, 4, &data)); /* x2APIC has no page: a hole that nobody else gets */
     CHECK_EQ(data, ~0u);
+    vm->quirks_off = KVM_X86_QUIRK_LAPIC_MMIO_HOLE;
+    CHECK(!irqchip_mmio_read(v, 0xfee00020, 4, &data));
     CHECK(!lapic_set_base(v, 0xfee00900, false)); /* not straight back */
     CHECK(lapic_set_base(v, 0xfee00100, false));
     CHECK(!lapic_set_base(v, 0xfee00d00, false)); /* nor from disabled */

@@ -28,7 +28,9 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
     va_end(ap);
 
     if (!is_everybodys(request)) {
+        bool outer = cancel_hold();
         int e = errno, r = lodge_kvm_ioctl(fd, request, arg);
+        cancel_release(outer);
         if (r >= 0 || errno != EBADF || lodge_kvm_kind(fd) != LODGE_KVM_NONE)
             return r;
         errno = e;

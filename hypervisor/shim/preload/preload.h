@@ -27,6 +27,11 @@
         f;                                                                     \
     })
 
+/* Around an ioctl of the library: pthread_cancel(3) waits for its end. Returns whether it is the outermost.
+ */
+bool cancel_hold(void);
+void cancel_release(bool outer);
+
 /* A file that a program sees although the machine may not have it, or have another one there. */
 struct served {
     const char *path;
