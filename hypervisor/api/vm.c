@@ -34,6 +34,7 @@ static void vm_destroy(void *target)
         dirty_ring_destroy(vm->vcpu[i]);
         if (vm->vcpu[i]->stats_file)
             close(vm->vcpu[i]->stats_file);
+        paravirt_destroy(vm->vcpu[i]);
         engine_destroy_vcpu(vm->vcpu[i]);
     }
     if (vm->stats_file)
@@ -125,6 +126,7 @@ static struct vcpu *vcpu_create(struct vm *vm, u32 id, int fd)
         errno = -r;
         return NULL;
     }
+    paravirt_created(v);
     vcpu_reset(v, false);
     return v;
 }

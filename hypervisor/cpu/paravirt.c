@@ -7,9 +7,11 @@
  * TLB flushes by a bit beside it), and accounts for the time that it did not get (steal).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/kvm_para.h>
 #include <sched.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "hypervisor/direct/direct.h"
 #include "hypervisor/cpu/handlers.h"
@@ -48,7 +50,8 @@ void insn_monitor(struct vcpu *v, const struct insn *in)
 
 /* ---- steal time: struct kvm_steal_time in guest memory ---- */
 
-enum { STEAL_ENABLED = BIT(0), UPDATE_NS = 1000000 };
+/* How old the page may become: while the guest runs, and where it comes back. */
+enum { STEAL_ENABLED = BIT(0), TICK_NS = 1000000, ENTRY_NS = 100000 };
 
 static struct kvm_steal_time *steal_page(struct vcpu *v)
 {
@@ -64,31 +67,71 @@ static void mark_dirty(struct vcpu *v)
     memory_mark_dirty(v, memory_find(v->vm, a), a);
 }
 
-/* In a shadow another thread works for the vcpu. */
-static u64 thread_ns(const struct vcpu *v)
+/* The file has to be opened when the vcpu is made, as a VMM may confine its threads before they run. */
+void paravirt_created(struct vcpu *v)
 {
-    struct timespec t;
-    struct direct_statistics s;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    direct_statistics(v, &s);
-    return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec + s.nanoseconds;
+    v->steal.maker = gettid();
+    v->steal.schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
 }
 
-/* Time in KVM_RUN, not asleep, in which the thread had no processor. */
+void paravirt_destroy(struct vcpu *v)
+{
+    if (v->steal.schedstat >= 0)
+        close(v->steal.schedstat);
+}
+
+/* How long this thread was ready and had no processor, in KVM_RUN and out of it: the second number of the
+ * file (Documentation/scheduler/sched-stats.rst). false: another thread runs the vcpu than has made it. */
+static bool run_delay(const struct vcpu *v, u64 *ns)
+{
+    char text[64];
+    ssize_t n, i = 0;
+    if (v->steal.schedstat < 0 || v->steal.maker != gettid())
+        return false;
+    n = pread(v->steal.schedstat, text, sizeof(text), 0);
+    while (i < n && text[i] != ' ')
+        i++;
+    for (*ns = 0, i++; i < n && text[i] >= '0' && text[i] <= '9'; i++)
+        *ns = *ns * 10 + (u64)(text[i] - '0');
+    return i < n;
+}
+
+static u64 thread_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
+}
+
+/* In a shadow another thread works for the vcpu. */
+static u64 shadows_ns(const struct vcpu *v)
+{
+    struct direct_statistics s;
+    direct_statistics(v, &s);
+    return s.nanoseconds;
+}
+
+/* What the thread has waited; where that is not known, or another one worked for it, time in KVM_RUN, not
+ * asleep, in which neither had a processor. */
 static u64 stolen_since_last(struct vcpu *v, u64 now)
 {
-    u64 cpu = thread_ns(v), ran = v->steal.ran + (now - v->steal.entered), had = cpu - v->steal.cpu;
+    u64 shadows = shadows_ns(v), cpu = thread_ns() + shadows, delay = 0;
+    u64 ran = v->steal.ran + (now - v->steal.entered), had = cpu - v->steal.cpu;
+    u64 stolen = ran > had ? ran - had : 0;
+    bool known = run_delay(v, &delay);
+    if (known && v->steal.delay_known && shadows == v->steal.shadows)
+        stolen = delay - v->steal.delay;
     v->steal.ran = 0;
     v->steal.entered = v->steal.updated = now;
     v->steal.cpu = cpu;
-    return ran > had ? ran - had : 0;
+    v->steal.shadows = shadows;
+    v->steal.delay = delay;
+    v->steal.delay_known = known;
+    return stolen;
 }
 
-static void steal_update(struct vcpu *v, struct kvm_steal_time *s)
+static void steal_update(struct vcpu *v, struct kvm_steal_time *s, u64 now)
 {
-    u64 now = host_now_ns();
-    if (now - v->steal.updated < UPDATE_NS)
-        return;
     u32 version = __atomic_load_n(&s->version, __ATOMIC_RELAXED) | 1;
     u64 stolen = stolen_since_last(v, now);
     __atomic_store_n(&s->version, version, __ATOMIC_RELEASE);
@@ -112,10 +155,13 @@ void paravirt_entered(struct vcpu *v)
     struct kvm_steal_time *s = steal_page(v);
     if (!s)
         return;
-    v->steal.entered = host_now_ns();
+    u64 now = v->steal.entered = host_now_ns();
     if (__atomic_exchange_n(&s->preempted, 0, __ATOMIC_SEQ_CST) & KVM_VCPU_FLUSH_TLB)
         tlb_flush_all(v);
-    steal_update(v, s);
+    if (now - v->steal.updated >= ENTRY_NS)
+        steal_update(v, s, now);
+    else
+        __atomic_fetch_add(&s->version, 2, __ATOMIC_RELEASE); /* looked at: guests may count these */
 }
 
 void paravirt_leaving(struct vcpu *v)
@@ -131,8 +177,9 @@ void paravirt_leaving(struct vcpu *v)
 void paravirt_tick(struct vcpu *v)
 {
     struct kvm_steal_time *s = steal_page(v);
-    if (s)
-        steal_update(v, s);
+    u64 now = host_now_ns();
+    if (s && now - v->steal.updated >= TICK_NS)
+        steal_update(v, s, now);
 }
 
 bool pv_offers(struct vcpu *v, u32 features)

@@ -281,7 +281,9 @@ struct vcpu {
     bool mmio_read_pending; /* run->mmio is a question that the next KVM_RUN answers */
     bool code_changed;      /* the current instruction wrote over translated code */
     struct {                /* paravirt.c: in nanoseconds, on the host's clocks */
-        u64 entered, ran, cpu, updated;
+        u64 entered, ran, cpu, updated, shadows, delay;
+        bool delay_known;
+        int maker, schedstat; /* the thread that made the vcpu, and its statistics; -1: not to be had */
     } steal;
     struct {
         u64 first, last; /* of PAUSEs in a row: TSC */
@@ -493,6 +495,8 @@ void fpu_get_xsave(struct vcpu *v, struct kvm_xsave *x);
 int fpu_set_xsave(struct vcpu *v, const struct kvm_xsave *x);
 
 /* paravirt.c: the vcpu has come into guest code, is about to leave it, takes interrupts. */
+void paravirt_created(struct vcpu *v); /* and is destroyed: */
+void paravirt_destroy(struct vcpu *v);
 void paravirt_entered(struct vcpu *v);
 void paravirt_leaving(struct vcpu *v);
 void paravirt_tick(struct vcpu *v);
