@@ -89,6 +89,13 @@ static int enable_platform_info(struct vm *vm, const struct kvm_enable_cap *c)
     return 0;
 }
 
+/* An instruction that there is no handler for ends KVM_RUN anyway. */
+static int enable_exit_on_emulation_failure(struct vm *vm, const struct kvm_enable_cap *c)
+{
+    (void)vm;
+    return c->args[0] & ~1ull ? -EINVAL : 0;
+}
+
 static int enable_exception_payload(struct vm *vm, const struct kvm_enable_cap *c)
 {
     vm->exception_payload = c->args[0];
@@ -139,6 +146,7 @@ static const struct enabler {
     {KVM_CAP_MAX_VCPU_ID, enable_max_vcpu_id},
     {KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, enable_manual_dirty_log},
     {KVM_CAP_MSR_PLATFORM_INFO, enable_platform_info},
+    {KVM_CAP_EXIT_ON_EMULATION_FAILURE, enable_exit_on_emulation_failure},
     {KVM_CAP_DIRTY_LOG_RING, enable_dirty_ring},
     {KVM_CAP_DIRTY_LOG_RING_ACQ_REL, enable_dirty_ring},
     {KVM_CAP_X86_USER_SPACE_MSR, enable_user_space_msr},
@@ -251,6 +259,7 @@ static const struct {
     {KVM_CAP_TSC_CONTROL, 1, NULL},
     {KVM_CAP_VM_TSC_CONTROL, 1, NULL},
     {KVM_CAP_MSR_PLATFORM_INFO, 1, NULL},
+    {KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1, NULL},
     {KVM_CAP_ENABLE_CAP, 1, NULL},
     {KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1, NULL},
     {KVM_CAP_NOP_IO_DELAY, 1, NULL},
