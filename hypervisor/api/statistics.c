@@ -75,10 +75,13 @@ static void direct_text(struct text *t, const struct vcpu *v)
 
 static void cache_text(struct text *t, const struct engine *e)
 {
-    text_add(t, "code cache: %u blocks, %zu of %d KiB of code, %zu of %d KiB of tables, emptied %llu times\n",
+    text_add(t,
+             "code cache: %u blocks, %zu of %d KiB of code, %zu of %d KiB of tables, %d of %d crossings, "
+             "emptied %llu times\n",
              __atomic_load_n(&e->block_count, __ATOMIC_RELAXED),
              __atomic_load_n(&e->code_used, __ATOMIC_RELAXED) >> 10, CODE_SIZE >> 10,
-             __atomic_load_n(&e->meta_used, __ATOMIC_RELAXED) >> 10, META_SIZE >> 10, count(&e->flushes));
+             __atomic_load_n(&e->meta_used, __ATOMIC_RELAXED) >> 10, META_SIZE >> 10,
+             __atomic_load_n(&e->crossing_count, __ATOMIC_RELAXED), CROSSINGS, count(&e->flushes));
 }
 
 __attribute__((visibility("default"))) int lodge_kvm_statistics(int fd, char *buffer, size_t size)

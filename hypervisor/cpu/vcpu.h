@@ -188,7 +188,7 @@ struct tlb_entry {
 struct tlb {
     struct tlb_entry entry[TLB_ENTRIES];
 };
-enum { GROUP_SLOTS = 16, CROSSINGS = 65536 };
+enum { GROUP_SLOTS = 16, CROSSINGS = 131072 };
 enum { X87_OPCODE = 0x7ff };
 #define X87_CURRENT (1u << 31)
 enum tlb_context { TLB_KERNEL, TLB_KERNEL_AC, TLB_USER, TLB_USER_ALIGNED, TLB_CONTEXTS };

@@ -125,17 +125,16 @@ static void emit_leave(struct translator *t, struct link *l)
         emit_jmp_mem(e, thunk(THUNK_EXIT));
         return;
     }
-    bool other_page = !is_linkable(t, l->target),
-         crosses = other_page && t->engine->crossing_count < CROSSINGS;
+    bool other_page = !is_linkable(t, l->target);
     if (other_page && is_movable(t)) {
         l->shift = (s32)ALIGN_DOWN(l->target, 4096);
         emit_code_address(t, H_ADDRESS, (u64)(s64)l->shift, true);
         emit_store(e, at(H_VCPU, VCPU_CODE_PAGE), H_ADDRESS);
     }
-    if (crosses)
+    if (other_page)
         l->crossing = t->engine->crossing_count++;
     emit_immediate(e, H_ADDRESS, (uintptr_t)l | l->in_cc);
-    emit_jmp_mem(e, crosses
+    emit_jmp_mem(e, other_page
                         ? at(H_VCPU, (s32)offsetof(struct vcpu, crossing) - VCPU_BIAS + (s32)l->crossing * 8)
                         : thunk(THUNK_LINK));
 }

@@ -45,7 +45,7 @@ void crossing_set(struct vcpu *v, const struct link *l, const u8 *code)
 {
     enum mode_class c = mode_class(l->from->mode);
     if (v->crossing[l->crossing] == thunk_link)
-        v->priv->ibtc[c].crossing[v->priv->ibtc[c].crossing_count++] = (u16)l->crossing;
+        v->priv->ibtc[c].crossing[v->priv->ibtc[c].crossing_count++] = (u32)l->crossing;
     __atomic_store_n(&v->crossing[l->crossing], l->in_cc ? code - ENTRY_SIZE : code, __ATOMIC_RELAXED);
 }
 
@@ -121,7 +121,7 @@ void ibtc_keep(struct vcpu *v, struct space *s)
         s->target[s->targets++].code = v->ibtc[CLASS_USER].entry[i].code;
     }
     for (u32 n = crossings; n-- > 0 && s->crossings < KEPT;) {
-        u16 i = v->priv->ibtc[CLASS_USER].crossing[n];
+        u32 i = v->priv->ibtc[CLASS_USER].crossing[n];
         if (v->crossing[i] == thunk_link || v->crossing[i] == thunk_relink)
             continue;
         s->crossing[s->crossings].number = i;
@@ -141,7 +141,7 @@ bool ibtc_return(struct vcpu *v, const struct space *s)
     for (u32 n = holds ? s->targets : 0; n-- > 0;)
         ibtc_insert(v, s->mode, s->target[n].pc, (const u8 *)s->target[n].code + ENTRY_SIZE);
     for (u32 n = holds ? s->crossings : 0; n-- > 0;) {
-        u16 i = s->crossing[n].number;
+        u32 i = s->crossing[n].number;
         v->priv->ibtc[CLASS_USER].crossing[v->priv->ibtc[CLASS_USER].crossing_count++] = i;
         __atomic_store_n(&v->crossing[i], s->crossing[n].code, __ATOMIC_RELAXED);
     }

@@ -365,6 +365,7 @@ bool cache_has_room(const struct engine *e)
 {
     return CODE_SIZE - __atomic_load_n(&e->code_used, __ATOMIC_RELAXED) > BLOCK_CODE_MAX &&
            META_SIZE - __atomic_load_n(&e->meta_used, __ATOMIC_RELAXED) > BLOCK_META_MAX &&
+           CROSSINGS - __atomic_load_n(&e->crossing_count, __ATOMIC_RELAXED) > MAX_LINKS &&
            __atomic_load_n(&e->block_count, __ATOMIC_RELAXED) < MAX_BLOCKS;
 }
 

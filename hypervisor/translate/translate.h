@@ -16,6 +16,7 @@ enum {
     MAX_GROUPS = GROUP_SLOTS,
     MAX_BRANCHES = 4,
     LOOP_LINKS = 3, /* of one loop instruction, at most */
+    MAX_LINKS = LOOP_LINKS * MAX_INSNS + 1,
     MAX_MAP = 24 * MAX_INSNS,
     BLOCK_CODE_MAX = 96 << 10,
     BLOCK_META_MAX = 64 << 10

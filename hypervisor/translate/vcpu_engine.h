@@ -43,7 +43,7 @@ struct space {
     } target[KEPT];
     struct {
         const void *code;
-        u16 number;
+        u32 number;
     } crossing[KEPT];
 };
 
@@ -80,7 +80,7 @@ struct vcpu_engine {
         u32 count;
         u16 index[TLB_ENTRIES];
         u32 crossing_count;
-        u16 crossing[CROSSINGS]; /* those in use */
+        u32 crossing[CROSSINGS]; /* those in use */
     } ibtc[4];
     struct {
         int number, trap; /* signal and exception vector (gregs[REG_TRAPNO]) */
