@@ -55,11 +55,14 @@ static void set_and_get(int vcpu, union cpuid *c)
     CHECK_OK(vcpu, KVM_GET_CPUID2, &out);
     CHECK_EQ(out.head.nent, 0); /* a new vcpu has none */
     CHECK_OK(vcpu, KVM_SET_CPUID2, c);
-    out.head.nent = n - 1;
+    out.head.nent = 256;
+    CHECK_OK(vcpu, KVM_GET_CPUID2, &out);
+    if (!api_is_kernel) /* some leave out rows of zeros */
+        CHECK_EQ(out.head.nent, n);
+    out.head.nent--;
     CHECK_FAILS(vcpu, KVM_GET_CPUID2, &out, E2BIG);
     out.head.nent = 256;
     CHECK_OK(vcpu, KVM_GET_CPUID2, &out);
-    CHECK_EQ(out.head.nent, n);
     CHECK_EQ(out.head.entries[0].ebx, c->head.entries[0].ebx);
     CHECK_OK(vcpu, KVM_SET_CPUID2, &out);
     c->head.nent = 257;

@@ -8,7 +8,7 @@ static volatile u64 counter, exchanged, bits[4], wide[2] __attribute__((aligned(
 static volatile u32 spinlock;
 static u64 guarded;
 static u8 *page; /* two pages in a row */
-static volatile u64 seen[MAX_CPUS][8];
+static volatile u64 seen[MAX_CPUS][8], split_rounds[MAX_CPUS];
 
 static void add_work(unsigned cpu)
 {
@@ -77,14 +77,16 @@ static void bit_work(unsigned cpu)
     }
 }
 
-/* The operand has bytes in two pages, or in two lines. */
+/* The operand has bytes in two pages, or in two lines. A host that detects split locks may take milliseconds
+ * for each (SDM 3A 9.1.2.3), so it is done for a while only. */
 static void split_work(unsigned cpu)
 {
     volatile u64 *over_pages = (u64 *)(page + 4096 - 3), *over_lines = (u64 *)(page + 64 - 5);
-    (void)cpu;
-    for (unsigned i = 0; i < SLOW_ROUNDS; i++) {
+    const u64 end = rdtsc() + BIT(29);
+    for (unsigned i = 0; i < SLOW_ROUNDS && (i < 4 || rdtsc() < end); i++) {
         __asm__ volatile("lock addq $0x10001, %0" : "+m"(*over_pages));
         __asm__ volatile("lock addq $0x10001, %0" : "+m"(*over_lines));
+        split_rounds[cpu]++;
     }
 }
 
@@ -162,8 +164,10 @@ int main(void)
     u64 split[2];
     memcpy(&split[0], page + 4096 - 3, 8);
     memcpy(&split[1], page + 64 - 5, 8);
-    check_eq("lock add across two pages", split[0], 0x10001ull * n * SLOW_ROUNDS);
-    check_eq("lock add across two lines", split[1], 0x10001ull * n * SLOW_ROUNDS);
+    const u64 splits = total((u64 *)split_rounds, n);
+    check("each made some", splits >= 4ull * n);
+    check_eq("lock add across two pages", split[0], 0x10001ull * splits);
+    check_eq("lock add across two lines", split[1], 0x10001ull * splits);
     static const u8 code[] = {0xb8, 7, 0, 0, 0, 0xc3};
     memcpy(page + 256, code, sizeof(code));
     cpus_run(beside_code_work);
