@@ -74,6 +74,17 @@ static u32 take_requests(struct vcpu *v)
 
 /* ---- waiting (HLT, and processors not yet started) ---- */
 
+/* KVM_CAP_HALT_POLL: a wait that soon ends is cheaper awake. The guest may know better
+ * (MSR_KVM_POLL_CONTROL). */
+static void poll_for_kick(struct vcpu *v)
+{
+    u64 ns = v->poll_control_msr & 1 ? v->vm->halt_poll_ns : 0, end = ns ? host_now_ns() + ns : 0;
+
+    while (end && !atomic_load(&v->requests) && !v->run->immediate_exit && !v->signal_came &&
+           host_now_ns() < end)
+        __builtin_ia32_pause();
+}
+
 /* Sleeps until a kick or a signal. All signals are blocked between the last look at immediate_exit and the
  * sleep, so that a handler that sets it cannot come in between. -EINTR: a signal came. */
 static int wait_for_kick(struct vcpu *v)
@@ -84,6 +95,7 @@ static int wait_for_kick(struct vcpu *v)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     paravirt_leaving(v);
+    pv_eoi_leave(v);
     gate_leave(v, STATE_WAITING);
     if (!atomic_load(&v->requests) && !v->run->immediate_exit && !v->signal_came &&
         ppoll(&p, 1, NULL, &old) < 0)
@@ -264,6 +276,7 @@ static int vcpu_step(struct vcpu *v)
     if (v->mp_state != KVM_MP_STATE_RUNNABLE) {
         v->run->exit_reason = KVM_EXIT_INTR;
         engine_trim(v);
+        poll_for_kick(v);
         return wait_for_kick(v) < 0 ? -EINTR : LOOP_AGAIN;
     }
     deliver_events(v);
@@ -322,6 +335,7 @@ int vcpu_run(struct vcpu *v)
     int r = vcpu_loop(v);
     fpu_put(v);
     paravirt_leaving(v);
+    pv_eoi_leave(v);
     gate_leave(v, STATE_OUTSIDE);
     signals_leave(v);
     engine_detach(v);

@@ -49,6 +49,7 @@ struct vm {
     u32 max_vcpu_ids;               /* of KVM_ENABLE_CAP; 0: not told */
     u64 quirks_off;                 /* KVM_X86_QUIRK_*: where the guest is to find a processor, and not KVM */
     u32 apic_bus_ns;                /* the period of the clock that local APICs' timers count */
+    u32 halt_poll_ns;               /* KVM_CAP_HALT_POLL: how long HLT waits awake at most */
     u32 user_space_msr;             /* KVM_MSR_EXIT_REASON_*: why RDMSR and WRMSR leave KVM_RUN */
     struct msr_filter *msr_filter;  /* NULL: all are allowed; changed as memory is */
     bool no_hlt_exits;              /* KVM_X86_DISABLE_EXITS_HLT */

@@ -136,6 +136,15 @@ static int enable_apic_bus(struct vm *vm, const struct kvm_enable_cap *c)
     return 0;
 }
 
+/* Nothing polls until it is asked for: there, processors are rarely to spare. */
+static int enable_halt_poll(struct vm *vm, const struct kvm_enable_cap *c)
+{
+    if (c->args[0] != (u32)c->args[0])
+        return -EINVAL;
+    vm->halt_poll_ns = (u32)c->args[0];
+    return 0;
+}
+
 static const struct enabler {
     u32 capability;
     int (*enable)(struct vm *vm, const struct kvm_enable_cap *c);
@@ -155,6 +164,7 @@ static const struct enabler {
     {KVM_CAP_DISABLE_QUIRKS, disable_quirks},
     {KVM_CAP_DISABLE_QUIRKS2, disable_quirks},
     {KVM_CAP_X86_APIC_BUS_CYCLES_NS, enable_apic_bus},
+    {KVM_CAP_HALT_POLL, enable_halt_poll},
 };
 
 int vm_enable_cap(struct vm *vm, union ioctl_arg arg)
@@ -276,6 +286,9 @@ static const struct {
     {KVM_CAP_DISABLE_QUIRKS, 1, NULL},
     {KVM_CAP_DISABLE_QUIRKS2, QUIRKS_VALID, NULL},
     {KVM_CAP_X86_APIC_BUS_CYCLES_NS, APIC_BUS_NS, NULL},
+    {KVM_CAP_HALT_POLL, 1, NULL},
+    {KVM_CAP_ASYNC_PF, 1, NULL},
+    {KVM_CAP_ASYNC_PF_INT, 1, NULL},
     {KVM_CAP_VM_TYPES, 1, NULL}, /* a set: the default type, which is 0 */
 };
 

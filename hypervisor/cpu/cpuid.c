@@ -76,8 +76,8 @@ static const struct feature_word {
      BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(22) | BIT(23) |
          BIT(25) | BIT(26) | BIT(28) | BIT(29) | BIT(30),
      BIT(21) | BIT(24) | BIT(31), 0},
-    /* fpu de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clfsh mmx fxsr sse sse2 */
-    {1, EDX, 0, MASK(0, 0) | MASK(9, 2) | MASK(17, 11) | BIT(19) | MASK(26, 23), 0, 0},
+    /* fpu de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clfsh mmx fxsr sse sse2; vme */
+    {1, EDX, 0, MASK(0, 0) | MASK(9, 2) | MASK(17, 11) | BIT(19) | MASK(26, 23), BIT(1), 0},
     /* arat */
     {6, EAX, 0, 0, BIT(2), 0},
     /* fsgsbase bmi1 avx2 fdp_excptn_only smep bmi2 erms invpcid zero_fcs_fds rdseed adx smap clflushopt clwb
@@ -251,8 +251,10 @@ static void add_paravirtual_features(struct list *l, u32 leaf)
 {
     const u32 features =
         BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_NOP_IO_DELAY) | BIT(KVM_FEATURE_CLOCKSOURCE2) |
-        BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT) | BIT(KVM_FEATURE_STEAL_TIME) | BIT(KVM_FEATURE_PV_UNHALT) |
-        BIT(KVM_FEATURE_PV_TLB_FLUSH) | BIT(KVM_FEATURE_PV_SEND_IPI) | BIT(KVM_FEATURE_PV_SCHED_YIELD);
+        BIT(KVM_FEATURE_ASYNC_PF) | BIT(KVM_FEATURE_PV_EOI) | BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT) |
+        BIT(KVM_FEATURE_STEAL_TIME) | BIT(KVM_FEATURE_PV_UNHALT) | BIT(KVM_FEATURE_PV_TLB_FLUSH) |
+        BIT(KVM_FEATURE_ASYNC_PF_VMEXIT) | BIT(KVM_FEATURE_PV_SEND_IPI) | BIT(KVM_FEATURE_POLL_CONTROL) |
+        BIT(KVM_FEATURE_PV_SCHED_YIELD) | BIT(KVM_FEATURE_ASYNC_PF_INT);
     list_add(l, leaf, 0, false, (u32[4]){features, 0, 0, 0});
 }
 
@@ -416,16 +418,27 @@ static const struct {
     u8 reg, bit;
     u32 cr4;
 } cr4_features[] = {
-    {1, EDX, 2, CR4_DE},     {1, EDX, 3, CR4_PSE},      {1, EDX, 6, CR4_PAE},      {1, EDX, 13, CR4_PGE},
-    {1, ECX, 17, CR4_PCIDE}, {1, ECX, 26, CR4_OSXSAVE}, {7, EBX, 0, CR4_FSGSBASE}, {7, EBX, 7, CR4_SMEP},
-    {7, EBX, 20, CR4_SMAP},  {7, ECX, 2, CR4_UMIP},
+    {1, EDX, 1, CR4_VME},      {1, EDX, 1, CR4_PVI},  {1, EDX, 2, CR4_DE},     {1, EDX, 3, CR4_PSE},
+    {1, EDX, 6, CR4_PAE},      {1, EDX, 13, CR4_PGE}, {1, ECX, 17, CR4_PCIDE}, {1, ECX, 26, CR4_OSXSAVE},
+    {7, EBX, 0, CR4_FSGSBASE}, {7, EBX, 7, CR4_SMEP}, {7, EBX, 20, CR4_SMAP},  {7, ECX, 2, CR4_UMIP},
 };
+
+/* A vcpu that has been told no CPUID yet may have whatever is supported. */
+static bool may_have(struct vcpu *v, u32 leaf, u8 reg, u8 bit)
+{
+    u32 r[4];
+    if (v->cpuid_count)
+        return cpuid_has(v, leaf, 0, reg, bit);
+    host_cpuid(leaf, 0, r);
+    keep_features(leaf, 0, r);
+    return r[reg] & BIT(bit);
+}
 
 static u64 cr4_allowed(struct vcpu *v)
 {
     u64 allowed = CR4_TSD | CR4_MCE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
     for (size_t i = 0; i < ARRAY_SIZE(cr4_features); i++)
-        if (cpuid_has(v, cr4_features[i].leaf, 0, cr4_features[i].reg, cr4_features[i].bit))
+        if (may_have(v, cr4_features[i].leaf, cr4_features[i].reg, cr4_features[i].bit))
             allowed |= cr4_features[i].cr4;
     return allowed;
 }

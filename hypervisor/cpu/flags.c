@@ -10,20 +10,40 @@ static unsigned iopl(const struct vcpu *v)
     return v->rflags >> 12 & 3;
 }
 
-/* Virtual-8086 mode without its extensions (CR4.VME is not offered) demands IOPL 3 for these. */
-static void require_vm86_iopl(struct vcpu *v)
+/* Virtual-8086 mode with IOPL below 3: #GP, or, by its extensions, VIF takes the place of IF in 16-bit images
+ * (SDM 3A 20.3.3.4). */
+bool vm86_has_virtual_if(struct vcpu *v, const struct insn *in)
 {
-    if ((v->rflags & FLAG_VM) && iopl(v) < 3)
+    if (!(v->rflags & FLAG_VM) || iopl(v) == 3)
+        return false;
+    if (!(v->cr4 & CR4_VME) || in->opsize != 2)
         raise_exception_code(v, EXC_GP, 0);
+    return true;
+}
+
+u64 vm86_virtual_flags(const struct vcpu *v)
+{
+    u64 flags = rflags_get(v) & ~(u64)FLAG_IF;
+    return flags | FLAG_IOPL | (v->rflags & FLAG_VIF ? FLAG_IF : 0);
+}
+
+/* IF and IOPL stay as they are. */
+void vm86_set_virtual_flags(struct vcpu *v, u64 image)
+{
+    const u64 mask = 0xffff & ~(u64)(FLAG_IF | FLAG_IOPL | FLAG_TF);
+    if ((image & FLAG_TF) || ((image & FLAG_IF) && (v->rflags & FLAG_VIP)))
+        raise_exception_code(v, EXC_GP, 0);
+    rflags_set(v, (rflags_get(v) & ~(mask | FLAG_VIF | FLAG_TF)) | (image & mask) |
+                      (image & FLAG_IF ? FLAG_VIF : 0));
 }
 
 void insn_pushf(struct vcpu *v, const struct insn *in)
 {
     struct stack s;
-    require_vm86_iopl(v);
+    u64 flags = vm86_has_virtual_if(v, in) ? vm86_virtual_flags(v) : rflags_get(v);
     stack_current(v, &s);
     stack_probe(v, &s, 1, in->opsize);
-    stack_push(v, &s, in->opsize, rflags_get(v) & ~(u64)(FLAG_VM | FLAG_RF));
+    stack_push(v, &s, in->opsize, flags & ~(u64)(FLAG_VM | FLAG_RF));
     stack_commit(v, &s);
 }
 
@@ -41,32 +61,51 @@ static u64 popf_mask(const struct vcpu *v, unsigned size)
 void insn_popf(struct vcpu *v, const struct insn *in)
 {
     struct stack s;
-    require_vm86_iopl(v);
+    bool virtual = vm86_has_virtual_if(v, in);
     stack_current(v, &s);
     u64 value = stack_pop(v, &s, in->opsize) & ~(u64)FLAG_RF;
     u64 mask = popf_mask(v, in->opsize);
+    if (virtual) {
+        vm86_set_virtual_flags(v, value);
+        stack_commit(v, &s);
+        return;
+    }
     stack_commit(v, &s);
     rflags_set(v, (rflags_get(v) & ~mask) | (value & mask));
 }
 
-static void require_iopl(struct vcpu *v)
+/* Which flag CLI and STI are about: VIF for a program below IOPL, where CR4.VME or CR4.PVI allows (SDM 2A
+ * "CLI", 3A 20.4). */
+static u64 interrupt_flag(struct vcpu *v)
 {
-    if ((v->cr0 & CR0_PE) && v->cpl > iopl(v))
+    if (!(v->cr0 & CR0_PE) || v->cpl <= iopl(v))
+        return FLAG_IF;
+    if (v->cpl != 3 || !(v->cr4 & (v->rflags & FLAG_VM ? CR4_VME : CR4_PVI)))
         raise_exception_code(v, EXC_GP, 0);
+    return FLAG_VIF;
 }
 
 void insn_cli(struct vcpu *v, const struct insn *in)
 {
     (void)in;
-    require_iopl(v);
-    v->rflags &= ~(u64)FLAG_IF;
+    v->rflags &= ~interrupt_flag(v);
+}
+
+static void set_virtual_if(struct vcpu *v)
+{
+    if (v->rflags & FLAG_VIP)
+        raise_exception_code(v, EXC_GP, 0);
+    v->rflags |= FLAG_VIF;
 }
 
 /* Interrupts stay held back for one more instruction where STI enables them. */
 void insn_sti(struct vcpu *v, const struct insn *in)
 {
     (void)in;
-    require_iopl(v);
+    if (interrupt_flag(v) == FLAG_VIF) {
+        set_virtual_if(v);
+        return;
+    }
     if (!(v->rflags & FLAG_IF))
         v->interrupt_shadow = KVM_X86_SHADOW_INT_STI;
     v->rflags |= FLAG_IF;

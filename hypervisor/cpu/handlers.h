@@ -50,4 +50,10 @@ sensitive_fn insn_daa, insn_das, insn_aaa, insn_aas, insn_aam, insn_aad;
 sensitive_fn insn_vgather, insn_vmaskmov, insn_maskmov;
 sensitive_fn insn_vgather_opmask, insn_vscatter; /* EVEX: named by the decoder */
 
+/* flags.c: virtual-8086 mode whose IF is VIF (CR4.VME, IOPL below 3); may be #GP. The image of FLAGS that its
+ * program sees, and a new one that it wants. */
+bool vm86_has_virtual_if(struct vcpu *v, const struct insn *in);
+u64 vm86_virtual_flags(const struct vcpu *v);
+void vm86_set_virtual_flags(struct vcpu *v, u64 image);
+
 #endif

@@ -177,8 +177,30 @@ static bool steal_time_write(struct vcpu *v, const struct access *a, u64 value)
     return steal_write(v, value);
 }
 
-/* Async page faults, PV EOI and the like: CPUID does not offer them, and user space may only
- * confirm it. */
+static bool async_pf_en_write(struct vcpu *v, const struct access *a, u64 value)
+{
+    (void)a;
+    return async_pf_write(v, value);
+}
+
+/* The vector of the interrupt that tells of pages that have come. */
+static bool async_pf_int_write(struct vcpu *v, const struct access *a, u64 value)
+{
+    return v->lapic ? value <= UINT8_MAX && field_write(v, a, value) : a->host && value == 0;
+}
+
+static bool pv_eoi_en_write(struct vcpu *v, const struct access *a, u64 value)
+{
+    return v->lapic ? pv_eoi_write(v, value) : a->host && value == 0;
+}
+
+/* Bit 0: the hypervisor may wait awake for a while when the guest halts. */
+static bool poll_control_write(struct vcpu *v, const struct access *a, u64 value)
+{
+    return value <= 1 && field_write(v, a, value);
+}
+
+/* CPUID does not offer it, and user space may only confirm that. */
 static bool unoffered_write(struct vcpu *v, const struct access *a, u64 value)
 {
     (void)v;
@@ -369,10 +391,23 @@ static bool segment_base_write(struct vcpu *v, const struct access *a, u64 value
     return true;
 }
 
-/* Processors that keep 64 bits here do so for nobody: RDTSCP and RDPID read 32. */
+/* A vcpu without CPUID has it, too. */
+static bool has_tsc_aux(struct vcpu *v, const struct access *a)
+{
+    return a->host || !v->cpuid_count || cpuid_has(v, 0x80000001, 0, 3, 27) || cpuid_has(v, 7, 0, 2, 22);
+}
+
+static bool tsc_aux_read(struct vcpu *v, const struct access *a, u64 *value)
+{
+    return has_tsc_aux(v, a) && field_read(v, a, value);
+}
+
+/* RDTSCP and RDPID read 32 bits. Intel's processors refuse the others, AMD's drop them. */
 static bool tsc_aux_write(struct vcpu *v, const struct access *a, u64 value)
 {
-    return field_write(v, a, (u32)value);
+    if (value >> 32 && !cpuid_is_amd(v))
+        return false;
+    return has_tsc_aux(v, a) && field_write(v, a, (u32)value);
 }
 
 /* ---- identity and configuration ---- */
@@ -384,14 +419,19 @@ static bool microcode_write(struct vcpu *v, const struct access *a, u64 value)
     return a->host ? field_write(v, a, value) : true;
 }
 
-/* Performance monitoring is absent for good; the guest cannot change what says so. The bit of MONITOR is that
- * of CPUID, unless by a quirk: cpuid.c. */
+/* Performance monitoring is absent for good; the guest cannot change what says so. The bit of MONITOR is only
+ * kept, unless a quirk is off: then CPUID follows it (cpuid.c). */
 static bool misc_enable_write(struct vcpu *v, const struct access *a, u64 value)
 {
-    bool mwait = !vm_has_quirk(v->vm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT);
-    const u64 read_only = BIT(7) | BIT(11) | BIT(12) | (mwait ? 0 : MISC_ENABLE_MWAIT);
+    enum { EMON = BIT(7), BTS_UNAVAILABLE = BIT(11), PEBS_UNAVAILABLE = BIT(12) };
+    u64 changed = value ^ v->misc_enable;
+    if (!a->host && (changed & (BTS_UNAVAILABLE | PEBS_UNAVAILABLE)))
+        return false;
     if (!a->host)
-        value = (value & ~read_only) | (v->misc_enable & read_only);
+        value = (value & ~(u64)EMON) | (v->misc_enable & EMON);
+    if (!vm_has_quirk(v->vm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT) && (changed & MISC_ENABLE_MWAIT) &&
+        !cpuid_has(v, 1, 0, 2, 0)) /* SSE3 */
+        return false;
     return field_write(v, a, value);
 }
 
@@ -490,10 +530,17 @@ static const struct msr msrs[] = {
      FIELD(wall_clock_msr)},
     {ONE(MSR_KVM_SYSTEM_TIME_NEW), PV(CLOCKSOURCE2), .read = field_read, .write = kvmclock_write,
      FIELD(kvmclock_msr)},
-    {ONE(MSR_KVM_ASYNC_PF_EN), .write = unoffered_write},
+    {ONE(MSR_KVM_ASYNC_PF_EN), PV(ASYNC_PF), .read = field_read, .write = async_pf_en_write,
+     FIELD(async_pf_msr)},
     {ONE(MSR_KVM_STEAL_TIME), PV(STEAL_TIME), .read = field_read, .write = steal_time_write,
      FIELD(steal_msr)},
-    {MANY(MSR_KVM_PV_EOI_EN, 5), .write = unoffered_write},
+    {ONE(MSR_KVM_PV_EOI_EN), PV(PV_EOI), .read = field_read, .write = pv_eoi_en_write, FIELD(pv_eoi_msr)},
+    {ONE(MSR_KVM_POLL_CONTROL), PV(POLL_CONTROL), .read = field_read, .write = poll_control_write,
+     FIELD(poll_control_msr)},
+    {ONE(MSR_KVM_ASYNC_PF_INT), PV(ASYNC_PF_INT), .read = field_read, .write = async_pf_int_write,
+     FIELD(async_pf_int_msr)},
+    {ONE(MSR_KVM_ASYNC_PF_ACK), PV(ASYNC_PF_INT), ZERO_IGNORED},
+    {ONE(MSR_KVM_MIGRATION_CONTROL), .write = unoffered_write},
     {ONE(MSR_EFER), .read = field_read, .write = efer_write, FIELD(efer)},
     {ONE(MSR_STAR), PLAIN(star)},
     {ONE(MSR_LSTAR), .read = field_read, .write = canonical_write, FIELD(lstar)},
@@ -501,7 +548,7 @@ static const struct msr msrs[] = {
     {ONE(MSR_SYSCALL_MASK), PLAIN(sfmask)},
     {MANY(MSR_FS_BASE, 2), .read = segment_base_read, .write = segment_base_write},
     {ONE(MSR_KERNEL_GS_BASE), .read = field_read, .write = canonical_write, FIELD(kernel_gs_base)},
-    {ONE(MSR_TSC_AUX), .read = field_read, .write = tsc_aux_write, FIELD(tsc_aux)},
+    {ONE(MSR_TSC_AUX), .read = tsc_aux_read, .write = tsc_aux_write, FIELD(tsc_aux)},
     {MANY(MSR_K7_EVNTSEL0, 8), ZERO_IGNORED},
     {ONE(MSR_AMD64_SYSCFG), ZERO_IGNORED},
     {ONE(MSR_K7_HWCR), .read = field_read, .write = hwcr_write, FIELD(hwcr)},
@@ -536,7 +583,12 @@ const u32 msr_index_list[] = {
     MSR_IA32_TSC_DEADLINE,
     MSR_KVM_WALL_CLOCK_NEW,
     MSR_KVM_SYSTEM_TIME_NEW,
+    MSR_KVM_ASYNC_PF_EN,
     MSR_KVM_STEAL_TIME,
+    MSR_KVM_PV_EOI_EN,
+    MSR_KVM_POLL_CONTROL,
+    MSR_KVM_ASYNC_PF_INT,
+    MSR_KVM_ASYNC_PF_ACK,
     MSR_EFER,
     MSR_STAR,
     MSR_LSTAR,
@@ -615,7 +667,9 @@ void msr_power_up(struct vcpu *v, bool bsp)
     v->hwcr = v->power_ctl = 0;
     v->misc_features = 0;
     v->tsc_adjust = 0;
-    v->kvmclock_msr = v->wall_clock_msr = v->steal_msr = 0;
+    v->kvmclock_msr = v->wall_clock_msr = v->steal_msr = v->pv_eoi_msr = 0;
+    v->async_pf_msr = v->async_pf_int_msr = 0;
+    v->poll_control_msr = 1;
     v->tsc_offset = power_up_tsc_offset(v);
     v->xcr0 = 1;
 }

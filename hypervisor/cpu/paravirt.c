@@ -182,6 +182,32 @@ void paravirt_tick(struct vcpu *v)
         steal_update(v, s, now);
 }
 
+/* ---- asynchronous page faults ---- */
+
+/* A guest may ask for them, and none will come: guest memory is the client's, and when its pages come from
+ * disk the vcpu's thread waits for them in the middle of an instruction. */
+bool async_pf_write(struct vcpu *v, u64 msr)
+{
+    const u64 reserved = MASK(5, 4);
+    const struct {
+        u64 bit;
+        u32 feature;
+    } deliveries[] = {
+        {KVM_ASYNC_PF_DELIVERY_AS_PF_VMEXIT, BIT(KVM_FEATURE_ASYNC_PF_VMEXIT)},
+        {KVM_ASYNC_PF_DELIVERY_AS_INT, BIT(KVM_FEATURE_ASYNC_PF_INT)},
+    };
+    if (msr & reserved)
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(deliveries); i++)
+        if ((msr & deliveries[i].bit) && !pv_offers(v, deliveries[i].feature))
+            return false;
+    if (!v->lapic)
+        return msr == 0;
+    v->async_pf_msr = msr;
+    bool enabled = (msr & KVM_ASYNC_PF_ENABLED) && (msr & KVM_ASYNC_PF_DELIVERY_AS_INT);
+    return !enabled || phys_page(v->vm, msr & ~(u64)0xfff, NULL);
+}
+
 bool pv_offers(struct vcpu *v, u32 features)
 {
     u32 out[4];

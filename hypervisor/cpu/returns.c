@@ -116,23 +116,21 @@ static u64 iret_flags(const struct vcpu *v, u64 popped, unsigned size)
     return (rflags_get(v) & ~mask) | (popped & mask);
 }
 
+/* Also from one place in a virtual-8086 task to another. */
 static void iret_real(struct vcpu *v, const struct insn *in)
 {
+    bool virtual = vm86_has_virtual_if(v, in);
     struct stack s;
     stack_current(v, &s);
     u64 rip = stack_pop(v, &s, in->opsize);
     struct segment cs = segment_real(v, SEG_CS, (u16)stack_pop(v, &s, in->opsize));
     u64 flags = stack_pop(v, &s, in->opsize);
     rip = segment_check_rip(v, &cs, rip, 0);
-    rflags_set(v, iret_flags(v, flags, in->opsize));
+    if (virtual)
+        vm86_set_virtual_flags(v, flags);
+    else
+        rflags_set(v, iret_flags(v, flags, in->opsize));
     enter_return(v, &cs, rip, &s);
-}
-
-static void iret_vm86(struct vcpu *v, const struct insn *in)
-{
-    if ((v->rflags & FLAG_IOPL) != FLAG_IOPL) /* 20.2.7; the extensions of CR4.VME are not offered */
-        raise_exception_code(v, EXC_GP, 0);
-    iret_real(v, in);
 }
 
 /* From protected to virtual-8086 mode: the rest of the frame is ESP, SS, ES, DS, FS, GS. */
@@ -193,10 +191,8 @@ static void iret_task(struct vcpu *v)
 void insn_iret(struct vcpu *v, const struct insn *in)
 {
     nmi_unblock(v); /* even where the IRET itself faults: 6.7.1, 25.3 */
-    if (!(v->cr0 & CR0_PE)) {
+    if (!in_protected(v)) {
         iret_real(v, in);
-    } else if (v->rflags & FLAG_VM) {
-        iret_vm86(v, in);
     } else if (v->rflags & FLAG_NT) {
         iret_task(v);
     } else {

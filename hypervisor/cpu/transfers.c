@@ -211,12 +211,52 @@ void insn_call_far(struct vcpu *v, const struct insn *in)
 
 /* ---- software interrupts: the gate does the rest (exceptions.c) ---- */
 
+/* The bitmap of 32 bytes below the I/O permission bitmap: whether the monitor takes the interrupt (20.3.3).
+ */
+static bool monitor_takes(struct vcpu *v, u8 vector)
+{
+    enum { IO_MAP_BASE = 102, REDIRECTION_MAP = 32 };
+    const struct segment *tr = &v->seg[SEG_TR];
+    if (!(v->cr4 & CR4_VME))
+        return true;
+    if (tr->limit < IO_MAP_BASE + 1)
+        raise_exception_code(v, EXC_GP, 0);
+    u32 at = (u32)guest_load(v, (u32)(tr->base + IO_MAP_BASE), 2, AS_SYSTEM) - REDIRECTION_MAP + vector / 8;
+    if (at > tr->limit)
+        raise_exception_code(v, EXC_GP, 0);
+    return guest_load(v, (u32)(tr->base + at), 1, AS_SYSTEM) >> (vector & 7) & 1;
+}
+
+/* To the handler of the 8086 program itself, through the table at address 0, as in real mode (20.3.3.3). */
+static void int_redirected(struct vcpu *v, u8 vector)
+{
+    bool virtual = (v->rflags & FLAG_IOPL) != FLAG_IOPL;
+    u64 image = virtual ? vm86_virtual_flags(v) : rflags_get(v);
+    u32 entry = (u32)guest_load(v, vector * 4u, 4, AS_CPL);
+    struct far_target t = {segment_real(v, SEG_CS, (u16)(entry >> 16)), entry & 0xffff, .size = 2};
+    struct stack s;
+    stack_current(v, &s);
+    stack_probe(v, &s, 3, 2);
+    stack_push(v, &s, 2, image);
+    stack_push(v, &s, 2, v->seg[SEG_CS].selector);
+    stack_push(v, &s, 2, v->next_rip);
+    stack_commit(v, &s);
+    v->rflags &= ~(u64)(FLAG_TF | FLAG_RF | (virtual ? FLAG_VIF : FLAG_IF));
+    enter_target(v, &t, v->cpl);
+}
+
 void insn_int(struct vcpu *v, const struct insn *in)
 {
-    bool vm86 = v->rflags & FLAG_VM;
-    if (vm86 && (v->rflags & FLAG_IOPL) != FLAG_IOPL) /* 20.3.2; CR4.VME is not offered */
-        raise_exception_code(v, EXC_GP, 0);
-    raise_soft(v, (u8)in->imm);
+    u8 vector = (u8)in->imm;
+    if (v->rflags & FLAG_VM) {
+        if (!monitor_takes(v, vector)) {
+            int_redirected(v, vector);
+            return;
+        }
+        if ((v->rflags & FLAG_IOPL) != FLAG_IOPL) /* 20.3.2 */
+            raise_exception_code(v, EXC_GP, 0);
+    }
+    raise_soft(v, vector);
 }
 
 void insn_int3(struct vcpu *v, const struct insn *in)

@@ -248,7 +248,7 @@ struct vcpu {
     u32 tsc_khz;    /* the guest's */
     u64 tsc_adjust, tsc_deadline, smi_count, microcode, platform_info, misc_features, power_ctl, hwcr;
     bool enforce_pv; /* KVM_CAP_ENFORCE_PV_FEATURE_CPUID */
-    u64 kvmclock_msr, wall_clock_msr, steal_msr, async_pf_msr, pv_eoi_msr, poll_control_msr;
+    u64 kvmclock_msr, wall_clock_msr, steal_msr, async_pf_msr, async_pf_int_msr, pv_eoi_msr, poll_control_msr;
     u8 cpl; /* DPL of SS; 0 in real mode, 3 in virtual-8086 mode */
 
     /* -- events (SDM 3A 6.8, 6.9) -- */
@@ -504,6 +504,7 @@ void paravirt_tick(struct vcpu *v);
  * insist on that (KVM_CAP_ENFORCE_PV_FEATURE_CPUID). */
 bool pv_offers(struct vcpu *v, u32 features);
 bool steal_write(struct vcpu *v, u64 msr); /* MSR_KVM_STEAL_TIME; false: #GP */
+bool async_pf_write(struct vcpu *v, u64 msr); /* MSR_KVM_ASYNC_PF_EN; the same */
 
 /* io.c: completes a KVM_EXIT_IO that user space has answered: registers, memory (may fault) and rip. Called
  * at the start of KVM_RUN, where raising and unwinding are possible. */

@@ -67,6 +67,7 @@ struct lapic {
     int user_extint;    /* the vector of KVM_INTERRUPT, which waits for its INTA; -1: none */
     u64 user_eoi[4];    /* vectors that a user-space IOAPIC is to hear the end of */
     bool extint;        /* an ExtINT message came: the next interrupt is the PIC's */
+    bool pv_eoi;        /* pv_eoi.c: the guest may end the interrupt in service by its bit */
     bool wait_for_sipi; /* an INIT came, and no SIPI since */
     bool startup;       /* a SIPI came: v->sipi_vector */
     u32 arbitration;    /* lowest-priority interrupts won so far */
@@ -127,6 +128,7 @@ void pic_set_state(struct irqchip *c, unsigned chip, const struct kvm_pic_state 
 void ioapic_reset(struct irqchip *c);
 int ioapic_set_line(struct irqchip *c, unsigned pin, enum line_source source, bool level);
 void ioapic_eoi(struct irqchip *c, u8 vector, bool level);
+bool ioapic_sends(const struct irqchip *c, u8 vector); /* a pin that is not masked has it */
 u32 ioapic_read(struct irqchip *c, u32 offset);
 void ioapic_write(struct irqchip *c, u32 offset, u32 value);
 void ioapic_get_state(const struct irqchip *c, struct kvm_ioapic_state *s);
@@ -210,6 +212,13 @@ void lapic_pic_raised(struct lapic *l); /* LINT0 went high */
 bool lapic_takes_pic(struct lapic *l);
 void lapic_kick_if_deliverable(struct lapic *l);
 void lapic_eoi(struct lapic *l);
+/* vector is in service, edge-triggered, and nothing else is in service or requested. */
+bool lapic_is_alone(struct lapic *l, u8 vector);
+
+/* pv_eoi.c. The vcpu has taken an interrupt; the local APIC is about to be looked at, by the vcpu's thread.
+ */
+void pv_eoi_offer(struct lapic *l, u8 vector);
+void pv_eoi_take_back(struct lapic *l);
 
 /* lapic_registers.c */
 u32 lapic_mmio_read(struct lapic *l, u32 offset);

@@ -45,6 +45,17 @@ static int ioapic_send(struct irqchip *c, unsigned pin)
     return result;
 }
 
+bool ioapic_sends(const struct irqchip *c, u8 vector)
+{
+    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
+        u64 e = c->ioapic.state.redirtbl[pin].bits;
+
+        if ((u8)e == vector && !(e & ENTRY_MASKED))
+            return true;
+    }
+    return false;
+}
+
 int ioapic_set_line(struct irqchip *c, unsigned pin, enum line_source source, bool level)
 {
     struct ioapic *io = &c->ioapic;

@@ -65,8 +65,18 @@ static int lapic_deliverable(struct lapic *l)
 
 void lapic_kick_if_deliverable(struct lapic *l)
 {
-    if (lapic_deliverable(l) >= 0)
+    if (lapic_deliverable(l) >= 0 || l->pv_eoi)
         vcpu_kick(l->v, REQ_EVENT);
+}
+
+bool lapic_is_alone(struct lapic *l, u8 vector)
+{
+    if (vector_test(l, APIC_TMR, vector) || vector_highest(l, APIC_IRR) >= 0)
+        return false;
+    for (unsigned i = 0; i < 8; i++)
+        if (*lapic_reg(l, APIC_ISR + i * 16) != (i == vector >> 5 ? 1u << (vector & 31) : 0))
+            return false;
+    return true;
 }
 
 /* Whether the PIC's INT reaches this CPU: LINT0 as ExtINT, an ExtINT message, or no APIC in between. */
@@ -95,6 +105,7 @@ int lapic_pending(struct vcpu *v)
     if (!l)
         return -1;
     pthread_mutex_lock(&l->chips->lock);
+    pv_eoi_take_back(l);
     vector = lapic_deliverable(l);
     if (lapic_takes_pic(l)) {
         if (l->chips->pic.output)
@@ -126,6 +137,7 @@ static int lapic_take(struct lapic *l)
         return (u8)*lapic_reg(l, APIC_SVR);
     vector_set(l, APIC_IRR, (u8)vector, false);
     vector_set(l, APIC_ISR, (u8)vector, true);
+    pv_eoi_offer(l, (u8)vector);
     return vector;
 }
 

@@ -143,6 +143,7 @@ static bool lapic_can(u32 offset, u8 access)
 
 u32 lapic_mmio_read(struct lapic *l, u32 offset)
 {
+    pv_eoi_take_back(l);
     if (lapic_can(offset, XR))
         return lapic_read(l, offset);
     if (!lapic_can(offset, XW))
@@ -152,6 +153,7 @@ u32 lapic_mmio_read(struct lapic *l, u32 offset)
 
 void lapic_mmio_write(struct lapic *l, u32 offset, u32 value)
 {
+    pv_eoi_take_back(l);
     if (lapic_can(offset, XW)) {
         const struct lapic_register *r = &registers[offset >> 4];
 
@@ -178,6 +180,7 @@ bool lapic_msr_read(struct vcpu *v, u32 index, u64 *value)
     if (!l || !lapic_x2apic(l) || !lapic_can(offset, MR))
         return false;
     pthread_mutex_lock(&l->chips->lock);
+    pv_eoi_take_back(l);
     *value = lapic_read(l, offset);
     if (offset == APIC_ICR)
         *value |= (u64)*lapic_reg(l, APIC_ICR2) << 32;
@@ -198,6 +201,7 @@ bool lapic_msr_write(struct vcpu *v, u32 index, u64 value)
     if ((value >> 32 && offset != APIC_ICR) || ((u32)value & ~(r->writable | r->read_only)))
         return false;
     pthread_mutex_lock(&l->chips->lock);
+    pv_eoi_take_back(l);
     if (offset == APIC_ICR)
         *lapic_reg(l, APIC_ICR2) = (u32)(value >> 32);
     r->write(l, offset, (u32)value & ~r->read_only);
@@ -221,6 +225,7 @@ void lapic_set_tpr(struct vcpu *v, u64 cr8)
         return;
     }
     pthread_mutex_lock(&l->chips->lock);
+    pv_eoi_take_back(l);
     write_tpr(l, APIC_TPR, (cr8 & 0xf) << 4);
     pthread_mutex_unlock(&l->chips->lock);
 }
@@ -247,7 +252,8 @@ static void lapic_reset_registers(struct lapic *l)
     for (unsigned i = 0; i < ARRAY_SIZE(l->reg); i++)
         l->reg[i] = 0;
     l->errors = 0;
-    l->extint = false;
+    l->extint = l->pv_eoi = false;
+    l->v->pv_eoi_msr = 0;
     lapic_identify(l);
     if (!lapic_x2apic(l))
         *lapic_reg(l, APIC_ID) = id;

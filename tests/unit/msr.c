@@ -297,23 +297,39 @@ static void paravirtual(void)
     CHECK(set(MSR_KVM_STEAL_TIME, 0x2041));
     CHECK_EQ(get(MSR_KVM_STEAL_TIME), 0x2041);
     CHECK(!set(MSR_KVM_STEAL_TIME, 0x2021)); /* not a multiple of 64 */
-    for (u32 index = MSR_KVM_ASYNC_PF_EN; index <= MSR_KVM_MIGRATION_CONTROL; index++) {
-        if (index == MSR_KVM_STEAL_TIME)
+    CHECK(!set(MSR_KVM_MIGRATION_CONTROL, 0));
+    CHECK(!msr_read(v, MSR_KVM_MIGRATION_CONTROL, &value, false));
+    CHECK(msr_read(v, MSR_KVM_MIGRATION_CONTROL, &value, true));
+    CHECK(msr_write(v, MSR_KVM_MIGRATION_CONTROL, 0, true));
+    CHECK(!msr_write(v, MSR_KVM_MIGRATION_CONTROL, 1, true));
+    CHECK_EQ(get(MSR_KVM_POLL_CONTROL), 1);
+    CHECK(set(MSR_KVM_POLL_CONTROL, 0));
+    CHECK(!set(MSR_KVM_POLL_CONTROL, 2));
+}
+
+/* What KVM delivers through a local APIC cannot be asked for without one. */
+static void without_local_apic(void)
+{
+    start();
+    for (u32 index = MSR_KVM_PV_EOI_EN; index <= MSR_KVM_ASYNC_PF_INT; index++) {
+        if (index == MSR_KVM_POLL_CONTROL)
             continue;
         CHECK(!set(index, 0));
-        CHECK(!msr_read(v, index, &value, false));
-        CHECK(msr_read(v, index, &value, true));
         CHECK(msr_write(v, index, 0, true));
+        CHECK_EQ(get(index), 0);
         CHECK(!msr_write(v, index, 1, true));
     }
+    CHECK(set(MSR_KVM_ASYNC_PF_ACK, 1));
+    CHECK_EQ(get(MSR_KVM_ASYNC_PF_ACK), 0);
 }
 
 static void configuration(void)
 {
     start();
     u64 misc = get(MSR_IA32_MISC_ENABLE);
-    CHECK(set(MSR_IA32_MISC_ENABLE, 1));
-    CHECK_EQ(get(MSR_IA32_MISC_ENABLE), misc | 1);
+    CHECK(set(MSR_IA32_MISC_ENABLE, misc | MISC_ENABLE_MWAIT | BIT(7) | 1));
+    CHECK_EQ(get(MSR_IA32_MISC_ENABLE), misc | MISC_ENABLE_MWAIT | 1);
+    CHECK(!set(MSR_IA32_MISC_ENABLE, 1)); /* performance monitoring is unavailable */
     CHECK(msr_write(v, MSR_IA32_UCODE_REV, 0x1234, true));
     CHECK(set(MSR_IA32_UCODE_REV, 0));
     CHECK_EQ(get(MSR_IA32_UCODE_REV), 0x1234);
@@ -323,8 +339,13 @@ static void configuration(void)
     CHECK(!set(MSR_IA32_DEBUGCTL, BIT(6)));
     CHECK_EQ(get(MSR_K7_EVNTSEL0 + 7), 0);
     CHECK_EQ(get(MSR_IA32_FEAT_CTL), 1);
-    CHECK(set(MSR_TSC_AUX, 0x100000002));
+    CHECK(set(MSR_TSC_AUX, 2));
+    CHECK(!set(MSR_TSC_AUX, 0x100000003));
     CHECK_EQ(get(MSR_TSC_AUX), 2);
+    cpu_vendor = "AuthenticAMD";
+    CHECK(set(MSR_TSC_AUX, 0x100000003));
+    CHECK_EQ(get(MSR_TSC_AUX), 3);
+    cpu_vendor = "GenuineIntel";
 }
 
 int main(void)
@@ -340,6 +361,7 @@ int main(void)
     tsc_of_two();
     apic();
     paravirtual();
+    without_local_apic();
     configuration();
     return TEST_DONE();
 }

@@ -529,6 +529,42 @@ static void flags(void)
     CHECK_FAULT(insn_cli, &in, EXC_GP, 0);
 }
 
+/* CR4.VME and CR4.PVI: SDM 3A 20.3.3.4, 20.4. */
+static void virtual_interrupt_flag(void)
+{
+    struct insn in = instruction(0, 0, 2);
+    start(VM86, 3);
+    v->cr4 |= CR4_VME;
+    v->rflags = (v->rflags & ~(u64)(FLAG_IOPL | FLAG_IF)) | FLAG_VM;
+    u64 flags = v->rflags;
+    CHECK_EQ(run_handler(insn_sti, &in), COMPLETED);
+    CHECK_EQ(v->rflags, flags | FLAG_VIF);
+    gva sp = v->seg_base[SEG_SS] + (u16)v->gpr[GPR_RSP];
+    CHECK_EQ(run_handler(insn_pushf, &in), COMPLETED);
+    CHECK_EQ(peek(sp - 2, 2) & (FLAG_IF | FLAG_IOPL), FLAG_IF | FLAG_IOPL);
+    poke(sp - 2, 2, FLAG_DF | FLAG_IOPL);
+    CHECK_EQ(run_handler(insn_popf, &in), COMPLETED);
+    CHECK_EQ(v->rflags, flags | FLAG_DF);
+    v->gpr[GPR_RSP] -= 2;
+    v->rflags |= FLAG_VIP;
+    poke(sp - 2, 2, FLAG_IF);
+    CHECK_FAULT(insn_popf, &in, EXC_GP, 0);
+    CHECK_FAULT(insn_sti, &in, EXC_GP, 0);
+    poke(sp - 2, 2, FLAG_TF);
+    CHECK_FAULT(insn_popf, &in, EXC_GP, 0);
+    in = instruction(0, 0, 4);
+    CHECK_FAULT(insn_pushf, &in, EXC_GP, 0);
+    start(PROTECTED, 3);
+    v->cr4 |= CR4_VME;
+    v->rflags &= ~(u64)FLAG_IOPL;
+    CHECK_FAULT(insn_sti, &in, EXC_GP, 0);
+    v->cr4 = (v->cr4 & ~(u64)CR4_VME) | CR4_PVI;
+    CHECK_EQ(run_handler(insn_sti, &in), COMPLETED);
+    CHECK(v->rflags & FLAG_VIF);
+    CHECK_EQ(run_handler(insn_cli, &in), COMPLETED);
+    CHECK(!(v->rflags & FLAG_VIF));
+}
+
 static void interrupt_flag(void)
 {
     struct insn in;
@@ -574,6 +610,7 @@ int main(void)
     cpuid_faulting();
     hypercalls();
     flags();
+    virtual_interrupt_flag();
     interrupt_flag();
     return TEST_DONE();
 }

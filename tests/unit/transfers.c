@@ -321,6 +321,37 @@ static void check_iret_flags(void)
     }
 }
 
+/* INT n in virtual-8086 mode with CR4.VME: SDM 3A table 20-2. */
+static void check_redirection(unsigned iopl)
+{
+    enum { MAP = 0x80, VECTOR = 0x21 };
+    struct insn in = instruction(0, 0, 2);
+    vcpu_new(VM86, 3);
+    v->cr4 |= CR4_VME;
+    v->seg[SEG_TR].limit = 0xff;
+    v->rflags = (v->rflags & ~(u64)FLAG_IOPL) | FLAG_VM | FLAG_TF | FLAG_IF | FLAG_VIF | iopl << 12;
+    gva tss = v->seg[SEG_TR].base, sp = v->seg_base[SEG_SS] + (u16)v->gpr[GPR_RSP];
+    poke(tss + 102, 2, MAP + 32);
+    poke(tss + MAP + VECTOR / 8, 1, 1 << VECTOR % 8);
+    poke(VECTOR * 4, 4, 0x20001234);
+    in.imm = VECTOR;
+    if (iopl < 3)
+        CHECK_FAULT(insn_int, &in, EXC_GP, 0);
+    poke(tss + MAP + VECTOR / 8, 1, (u8) ~(1 << VECTOR % 8));
+    u64 cs = v->seg[SEG_CS].selector, flags = v->rflags;
+    CHECK_EQ(run_handler(insn_int, &in), COMPLETED);
+    CHECK_EQ(v->rip, 0x1234);
+    CHECK_EQ(v->seg_base[SEG_CS], 0x20000);
+    CHECK_EQ(v->rflags, flags & ~(u64)(FLAG_TF | (iopl == 3 ? FLAG_IF : FLAG_VIF)));
+    CHECK_EQ(peek(sp - 2, 2) & (FLAG_IF | FLAG_IOPL | FLAG_TF), FLAG_IF | FLAG_IOPL | FLAG_TF);
+    CHECK_EQ(peek(sp - 4, 2), cs);
+    v->gpr[GPR_RSP] = (u16)(sp - v->seg_base[SEG_SS]) - 6u; /* and back */
+    poke(sp - 2, 2, FLAG_IF | FLAG_IOPL);
+    CHECK_EQ(run_handler(insn_iret, &in), COMPLETED);
+    CHECK_EQ(v->seg[SEG_CS].selector, cs);
+    CHECK_EQ(v->rflags, flags & ~(u64)FLAG_TF);
+}
+
 static void check_vm86(void)
 {
     vcpu_new(PROTECTED, 0);
@@ -535,6 +566,8 @@ int main(void)
     check_iretq();
     check_iret_flags();
     check_vm86();
+    check_redirection(3);
+    check_redirection(0);
     check_real();
     check_into();
     check_syscall();
