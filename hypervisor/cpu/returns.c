@@ -38,16 +38,19 @@ static struct segment return_stack(struct vcpu *v, u16 selector, const struct se
     return (struct segment){.selector = selector, .attributes = (u16)(cpl << SEG_DPL_SHIFT)};
 }
 
-/* Data segments that the outer privilege must not see are made null. A null FS or GS keeps its base: 64-bit
- * code sets it by MSR. */
+/* Data segments that the outer privilege must not see are made null: they lose selector and validity, but not
+ * their base, which 64-bit code goes on using in FS and GS. */
 static void drop_inner_segments(struct vcpu *v)
 {
     static const u8 data[] = {SEG_ES, SEG_DS, SEG_FS, SEG_GS};
     for (unsigned i = 0; i < ARRAY_SIZE(data); i++) {
-        const struct segment *d = &v->seg[data[i]];
-        if (!selector_is_null(d->selector) && !seg_is_conforming(d->attributes) &&
-            seg_dpl(d->attributes) < v->cpl)
-            vcpu_set_segment(v, (enum seg)data[i], segment_null(0));
+        struct segment d = v->seg[data[i]];
+        if (selector_is_null(d.selector) || seg_is_conforming(d.attributes) ||
+            seg_dpl(d.attributes) >= v->cpl)
+            continue;
+        d.selector = 0;
+        d.attributes &= (u16)~SEG_P;
+        vcpu_set_segment(v, (enum seg)data[i], d);
     }
 }
 

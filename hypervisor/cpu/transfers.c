@@ -274,10 +274,13 @@ void insn_into(struct vcpu *v, const struct insn *in)
         raise_soft(v, EXC_OF);
 }
 
-/* ICEBP is a trap of the hardware's kind: no check of the gate's DPL (6.12.1.2). */
+/* ICEBP is a trap of the hardware's kind: no check of the gate's DPL (6.12.1.2). What MOV to SS has held off
+ * comes with it, as one #DB. */
 void insn_int1(struct vcpu *v, const struct insn *in)
 {
+    u64 held = v->debug.trap;
     (void)in;
+    v->debug.trap = 0;
     v->rip = v->next_rip;
-    raise_debug(v, 0);
+    raise_debug(v, held);
 }

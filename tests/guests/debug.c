@@ -332,7 +332,7 @@ static void over_interrupts(void)
     trap_handle(BP, NULL);
 }
 
-extern const char after_icebp[], user_after[], syscall_entry[];
+extern const char after_icebp[], after_watched_icebp[], user_after[], syscall_entry[];
 
 static void icebp(void)
 {
@@ -343,6 +343,15 @@ static void icebp(void)
     start_steps(0);
     __asm__ volatile(".byte 0xf1\n" SYMBOL(after_icebp) "nop" ::: "memory");
     check_seen("icebp", 0, after_icebp, 0);
+    static volatile u64 stack_selector;
+    write_dr6(0xffff0ff0);
+    __asm__ volatile("mov %%ss, %0" : "=r"(stack_selector));
+    arm(1, &stack_selector, ACCESS_, LEN8);
+    __asm__ volatile("mov %0, %%ss\n.byte 0xf1\n" SYMBOL(after_watched_icebp) "nop" ::"m"(stack_selector)
+                     : "memory");
+    disarm();
+    check_eq("icebp with a breakpoint that mov to ss holds off: times", count, 1);
+    check_seen("  where", 0, after_watched_icebp, 2);
 }
 
 /* SYSCALL clears TF by SFMASK before it would step; SYSRET steps as soon as it has set TF. */

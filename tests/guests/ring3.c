@@ -180,6 +180,11 @@ static void segment_bases(void)
     __asm__ volatile("mov %%gs:0, %0\n\tswapgs\n\tmov %%gs:0, %1\n\tswapgs\n\tmov %%gs:0, %2"
                      : "=r"(a), "=r"(b), "=r"(c)::"memory");
     check("swapgs changes the base and back", a == 0x1111 && b == 0x2222 && c == 0x1111);
+    __asm__ volatile("mov %0, %%gs" ::"r"(DATA));
+    wrmsr(GS_BASE, (u64)&values[1]);
+    struct trap null = USER("mov %%gs, %%ecx\n\tmov %%gs:0, %%rax", ::: "rax", "rcx", USER_CLOBBERS);
+    check_eq("a segment of ring 0 becomes null in ring 3", null.rcx, 0);
+    check_eq("  and keeps its base", null.rax, 0x2222);
     wrmsr(FS_BASE, (u64)values - 0x100);
     __asm__ volatile("mov %%fs:0x108, %0\n\tmov $0x100, %%ecx\n\tmov %%fs:(%%rcx), %1"
                      : "=r"(a), "=r"(b)::"rcx", "memory");
