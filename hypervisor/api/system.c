@@ -4,6 +4,7 @@
 
 #include "hypervisor/api/api.h"
 #include "hypervisor/api/user.h"
+#include "hypervisor/cpu/msr.h"
 #include "hypervisor/translate/engine.h"
 
 int system_get_api_version(union ioctl_arg arg)
@@ -65,7 +66,7 @@ int system_get_msr_index_list(union ioctl_arg arg)
 
 /* MSRs that describe the processor: api.rst 4.3, KVM_GET_MSR_FEATURE_INDEX_LIST. */
 enum { MSR_IA32_BIOS_SIGN_ID = 0x8b };
-static const u32 feature_msrs[] = {MSR_IA32_BIOS_SIGN_ID};
+static const u32 feature_msrs[] = {MSR_IA32_BIOS_SIGN_ID, MSR_IA32_ARCH_CAPABILITIES};
 
 int system_get_msr_feature_index_list(union ioctl_arg arg)
 {
@@ -75,10 +76,11 @@ int system_get_msr_feature_index_list(union ioctl_arg arg)
 static bool feature_msr_read(struct vcpu *v, struct kvm_msr_entry *e)
 {
     (void)v;
-    if (e->index != MSR_IA32_BIOS_SIGN_ID)
-        return false;
-    e->data = BIT(32); /* the microcode revision of a vcpu after power-up */
-    return true;
+    switch (e->index) { /* as a vcpu has them after power-up */
+    case MSR_IA32_BIOS_SIGN_ID: e->data = BIT(32); return true;
+    case MSR_IA32_ARCH_CAPABILITIES: e->data = ARCH_CAPABILITIES; return true;
+    default: return false;
+    }
 }
 
 int system_get_msrs(union ioctl_arg arg)

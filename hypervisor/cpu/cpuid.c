@@ -86,8 +86,8 @@ static const struct feature_word {
      MASK(17, 16) | BIT(21) | BIT(28) | MASK(31, 30)},
     /* gfni vaes vpclmulqdq rdpid; umip; avx512 vbmi vbmi2 vnni bitalg vpopcntdq */
     {7, ECX, 0, MASK(10, 8) | BIT(22), BIT(2), BIT(1) | BIT(6) | MASK(12, 11) | BIT(14)},
-    /* fsrm */
-    {7, EDX, 0, BIT(4), 0, 0},
+    /* fsrm; arch_capabilities */
+    {7, EDX, 0, BIT(4), BIT(29), 0},
     /* avx512 bf16 */
     {7, EAX, 1, 0, 0, BIT(5)},
     /* lahf lzcnt misalignsse 3dnowprefetch topoext */

@@ -458,6 +458,12 @@ static bool platform_info_read(struct vcpu *v, const struct access *a, u64 *valu
     return (a->host || !v->vm->no_platform_info) && field_read(v, a, value);
 }
 
+static bool arch_capabilities_read(struct vcpu *v, const struct access *a, u64 *value)
+{
+    enum { EDX = 3, FEATURE = 29 };
+    return (a->host || cpuid_has(v, 7, 0, EDX, FEATURE)) && field_read(v, a, value);
+}
+
 static bool misc_features_write(struct vcpu *v, const struct access *a, u64 value)
 {
     u64 allowed = v->platform_info & PLATFORM_CPUID_FAULTS ? MISC_CPUID_FAULTS : 0;
@@ -505,6 +511,8 @@ static const struct msr msrs[] = {
     {MANY(MSR_P6_PERFCTR0, 2), ZERO_IGNORED},
     {ONE(MSR_PLATFORM_INFO), .read = platform_info_read, .write = host_write, FIELD(platform_info)},
     {ONE(MSR_MTRRCAP), .read = mtrr_cap_read},
+    {ONE(MSR_IA32_ARCH_CAPABILITIES), .read = arch_capabilities_read, .write = host_write,
+     FIELD(arch_capabilities)},
     {ONE(MSR_MISC_FEATURES_ENABLES), .read = field_read, .write = misc_features_write, FIELD(misc_features)},
     {ONE(MSR_IA32_SYSENTER_CS), PLAIN(sysenter_cs)},
     {ONE(MSR_IA32_SYSENTER_ESP), .read = field_read, .write = canonical_write, FIELD(sysenter_esp)},
@@ -576,6 +584,7 @@ const u32 msr_index_list[] = {
     MSR_IA32_MCG_CTL,
     MSR_IA32_MISC_ENABLE,
     MSR_PLATFORM_INFO,
+    MSR_IA32_ARCH_CAPABILITIES,
     MSR_MISC_FEATURES_ENABLES,
     MSR_IA32_POWER_CTL,
     MSR_IA32_CR_PAT,
@@ -664,6 +673,7 @@ void msr_power_up(struct vcpu *v, bool bsp)
     v->misc_enable = BTS_UNAVAILABLE | PEBS_UNAVAILABLE;
     v->microcode = BIT(32);
     v->platform_info = PLATFORM_CPUID_FAULTS;
+    v->arch_capabilities = ARCH_CAPABILITIES;
     v->hwcr = v->power_ctl = 0;
     v->misc_features = 0;
     v->tsc_adjust = 0;

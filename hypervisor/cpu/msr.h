@@ -20,6 +20,7 @@ enum {
     MSR_IA32_UCODE_REV = 0x8b,
     MSR_P6_PERFCTR0 = 0xc1,
     MSR_PLATFORM_INFO = 0xce,
+    MSR_IA32_ARCH_CAPABILITIES = 0x10a,
     MSR_MTRRCAP = 0xfe,
     MSR_MISC_FEATURES_ENABLES = 0x140,
     MSR_IA32_SYSENTER_CS = 0x174,
@@ -64,6 +65,12 @@ enum { PLATFORM_CPUID_FAULTS = (int)BIT(31), MISC_CPUID_FAULTS = BIT(0) };
 #define MSR_AMD64_TW_CFG      0xc0011023u
 #define MSR_AMD64_DE_CFG      0xc0011029u
 #define MSR_AMD64_BU_CFG2     0xc001102au
+/* IA32_ARCH_CAPABILITIES (SDM 4 table 2-2): RDCL_NO, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, IF_PSCHANGE_MC_NO,
+ * TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO. What a guest's kernel
+ * does against these leaks (another page table in each system call, for one) costs much, and has no effect
+ * here: it is the host's kernel that keeps the processor from leaking. */
+#define ARCH_CAPABILITIES \
+    (BIT(0) | MASK(6, 3) | BIT(8) | MASK(15, 13) | BIT(20) | BIT(24) | MASK(27, 26) | BIT(62))
 
 /* The MSRs of a vcpu as power-up leaves them. bsp: the bootstrap processor. */
 void msr_power_up(struct vcpu *v, bool bsp);

@@ -246,7 +246,7 @@ struct vcpu {
     u64 tsc_offset; /* guest TSC = scaled host TSC + tsc_offset (SDM 3B 17.17) */
     u64 tsc_ratio;  /* of the guest's frequency to the host's, with TSC_RATIO_BITS of fraction; 0: they are one */
     u32 tsc_khz;    /* the guest's */
-    u64 tsc_adjust, tsc_deadline, smi_count, microcode, platform_info, misc_features, power_ctl, hwcr;
+    u64 tsc_adjust, tsc_deadline, smi_count, microcode, platform_info, misc_features, arch_capabilities, power_ctl, hwcr;
     bool enforce_pv; /* KVM_CAP_ENFORCE_PV_FEATURE_CPUID */
     u64 kvmclock_msr, wall_clock_msr, steal_msr, async_pf_msr, async_pf_int_msr, pv_eoi_msr, poll_control_msr;
     u8 cpl; /* DPL of SS; 0 in real mode, 3 in virtual-8086 mode */

@@ -143,14 +143,14 @@ static void unknown(void)
 {
     u64 value;
     start();
-    static const u32 indices[] = {0x48,       0x49,       0x10a,      0x6f,      0x480,
-                                  0xc0000105, 0x40000000, 0xffffffff, 0x4b564d09};
+    static const u32 indices[] = {0x48, 0x49, 0x6f, 0x480, 0xc0000105, 0x40000000, 0xffffffff, 0x4b564d09};
     for (unsigned i = 0; i < ARRAY_SIZE(indices); i++) {
         CHECK(!msr_read(v, indices[i], &value, true));
         CHECK(!msr_write(v, indices[i], 0, true));
     }
     CHECK(!set(MSR_MTRRCAP, 0));
     CHECK(!set(MSR_IA32_MCG_CAP, 0));
+    CHECK(!set(MSR_IA32_ARCH_CAPABILITIES, 0));
 }
 
 /* Everything on the list can be read by user space and written back. */
