@@ -49,7 +49,7 @@ static bool segments_agree(const struct vcpu *v)
 /* Those that a process of the host has, and cannot have otherwise. */
 static bool flags_agree(const struct vcpu *v)
 {
-    const u64 free = FLAGS_ARITH | FLAG_DF | FLAG_AC | FLAG_NT | FLAG_RF;
+    const u64 free = FLAGS_ARITH | FLAG_DF | FLAG_AC | FLAG_NT | FLAG_RF | FLAG_ID;
     if ((v->rflags & ~free) != (FLAG_IF | FLAG_FIXED))
         return false;
     return !(v->rflags & FLAG_AC) || (v->cr0 & CR0_AM);
@@ -58,9 +58,9 @@ static bool flags_agree(const struct vcpu *v)
 static bool controls_agree(const struct vcpu *v)
 {
     const u64 cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE;
-    const u64 cr4_not = CR4_LA57 | CR4_PKE | CR4_PCE;
+    const u64 cr4_not = CR4_LA57 | CR4_PKE | CR4_PCE | CR4_PVI;
     return (v->cr0 & CR0_PG) && (v->cr0 & CR0_NE) && (v->efer & EFER_SCE) && !(v->cr0 & (CR0_TS | CR0_EM)) &&
-           (v->cr4 & cr4) == cr4 && !(v->cr4 & cr4_not) && v->xcr0 == host_xcr0();
+           (v->cr4 & cr4) == cr4 && !(v->cr4 & cr4_not) && (host_xcr0() & XSTATE_OFFERED) == v->xcr0;
 }
 
 static bool nothing_waits(const struct vcpu *v)
@@ -74,6 +74,11 @@ bool conditions_hold(const struct vcpu *v)
 {
     return v->cpl == 3 && in_64bit(v) && v->rip < USER_END && nothing_waits(v) && flags_agree(v) &&
            segments_agree(v) && controls_agree(v);
+}
+
+u64 conditions_more_xcr0(const struct vcpu *v)
+{
+    return host_xcr0() & ~v->xcr0;
 }
 
 u64 conditions_paging(const struct vcpu *v)

@@ -9,6 +9,9 @@
 bool conditions_host(void);
 /* v's state now is that of a 64-bit program whose code means the same in a shadow. */
 bool conditions_hold(const struct vcpu *v);
+/* State components that the host has enabled besides the guest's: PKRU, AMX. None is one that instructions of
+ * the guest's processor use. */
+u64 conditions_more_xcr0(const struct vcpu *v);
 /* Of what a mapping's meaning depends on besides the page tables. */
 u64 conditions_paging(const struct vcpu *v);
 

@@ -47,6 +47,7 @@ struct direct {
     u64 own; /* nanoseconds that the vcpu's thread has run, at the last look */
     struct space space[SPACES];
     struct policy policy;
+    struct scan_result known[SCAN_RESULTS];
     struct direct_statistics stat;
 };
 
@@ -165,7 +166,7 @@ static bool space_start(struct vcpu *v, struct space *s)
     const char *why = NULL;
     if (mode != LODGE_KVM_DIRECT_FILTERED && seccomp_filters() != v->direct->filters)
         why = "its thread has got a filter of system calls";
-    else if (!pages_create(&s->pages, v, &s->process) ||
+    else if (!pages_create(&s->pages, v, &s->process, v->direct->known) ||
              shadow_start(&s->process, backing_fd(v->vm->backing), stub))
         why = "a process that it traces cannot be made";
     if (!why) {
@@ -200,57 +201,16 @@ static struct space *space_of(struct vcpu *v)
 static void put_state(struct vcpu *v, struct space *s)
 {
     struct user_regs_struct *r = &s->process.regs;
-    *r = (struct user_regs_struct){
-        .rax = v->gpr[GPR_RAX],
-        .rcx = v->gpr[GPR_RCX],
-        .rdx = v->gpr[GPR_RDX],
-        .rbx = v->gpr[GPR_RBX],
-        .rsp = v->gpr[GPR_RSP],
-        .rbp = v->gpr[GPR_RBP],
-        .rsi = v->gpr[GPR_RSI],
-        .rdi = v->gpr[GPR_RDI],
-        .r8 = v->gpr[GPR_R8],
-        .r9 = v->gpr[GPR_R9],
-        .r10 = v->gpr[GPR_R10],
-        .r11 = v->gpr[GPR_R11],
-        .r12 = v->gpr[GPR_R12],
-        .r13 = v->gpr[GPR_R13],
-        .r14 = v->gpr[GPR_R14],
-        .r15 = v->gpr[GPR_R15],
-        .rip = v->rip,
-        .eflags = rflags_get(v),
-        .cs = v->seg[SEG_CS].selector,
-        .ss = v->seg[SEG_SS].selector,
-        .ds = v->seg[SEG_DS].selector,
-        .es = v->seg[SEG_ES].selector,
-        .fs = v->seg[SEG_FS].selector,
-        .gs = v->seg[SEG_GS].selector,
-        .fs_base = v->seg[SEG_FS].base,
-        .gs_base = v->seg[SEG_GS].base,
-    };
-    s->process.loaded = false;
-}
-
-static void get_gprs(struct vcpu *v, const struct user_regs_struct *r)
-{
-    v->gpr[GPR_RAX] = r->rax;
-    v->gpr[GPR_RCX] = r->rcx;
-    v->gpr[GPR_RDX] = r->rdx;
-    v->gpr[GPR_RBX] = r->rbx;
-    v->gpr[GPR_RSP] = r->rsp;
-    v->gpr[GPR_RBP] = r->rbp;
-    v->gpr[GPR_RSI] = r->rsi;
-    v->gpr[GPR_RDI] = r->rdi;
-    v->gpr[GPR_R8] = r->r8;
-    v->gpr[GPR_R9] = r->r9;
-    v->gpr[GPR_R10] = r->r10;
-    v->gpr[GPR_R11] = r->r11;
-    v->gpr[GPR_R12] = r->r12;
-    v->gpr[GPR_R13] = r->r13;
-    v->gpr[GPR_R14] = r->r14;
-    v->gpr[GPR_R15] = r->r15;
-    v->rip = r->rip;
-    rflags_set(v, r->eflags & ~(u64)FLAG_RF);
+    struct shadow_entry *e = s->process.entry;
+    memcpy(e->gpr, v->gpr, sizeof(e->gpr));
+    e->rip = v->rip;
+    e->rflags = rflags_get(v) & ~(u64)FLAG_RF;
+    r->ds = v->seg[SEG_DS].selector;
+    r->es = v->seg[SEG_ES].selector;
+    r->fs = v->seg[SEG_FS].selector;
+    r->gs = v->seg[SEG_GS].selector;
+    r->fs_base = v->seg[SEG_FS].base;
+    r->gs_base = v->seg[SEG_GS].base;
 }
 
 /* The selector that the program has loaded is null or, by conditions.c, the flat data segment that SS is. */
@@ -274,7 +234,10 @@ static void get_segments(struct vcpu *v, const struct user_regs_struct *r)
 
 static void get_state(struct vcpu *v, struct space *s)
 {
-    get_gprs(v, &s->process.regs);
+    const struct shadow_entry *e = s->process.entry;
+    memcpy(v->gpr, e->gpr, sizeof(e->gpr));
+    v->rip = e->rip;
+    rflags_set(v, e->rflags & ~(u64)FLAG_RF);
     get_segments(v, &s->process.regs);
     fpu_area(v)->fop = 0; /* as fpu_put does: fpu.c */
     fpu_area(v)->fip = fpu_area(v)->fdp = 0;
@@ -295,42 +258,41 @@ static u8 byte_before(struct vcpu *v, u64 rip)
 }
 
 /* So that the translator finds the instruction before it, and does it. */
-static void undo_syscall(struct vcpu *v, struct user_regs_struct *r)
+static void undo_syscall(struct shadow_process *p)
 {
-    (void)v;
-    r->rax = r->orig_rax;
-    r->rip -= 2;
+    p->entry->gpr[GPR_RAX] = p->regs.orig_rax;
+    p->entry->rip -= 2;
 }
 
 enum { TRAP_BREAKPOINT = 1, TRAP_STEP = 2, TRAP_DEBUG_REGISTER = 4 }; /* si_code of SIGTRAP */
 
-static void undo_trap(struct vcpu *v, struct user_regs_struct *r, int code)
+static void undo_trap(struct vcpu *v, struct shadow_entry *e, int code)
 {
     if (code == TRAP_STEP)                /* POPF had set TF */
         v->debug.trap |= BIT(14);         /* DR6.BS */
     else if (code == TRAP_DEBUG_REGISTER) /* before an instruction that scan.c found */
         ;
-    else if (code == TRAP_BREAKPOINT || byte_before(v, r->rip) == 0xcc)
-        r->rip -= 1; /* INT1, INT3 */
+    else if (code == TRAP_BREAKPOINT || byte_before(v, e->rip) == 0xcc)
+        e->rip -= 1; /* INT1, INT3 */
     else
-        r->rip -= 2; /* INT 3 in two bytes */
+        e->rip -= 2; /* INT 3 in two bytes */
 }
 
 /* The kernel has begun to emulate a call into the vsyscall page, and gave it up at the filter. */
-static void undo_vsyscall(struct user_regs_struct *r, u64 address)
+static void undo_vsyscall(struct shadow_entry *e, u64 address)
 {
-    r->rip = address;
-    r->rsp -= 8;
+    e->rip = address;
+    e->gpr[GPR_RSP] -= 8;
 }
 
-static void undo(struct vcpu *v, struct user_regs_struct *r, const struct shadow_stop *stop)
+static void undo(struct vcpu *v, struct shadow_process *p, const struct shadow_stop *stop)
 {
     if (stop->event == SHADOW_SYSCALL)
-        undo_syscall(v, r);
+        undo_syscall(p);
     else if (stop->event == SHADOW_FAULT && stop->number == SIGTRAP)
-        undo_trap(v, r, stop->code);
+        undo_trap(v, p->entry, stop->code);
     else if (stop->event == SHADOW_FAULT && stop->number == SIGSYS)
-        undo_vsyscall(r, stop->address);
+        undo_vsyscall(p->entry, stop->address);
 }
 
 static bool is_page_fault(const struct shadow_stop *stop)
@@ -355,16 +317,17 @@ static u64 cpu_ns(clockid_t clock)
     return clock_gettime(clock, &t) ? 0 : (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
 }
 
-/* In time of processors, not by the clock: others may be using them. */
-static void account(struct direct *d, struct space *s)
+static void account(struct vcpu *v, struct space *s)
 {
+    struct direct *d = v->direct;
     u64 own = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
     u64 process = cpu_ns((clockid_t)(~(unsigned)s->process.pid << 3 | 2)); /* clock_getcpuclockid(3) */
     u64 ran = process - s->ran;
     s->ran = process;
     d->stat.nanoseconds += ran;
-    policy_account(&d->policy, s->cr3, ran > STOP_NS ? ran - STOP_NS : 0, own - d->own + STOP_NS,
-                   host_now_ns());
+    if (!policy_account(&d->policy, s->cr3, ran > STOP_NS ? ran - STOP_NS : 0, own - d->own + STOP_NS,
+                        own + d->stat.nanoseconds))
+        DUMP(v, DUMP_RING3, "vcpu %u: cr3 %09llx does not pay\n", v->id, (unsigned long long)s->cr3);
     d->own = own;
 }
 
@@ -374,7 +337,7 @@ static bool take_stop(struct vcpu *v, struct space *s, const struct shadow_stop 
     struct direct *d = v->direct;
     if (is_page_fault(stop)) {
         d->stat.faults++;
-        return pages_fault(&s->pages, stop->address, s->process.regs.rip);
+        return pages_fault(&s->pages, stop->address, s->process.entry->rip);
     }
     if (stop->event == SHADOW_KICKED) {
         d->stat.kicks++;
@@ -389,15 +352,11 @@ static void run(struct vcpu *v, struct space *s, struct shadow_stop *stop)
 {
     bool again = true;
     while (again) {
-        if (somebody_waits(v)) {
-            stop->event = SHADOW_KICKED;
-            return;
-        }
         shadow_resume(&s->process, stop, somebody_waits, v);
-        if (stop->event == SHADOW_DEAD || !shadow_read(&s->process))
+        if (stop->event == SHADOW_DEAD)
             lost(v, s);
         again = take_stop(v, s, stop);
-        account(v->direct, s);
+        account(v, s);
         again = again && policy_wants(&v->direct->policy, s->cr3);
     }
 }
@@ -417,20 +376,21 @@ static bool enter(struct vcpu *v, struct space *s)
     put_state(v, s);
     if (s->cr2 != v->cr2)
         pages_expect(&s->pages, s->cr2 = v->cr2);
-    if (!pages_update(&s->pages) || !shadow_set_vectors(&s->process, v->fpu, size)) {
+    if (!pages_update(&s->pages)) {
         space_end(s);
         d->hold = true;
         return false;
     }
+    shadow_set_vectors(&s->process, v->fpu, size, XSTATE_OFFERED & v->xcr0_host);
     set_inside(d, s->process.pid);
     run(v, s, &stop);
     set_inside(d, 0);
     if (!shadow_get_vectors(&s->process, v->fpu, size))
         lost(v, s);
-    undo(v, &s->process.regs, &stop);
+    undo(v, &s->process, &stop);
     get_state(v, s);
     d->hold = stop.event != SHADOW_KICKED;
-    if (v->rflags & FLAG_ID) /* the process would keep it when the guest no longer has it */
+    if (stop.event == SHADOW_REFUSED)
         space_end(s);
     return stop.event == SHADOW_KICKED || v->debug.trap;
 }
@@ -473,7 +433,8 @@ bool direct_run(struct vcpu *v)
 void direct_interrupted(struct vcpu *v)
 {
     if (v->direct && !v->direct->never && v->cpl == 3)
-        policy_sample(&v->direct->policy, cr3_base(v), host_now_ns());
+        policy_sample(&v->direct->policy, cr3_base(v),
+                      cpu_ns(CLOCK_THREAD_CPUTIME_ID) + v->direct->stat.nanoseconds);
 }
 
 /* ---- what makes mappings invalid ---- */
@@ -512,7 +473,7 @@ void direct_forget_all(struct vcpu *v)
 
 void direct_code_changed(struct vcpu *v, const u8 *host_page)
 {
-    unsigned bit = (uintptr_t)host_page >> 12 & (MARKS - 1);
+    unsigned bit = page_mark(host_page);
     for (unsigned i = 0; i < SPACES; i++) {
         struct pages *p = pages_at(v, i);
         if (!p)

@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 
 #include "hypervisor/direct/backing.h"
+#include "hypervisor/direct/conditions.h"
 #include "hypervisor/direct/pages.h"
 #include "hypervisor/direct/scan.h"
 #include "hypervisor/translate/cache.h"
@@ -28,11 +29,11 @@ enum { PTE_P = BIT(0), PTE_W = BIT(1), PTE_U = BIT(2), PTE_A = BIT(5), PTE_D = B
 enum { PAGE_BYTES = 4096, AROUND_DATA = 64, AROUND_CODE = 16, MAX_MAPPINGS = 30000, MIN_ADDRESS = 65536 };
 #define USER_END 0x7ffffffff000ull
 
-bool pages_create(struct pages *p, struct vcpu *v, struct shadow_process *process)
+bool pages_create(struct pages *p, struct vcpu *v, struct shadow_process *process, struct scan_result *known)
 {
     void *m = mmap(NULL, REGIONS * sizeof(struct region), PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    *p = (struct pages){.v = v, .process = process, .region = m == MAP_FAILED ? NULL : m};
+    *p = (struct pages){.v = v, .process = process, .known = known, .region = m == MAP_FAILED ? NULL : m};
     if (p->region)
         madvise(m, REGIONS * sizeof(struct region), MADV_DONTFORK);
     return p->region;
@@ -127,7 +128,7 @@ static void end_sites(struct pages *p, gva page, bool all)
         }
 }
 
-/* false: there are not as many breakpoints. */
+/* As many as are free, at most. */
 static bool begin_sites(struct pages *p, gva page, const u16 *site, int count)
 {
     for (unsigned n = 0; count && n < SCAN_SITES; n++)
@@ -175,19 +176,19 @@ static bool unmap_region(struct pages *p, struct region *r)
 static bool forget(struct pages *p)
 {
     const u64 end = p->process->stub + STUB_PAGES * PAGE_BYTES;
-    for (unsigned i = 0; p->regions && i < REGIONS; i++)
-        if (p->region[i].used) {
-            p->region[i].used = false;
-            p->region[i].mapped = p->region[i].execs = 0;
-            memset(p->region[i].state, 0, sizeof(p->region[i].state));
-        }
+    for (unsigned i = 0; i < p->regions; i++) {
+        struct region *r = &p->region[p->used[i]];
+        r->used = false;
+        r->mapped = r->execs = 0;
+        memset(r->state, 0, sizeof(r->state));
+    }
     end_sites(p, 0, true);
     p->regions = p->mappings = 0;
     p->stale = false;
     p->stale_pages = 0;
-    p->process->count = 0;
+    shadow_forget_maps(p->process);
     return shadow_map(p->process, 0, p->process->stub, 0, 0) &&
-           shadow_map(p->process, end, USER_END - end, 0, 0) && shadow_apply(p->process);
+           shadow_map(p->process, end, USER_END - end, 0, 0);
 }
 
 /* The region of a, its path up to date; NULL: nothing is mapped there now. */
@@ -204,7 +205,7 @@ static struct region *region_of(struct pages *p, gva a)
         }
         r->used = true;
         r->number = a >> REGION_SHIFT;
-        p->regions++;
+        p->used[p->regions++] = (u16)(r - p->region);
     } else if (!unmap_region(p, r)) {
         return NULL;
     }
@@ -244,8 +245,8 @@ static bool region_check(struct pages *p, struct region *r)
 
 static bool check_all(struct pages *p, bool (*check)(struct pages *p, struct region *r))
 {
-    for (unsigned i = 0; i < REGIONS; i++)
-        if (p->region[i].used && !check(p, &p->region[i]))
+    for (unsigned i = 0; i < p->regions; i++)
+        if (!check(p, &p->region[p->used[i]]))
             return false;
     return true;
 }
@@ -275,9 +276,10 @@ static bool marks_check_region(struct pages *p, struct region *r, const u64 *mar
     for (unsigned i = 0; i < REGION_PAGES && r->mapped; i++) {
         if (r->state[i] != PAGE_WRITE && r->state[i] != PAGE_EXEC)
             continue;
+        if (!(mark[r->mark[i] / 64] >> r->mark[i] % 64 & 1))
+            continue;
         const u8 *host = host_of(p, r, i);
-        unsigned bit = (uintptr_t)host >> 12 & (MARKS - 1);
-        if (!(mark[bit / 64] >> bit % 64 & 1) || !backing_find(p->v->vm->backing, host, &offset))
+        if (!backing_find(p->v->vm->backing, host, &offset))
             continue;
         if (r->state[i] == PAGE_WRITE && cache_has_code(p->v->engine, host)) {
             if (!set_state(p, r, i, PAGE_READ, offset))
@@ -296,8 +298,8 @@ static bool check_marks(struct pages *p)
     atomic_store(&p->marked, false);
     for (unsigned i = 0; i < ARRAY_SIZE(mark); i++)
         mark[i] = atomic_load(&p->mark[i]) ? atomic_exchange(&p->mark[i], 0) : 0;
-    for (unsigned i = 0; i < REGIONS; i++)
-        if (p->region[i].used && !marks_check_region(p, &p->region[i], mark))
+    for (unsigned i = 0; i < p->regions; i++)
+        if (!marks_check_region(p, &p->region[p->used[i]], mark))
             return false;
     return true;
 }
@@ -329,7 +331,7 @@ bool pages_update(struct pages *p)
     }
     if (good && atomic_load(&p->marked))
         good = check_marks(p);
-    return good && shadow_apply(p->process);
+    return good;
 }
 
 /* ---- making mappings ---- */
@@ -369,6 +371,7 @@ static bool map_data(struct pages *p, struct region *r, unsigned i, bool write)
     if (r->state[i] >= (may_write ? PAGE_WRITE : PAGE_READ))
         return !write || r->state[i] == PAGE_WRITE;
     r->entry[i] = entry;
+    r->mark[i] = (u16)page_mark(host);
     return set_state(p, r, i, may_write ? PAGE_WRITE : PAGE_READ, offset);
 }
 
@@ -416,6 +419,21 @@ static const u8 *neighbour(const struct pages *p, const struct region *r, unsign
     return i < REGION_PAGES ? page_memory(p, r, entry_now(r, i), &may_write, &offset) : NULL;
 }
 
+static const struct scan_result *find_sites(const struct pages *p, const struct region *r, unsigned i,
+                                            const u8 *host)
+{
+    const struct scan_rules rules = {conditions_more_xcr0(p->v), p->process->traps_cpuid};
+    return scan_known(p->known, &rules, neighbour(p, r, i - 1), host, neighbour(p, r, i + 1));
+}
+
+static int free_sites(const struct pages *p)
+{
+    int n = 0;
+    for (unsigned i = 0; i < SCAN_SITES; i++)
+        n += !p->site[i];
+    return n;
+}
+
 /* asked: for this page; else along with another, if it takes no breakpoint. */
 static bool map_code(struct pages *p, struct region *r, unsigned i, bool asked)
 {
@@ -425,13 +443,15 @@ static bool map_code(struct pages *p, struct region *r, unsigned i, bool asked)
     if (!host || !r->executable || (entry & PTE_NX))
         return false;
     u32 sum = scan_sum(host);
-    u16 site[SCAN_SITES];
-    int sites = scan_page(neighbour(p, r, i - 1), host, neighbour(p, r, i + 1), site);
-    if (sites < 0 || (sites && !asked) || !cache_make_direct(p->v, host) || scan_sum(host) != sum ||
-        !begin_sites(p, page_address(r, i), site, sites))
+    const struct scan_result *s = find_sites(p, r, i, host);
+    if (s->count > free_sites(p) && asked && shadow_trap_cpuid(p->process))
+        s = find_sites(p, r, i, host);
+    if (s->count < 0 || s->count > free_sites(p) || (s->count && !asked) || !cache_make_direct(p->v, host) ||
+        scan_sum(host) != sum || !begin_sites(p, page_address(r, i), s->site, s->count))
         return false;
     r->entry[i] = entry;
     r->sum[i] = sum;
+    r->mark[i] = (u16)page_mark(host);
     return set_state(p, r, i, PAGE_EXEC, offset);
 }
 
@@ -473,7 +493,7 @@ bool pages_fault(struct pages *p, gva a, u64 rip)
         good = (s == PAGE_READ || s == PAGE_EXEC) && fault_data(p, a, true);
     if (good && atomic_load(&p->marked))
         good = check_marks(p);
-    return good && shadow_apply(p->process);
+    return good;
 }
 
 void pages_expect(struct pages *p, gva a)

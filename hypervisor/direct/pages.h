@@ -29,13 +29,16 @@ struct region {
     const u64 *table;
     u64 entry[REGION_PAGES]; /* of the table, as mapped */
     u8 state[REGION_PAGES];
-    u32 sum[REGION_PAGES]; /* PAGE_EXEC: of its bytes when they were looked at */
+    u16 mark[REGION_PAGES]; /* its place in pages.mark: that of the host page */
+    u32 sum[REGION_PAGES];  /* PAGE_EXEC: of its bytes when they were looked at */
 };
 
 struct pages {
     struct vcpu *v;
     struct shadow_process *process;
+    struct scan_result *known;
     struct region *region; /* REGIONS of them, a hash table */
+    u16 used[REGIONS];     /* the places of those in use: to look at all of the table takes a while */
     unsigned regions, mappings;
     u64 stat_mapped;
     gva site[SCAN_SITES]; /* instructions in executable pages that have a breakpoint; 0: free */
@@ -49,7 +52,12 @@ struct pages {
     _Atomic u64 mark[MARKS / 64]; /* hashed set of host pages that have become code, or are no longer */
 };
 
-bool pages_create(struct pages *p, struct vcpu *v, struct shadow_process *process);
+static inline unsigned page_mark(const u8 *host)
+{
+    return (uintptr_t)host >> 12 & (MARKS - 1);
+}
+
+bool pages_create(struct pages *p, struct vcpu *v, struct shadow_process *process, struct scan_result *known);
 void pages_destroy(struct pages *p);
 /* Brings the mappings up to date with what has happened. false: the process is of no use any more. */
 bool pages_update(struct pages *p);

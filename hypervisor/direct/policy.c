@@ -4,11 +4,13 @@
 
 enum {
     SAMPLES = 2,
-    SAMPLE_GAP_MS = 40,
+    SHORTEST_GAP_US = 1000,
+    LONGEST_GAP_MS = 20,
     FIRST_PAUSE_MS = 20,
     LAST_PAUSE_MS = 2000,
-    CREDIT_US = 2000,
-    WINDOW_US = 400
+    CREDIT_US = 4000,
+    WINDOW_US = 1000,
+    GAIN = 2 /* what the translator would take more, in times of what it takes directly, at least */
 };
 
 static struct policy_space *space_of(struct policy *p, u64 cr3)
@@ -22,9 +24,9 @@ static struct policy_space *space_of(struct policy *p, u64 cr3)
 void policy_sample(struct policy *p, u64 cr3, u64 now)
 {
     struct policy_space *s = space_of(p, cr3);
-    if (s->active || now < s->not_before)
+    if (s->active || now < s->not_before || now - s->sampled < SHORTEST_GAP_US * 1000ull)
         return;
-    s->samples = now - s->sampled < SAMPLE_GAP_MS * 1000000ull ? s->samples + 1 : 1;
+    s->samples = now - s->sampled < LONGEST_GAP_MS * 1000000ull ? s->samples + 1 : 1;
     s->sampled = now;
     if (s->samples < SAMPLES)
         return;
@@ -38,14 +40,14 @@ bool policy_wants(struct policy *p, u64 cr3)
     return p->always || space_of(p, cr3)->active;
 }
 
-void policy_account(struct policy *p, u64 cr3, u64 inside, u64 outside, u64 now)
+bool policy_account(struct policy *p, u64 cr3, u64 inside, u64 outside, u64 now)
 {
     struct policy_space *s = space_of(p, cr3);
     s->inside += inside;
     s->outside += outside;
     if (s->outside < WINDOW_US * 1000ull)
-        return;
-    if (s->inside >= s->outside) {
+        return true;
+    if (GAIN * s->inside >= s->outside) {
         s->pause = FIRST_PAUSE_MS * 1000000ull; /* what is left of the credit is forgotten */
     } else {
         s->active = false;
@@ -54,4 +56,5 @@ void policy_account(struct policy *p, u64 cr3, u64 inside, u64 outside, u64 now)
         s->pause = min(2 * s->pause, LAST_PAUSE_MS * 1000000ull);
     }
     s->inside = s->outside = 0;
+    return s->active;
 }

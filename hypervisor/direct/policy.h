@@ -13,7 +13,9 @@
 
 enum { POLICY_SPACES = 64 };
 
-struct policy_space { /* times in nanoseconds */
+/* All times are nanoseconds of processors that have worked for the vcpu: others may be using them meanwhile.
+ */
+struct policy_space {
     u64 cr3;
     u64 sampled;    /* when an interrupt found it in ring 3 last */
     u64 not_before; /* it is tried again */
@@ -31,7 +33,7 @@ struct policy {
 /* An interrupt has found cr3 in ring 3. */
 void policy_sample(struct policy *p, u64 cr3, u64 now);
 bool policy_wants(struct policy *p, u64 cr3);
-/* It has been inside for so long, and that has cost so much besides. */
-void policy_account(struct policy *p, u64 cr3, u64 inside, u64 outside, u64 now);
+/* It has been inside for so long, and that has cost so much besides. false: it is given up for a while. */
+bool policy_account(struct policy *p, u64 cr3, u64 inside, u64 outside, u64 now);
 
 #endif

@@ -4,7 +4,12 @@
 /*
  * The process is a copy of ours that unmaps everything but the stub as the first thing it does. It is traced
  * by the vcpu's thread, dies with it, and can do nothing by itself: guest code runs under PTRACE_SYSEMU, so
- * that its system calls stop before they begin, and the stub's own are filtered to three.
+ * that its system calls stop before they begin, and before any filter that the program around us may have.
+ * The stub's own are filtered to three.
+ *
+ * Guest code is entered through the stub too, which loads registers, vectors among them, that ptrace would be
+ * slow to load. Until the stub's last instruction nothing of the guest has changed, so a stop in there means
+ * that nothing has happened, and it is entered again.
  *
  * It has exit signal 0, so that the program around us hears nothing of its end. Its stops are reported to our
  * thread by waitpid; a SIGCHLD handler that did not ask for SA_NOCLDSTOP is called for them too.
@@ -32,14 +37,22 @@
 #include "hypervisor/direct/shadow.h"
 #include "hypervisor/sigaction.h"
 
-extern const u8 shadow_stub[], shadow_stub_end[];
+/* The code; its ends. */
+extern const u8 shadow_stub[], shadow_stub_failed[], shadow_stub_done[], shadow_stub_end[];
 
-enum { RAM_FD = 3, PAGE = 4096, SYSCALL_STOP = SIGTRAP | 0x80, TICK_US = 4000 };
+enum { RAM_FD = 3, PAGE = 4096, TICK_US = 4000, SET_CPUID = 0x1012 /* ARCH_SET_CPUID */ };
+enum { SYSCALL_STOP = SIGTRAP | 0x80 };
+enum { ENTRY_PAGE = 1, VECTORS_PAGE = 2, OPS_PAGE = 4 };
 #define USER_END 0x7ffffffff000ull
 
 #ifndef PTRACE_SYSEMU
 #define PTRACE_SYSEMU 31
 #endif
+
+static u64 stub_address(const struct shadow_process *p, const u8 *label)
+{
+    return p->stub + (u64)(label - shadow_stub);
+}
 
 /* ---- in the new process: only system calls, as locks may be held by threads that are not there ---- */
 
@@ -73,7 +86,7 @@ static int filter(void)
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, NR),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 3, 0),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_munmap, 2, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mprotect, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_arch_prctl, 1, 0),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
@@ -113,28 +126,26 @@ static int keep_only(int ram)
     return (int)syscall(SYS_close_range, RAM_FD + 1, ~0u, 0);
 }
 
-_Noreturn static void enter_stub(u64 stub, u64 count)
+_Noreturn static void enter_stub(const struct shadow_process *p)
 {
     register u64 fd __asm__("r8") = RAM_FD;
-    /* EFLAGS.ID, which ptrace cannot set, is clear, as conditions.c wants it of the guest */
-    __asm__ volatile("push $0x202\n\t"
-                     "popf\n\t"
-                     "xor %%esp, %%esp\n\t"
-                     "mov %[count], %%rbp\n\t"
-                     "jmp *%[stub]"
-                     :
-                     : [stub] "a"(stub), "b"(stub + PAGE), [count] "c"(count), "r"(fd)
-                     : "memory");
+    __asm__ volatile("jmp *%0" : : "a"(p->stub), "r"(fd) : "memory");
     __builtin_unreachable();
 }
 
-_Noreturn static void become_shadow(int stub_fd, int ram_fd, u64 stub, unsigned count)
+static void try_cpuid(struct shadow_process *p)
+{
+    p->entry->vectors = !syscall(SYS_arch_prctl, SET_CPUID, 0) && !syscall(SYS_arch_prctl, SET_CPUID, 1);
+}
+
+_Noreturn static void become_shadow(struct shadow_process *p, int stub_fd)
 {
     signals_default();
     rseq_end();
-    if (!map_stub(stub_fd, stub) && !keep_only(ram_fd) && !confine() &&
+    try_cpuid(p);
+    if (!map_stub(stub_fd, p->stub) && !keep_only(p->ram) && !confine() &&
         !ptrace(PTRACE_TRACEME, 0, NULL, NULL) && !filter())
-        enter_stub(stub, count);
+        enter_stub(p);
     syscall(SYS_exit_group, 1);
     __builtin_unreachable();
 }
@@ -155,13 +166,15 @@ static int make_stub(struct shadow_process *p)
         close(fd);
         return -error;
     }
-    p->ops = m;
+    p->entry = m;
+    p->vectors = (u8 *)m + PAGE * (VECTORS_PAGE - ENTRY_PAGE);
+    p->ops = (void *)((u8 *)m + PAGE * (OPS_PAGE - ENTRY_PAGE));
     return fd;
 }
 
 static void add(struct shadow_process *p, struct shadow_op op)
 {
-    p->ops[p->count++] = op;
+    p->ops[p->entry->count++] = op;
 }
 
 /* What the process inherits. */
@@ -183,26 +196,36 @@ static pid_t wait_for(pid_t pid, int *status, bool (*interrupted)(void *), void 
     }
 }
 
-/* Until the stub is at its int3. */
+/* Until the stub is at one of its ends: whether at the good one. */
 static bool stub_done(struct shadow_process *p)
 {
     int status;
     for (;;) {
         if (wait_for(p->pid, &status, NULL, NULL) < 0 || !WIFSTOPPED(status))
             return false;
-        if (WSTOPSIG(status) == SIGTRAP)
-            return true;
+        if (status >> 8 == SIGTRAP)
+            break;
         if (WSTOPSIG(status) != SIGURG && WSTOPSIG(status) != SIGVTALRM)
             return false;
         if (ptrace(PTRACE_CONT, p->pid, NULL, NULL))
             return false;
     }
+    p->entry->count = 0;
+    return !ptrace(PTRACE_GETREGS, p->pid, NULL, &p->regs) &&
+           p->regs.rip == stub_address(p, shadow_stub_done) + 1;
 }
 
 static bool set_options(struct shadow_process *p)
 {
-    return !ptrace(PTRACE_SETOPTIONS, p->pid, NULL,
-                   (void *)(uintptr_t)(PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD));
+    const uintptr_t options = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD;
+    return !ptrace(PTRACE_SETOPTIONS, p->pid, NULL, (void *)options);
+}
+
+static void end_at_stub(struct shadow_process *p)
+{
+    p->entry->rip = stub_address(p, shadow_stub_done);
+    p->entry->rflags = 0x202;
+    p->entry->vectors = 0;
 }
 
 int shadow_start(struct shadow_process *p, int ram_fd, u64 stub)
@@ -212,15 +235,18 @@ int shadow_start(struct shadow_process *p, int ram_fd, u64 stub)
     if (fd < 0)
         return fd;
     unmap_all(p);
+    end_at_stub(p);
     pid_t pid = (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, 0);
     if (pid == 0)
-        become_shadow(fd, ram_fd, stub, p->count);
+        become_shadow(p, fd);
     int error = errno;
     close(fd);
     p->pid = max(pid, 0);
-    p->count = 0;
-    if (pid > 0 && stub_done(p) && set_options(p) && shadow_read(p) && !p->regs.rbp)
+    if (pid > 0 && stub_done(p) && set_options(p)) {
+        p->can_trap_cpuid = p->entry->vectors;
+        p->entry->vectors = 0;
         return 0;
+    }
     shadow_end(p);
     return pid < 0 ? -error : -EPERM;
 }
@@ -233,12 +259,35 @@ void shadow_end(struct shadow_process *p)
         while (waitpid(p->pid, &status, __WALL) == p->pid && WIFSTOPPED(status))
             ;
     }
-    if (p->ops)
-        munmap(p->ops, PAGE * (STUB_PAGES - 1));
+    if (p->entry)
+        munmap(p->entry, PAGE * (STUB_PAGES - 1));
     *p = (struct shadow_process){0};
 }
 
 /* ---- mappings ---- */
+
+/* The process goes on in the stub. cs and ss are as they were. */
+static bool resume_stub(struct shadow_process *p, int how)
+{
+    p->regs.rip = p->stub;
+    p->regs.r8 = RAM_FD;
+    p->regs.orig_rax = ~0ull; /* no system call is restarted */
+    p->regs.eflags = 0x202;
+    return !ptrace(PTRACE_SETREGS, p->pid, NULL, &p->regs) &&
+           !ptrace((enum __ptrace_request)how, p->pid, NULL, NULL);
+}
+
+static bool make_maps(struct shadow_process *p)
+{
+    const struct shadow_entry kept = *p->entry;
+    const struct user_regs_struct regs = p->regs;
+    end_at_stub(p);
+    bool good = resume_stub(p, PTRACE_CONT) && stub_done(p);
+    *p->entry = kept;
+    p->entry->count = 0;
+    p->regs = regs;
+    return good;
+}
 
 static bool continues(const struct shadow_op *o, u64 address, int protection, u64 offset)
 {
@@ -251,11 +300,12 @@ static bool continues(const struct shadow_op *o, u64 address, int protection, u6
 
 bool shadow_map(struct shadow_process *p, u64 address, u64 length, int protection, u64 offset)
 {
-    if (p->count && continues(&p->ops[p->count - 1], address, protection, offset)) {
-        p->ops[p->count - 1].length += length;
+    u64 count = p->entry->count;
+    if (count && continues(&p->ops[count - 1], address, protection, offset)) {
+        p->ops[count - 1].length += length;
         return true;
     }
-    if (p->count == SHADOW_OPS && !shadow_apply(p))
+    if (count == SHADOW_OPS && !make_maps(p))
         return false;
     add(p, protection ? (struct shadow_op){SYS_mmap, address, length, (u64)protection,
                                            MAP_SHARED | MAP_FIXED | MAP_POPULATE, offset}
@@ -263,24 +313,17 @@ bool shadow_map(struct shadow_process *p, u64 address, u64 length, int protectio
     return true;
 }
 
-bool shadow_apply(struct shadow_process *p)
+void shadow_forget_maps(struct shadow_process *p)
 {
-    if (!p->count)
-        return true;
-    struct user_regs_struct r = p->regs;
-    r.rip = p->stub;
-    r.rbx = p->stub + PAGE;
-    r.rbp = p->count;
-    r.r8 = RAM_FD;
-    r.orig_rax = ~0ull;
-    r.eflags = 0x202;
-    p->count = 0;
-    p->loaded = false;
-    if (ptrace(PTRACE_SETREGS, p->pid, NULL, &r) || ptrace(PTRACE_CONT, p->pid, NULL, NULL) || !stub_done(p))
+    p->entry->count = 0;
+}
+
+bool shadow_trap_cpuid(struct shadow_process *p)
+{
+    if (!p->can_trap_cpuid || p->traps_cpuid || (p->entry->count == SHADOW_OPS && !make_maps(p)))
         return false;
-    errno = 0;
-    long left = ptrace(PTRACE_PEEKUSER, p->pid, (void *)offsetof(struct user, regs.rbp), NULL);
-    return !left && !errno;
+    add(p, (struct shadow_op){SYS_arch_prctl, SET_CPUID, 0});
+    return p->traps_cpuid = true;
 }
 
 static bool poke_debug_register(struct shadow_process *p, unsigned n, u64 value)
@@ -319,53 +362,83 @@ static void follow_processor(struct shadow_process *p)
         p->cpu = cpu;
 }
 
-static void take_signal(struct shadow_process *p, struct shadow_stop *stop, int number)
+/* Guest code that has jumped there is taken back to where it was entered. */
+static bool is_in_stub(const struct shadow_process *p, const struct user_regs_struct *r)
+{
+    return r->rip - p->stub <= (u64)(shadow_stub_end - shadow_stub);
+}
+
+static void take_registers(struct shadow_process *p)
+{
+    const struct user_regs_struct *r = &p->regs;
+    *p->entry = (struct shadow_entry){
+        .gpr = {r->rax, r->rcx, r->rdx, r->rbx, r->rsp, r->rbp, r->rsi, r->rdi, r->r8, r->r9, r->r10, r->r11,
+                r->r12, r->r13, r->r14, r->r15},
+        .rip = r->rip,
+        .rflags = r->eflags,
+    };
+}
+
+static bool is_kick(int number)
+{
+    return number != SIGSEGV && number != SIGBUS && number != SIGFPE && number != SIGILL &&
+           number != SIGTRAP && number != SIGSYS;
+}
+
+static bool take_signal(struct shadow_process *p, struct shadow_stop *stop, int number)
 {
     siginfo_t info;
-    bool is_fault = number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL ||
-                    number == SIGTRAP || number == SIGSYS;
     *stop = (struct shadow_stop){.event = SHADOW_KICKED};
-    if (!is_fault)
-        return;
-    if (ptrace(PTRACE_GETSIGINFO, p->pid, NULL, &info)) {
-        stop->event = SHADOW_DEAD;
-        return;
-    }
+    if (is_kick(number))
+        return true;
+    if (ptrace(PTRACE_GETSIGINFO, p->pid, NULL, &info))
+        return false;
     if (info.si_code > 0) /* not by kill(2) */
         *stop = (struct shadow_stop){SHADOW_FAULT, number, info.si_code, (u64)info.si_addr};
+    return true;
+}
+
+static bool take_stop(struct shadow_process *p, struct shadow_stop *stop, int status)
+{
+    struct user_regs_struct r;
+    bool is_syscall = WSTOPSIG(status) == SYSCALL_STOP;
+    *stop = (struct shadow_stop){.event = SHADOW_SYSCALL};
+    if ((!is_syscall && !take_signal(p, stop, WSTOPSIG(status))) || ptrace(PTRACE_GETREGS, p->pid, NULL, &r))
+        return false;
+    if (!is_syscall && is_in_stub(p, &r)) {
+        stop->event = stop->event == SHADOW_KICKED ? SHADOW_KICKED : SHADOW_REFUSED;
+        return true;
+    }
+    p->regs = r;
+    take_registers(p);
+    return true;
 }
 
 void shadow_resume(struct shadow_process *p, struct shadow_stop *stop, bool (*interrupted)(void *), void *arg)
 {
     int status;
-    stop->event = SHADOW_DEAD;
     follow_processor(p);
-    p->regs.orig_rax = ~0ull; /* or the kernel may restart a system call */
-    if ((!p->loaded && ptrace(PTRACE_SETREGS, p->pid, NULL, &p->regs)) ||
-        ptrace((enum __ptrace_request)PTRACE_SYSEMU, p->pid, NULL, NULL))
+    *stop = (struct shadow_stop){.event = SHADOW_REFUSED};
+    if (p->entry->count && !make_maps(p))
         return;
-    p->loaded = true;
-    if (wait_for(p->pid, &status, interrupted, arg) < 0 || !WIFSTOPPED(status))
+    *stop = (struct shadow_stop){.event = SHADOW_KICKED};
+    if (interrupted(arg)) /* a kick in between has got lost */
         return;
-    if (WSTOPSIG(status) == SYSCALL_STOP)
-        stop->event = SHADOW_SYSCALL;
-    else
-        take_signal(p, stop, WSTOPSIG(status));
-}
-
-bool shadow_read(struct shadow_process *p)
-{
-    return !ptrace(PTRACE_GETREGS, p->pid, NULL, &p->regs);
+    if (!resume_stub(p, PTRACE_SYSEMU) || wait_for(p->pid, &status, interrupted, arg) < 0 ||
+        !WIFSTOPPED(status) || !take_stop(p, stop, status))
+        stop->event = SHADOW_DEAD;
 }
 
 bool shadow_get_vectors(struct shadow_process *p, void *area, size_t size)
 {
     struct iovec v = {area, size};
+    if (p->entry->vectors) /* they have not been loaded yet */
+        return true;
     return !ptrace(PTRACE_GETREGSET, p->pid, (void *)NT_X86_XSTATE, &v);
 }
 
-bool shadow_set_vectors(struct shadow_process *p, void *area, size_t size)
+void shadow_set_vectors(struct shadow_process *p, const void *area, size_t size, u64 components)
 {
-    struct iovec v = {area, size};
-    return !ptrace(PTRACE_SETREGSET, p->pid, (void *)NT_X86_XSTATE, &v);
+    memcpy(p->vectors, area, size);
+    p->entry->vectors = components;
 }
