@@ -21,6 +21,7 @@
 #include "hypervisor/translate/engine.h"
 #include "hypervisor/translate/cache.h"
 #include "hypervisor/translate/execute.h"
+#include "lodge/kvm_abi.h"
 
 _Noreturn void vcpu_unwind(struct vcpu *v)
 {
@@ -223,6 +224,18 @@ static bool exit_for_eoi(struct vcpu *v)
     return true;
 }
 
+/* User space wants to hear that the guest writes its task priority. */
+static bool exit_for_tpr(struct vcpu *v)
+{
+    if (!v->tpr_access.written)
+        return false;
+    v->tpr_access.written = false;
+    v->run->exit_reason = KVM_EXIT_TPR_ACCESS;
+    v->run->tpr_access.rip = v->tpr_access.rip;
+    v->run->tpr_access.is_write = 1;
+    return true;
+}
+
 bool vcpu_interrupt_window(struct vcpu *v)
 {
     return interrupts_enabled(v) && !v->event.pending && (!v->lapic || lapic_takes_extint(v));
@@ -267,7 +280,7 @@ static int vcpu_step(struct vcpu *v)
         v->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
         return 0;
     }
-    if (exit_for_eoi(v))
+    if (exit_for_eoi(v) || exit_for_tpr(v))
         return 0;
     if (v->init_pending || v->mp_state == KVM_MP_STATE_SIPI_RECEIVED)
         take_startup(v);
@@ -284,8 +297,26 @@ static int vcpu_step(struct vcpu *v)
         return LOOP_AGAIN;
     if (exit_for_window(v))
         return 0;
+    vapic_enter(v);
     execute(v);
     return LOOP_AGAIN;
+}
+
+/* api.rst, KVM_CAP_MEMORY_FAULT_INFO: which page of the guest it is that the client's mapping does not have.
+ */
+static void report_memory_fault(struct vcpu *v)
+{
+    const struct memory *m = &v->vm->memory;
+    v->run->exit_reason = KVM_EXIT_UNKNOWN;
+    for (unsigned i = 0; i < m->count; i++) {
+        u64 offset = v->efault_host - (uintptr_t)m->slot[i].host;
+        if (offset >= m->slot[i].pages << 12)
+            continue;
+        v->run->exit_reason = KVM_EXIT_MEMORY_FAULT;
+        *LODGE_MEMORY_FAULT(v->run) =
+            (struct lodge_memory_fault){.gpa = m->slot[i].base + ALIGN_DOWN(offset, 4096), .size = 4096};
+        return;
+    }
 }
 
 static int vcpu_loop(struct vcpu *v)
@@ -296,6 +327,7 @@ static int vcpu_loop(struct vcpu *v)
             end_alone(v);
         if (v->efault) {
             v->efault = false;
+            report_memory_fault(v);
             return -EFAULT;
         }
         if (v->exiting) {

@@ -54,6 +54,7 @@ struct vm {
     struct msr_filter *msr_filter;  /* NULL: all are allowed; changed as memory is */
     bool no_hlt_exits;              /* KVM_X86_DISABLE_EXITS_HLT */
     bool no_platform_info;          /* KVM_CAP_MSR_PLATFORM_INFO: guests may not read it */
+    bool exit_on_emulation_failure; /* KVM_CAP_EXIT_ON_EMULATION_FAILURE */
     bool exception_payload;         /* KVM_CAP_EXCEPTION_PAYLOAD: CR2 and DR6 travel with the exception */
     bool triple_fault_event;        /* KVM_CAP_X86_TRIPLE_FAULT_EVENT */
     bool x2apic_ids_32bit;          /* KVM_X2APIC_API_USE_32BIT_IDS */

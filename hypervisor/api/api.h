@@ -3,6 +3,7 @@
 #ifndef API_API_H
 #define API_API_H
 
+#include "hypervisor/cpu/msr.h"
 #include "hypervisor/vm.h"
 
 /* What an ioctl was given: the integer or user address, or the struct as copied in (and, for OUT and INOUT,
@@ -30,10 +31,8 @@ enum {
     MAX_VCPU_ID = 255, /* ids are below: they are xAPIC ids, and 255 is the broadcast */
     MAX_MCE_BANKS = 32,
 };
-/* IA32_MCG_CAP bits that KVM_X86_SETUP_MCE accepts beside the bank count (SDM 3B 16.3.1.1). */
-#define MCG_CTL_P         BIT(8)
-#define MCG_SER_P         BIT(24)
-#define MCG_CAP_SUPPORTED (MCG_CTL_P | MCG_SER_P)
+/* IA32_MCG_CAP bits that KVM_X86_SETUP_MCE accepts beside the bank count. */
+#define MCG_CAP_SUPPORTED (MCG_CTL_P | MCG_CMCI_P | MCG_SER_P)
 
 /* memory.c: what the slots own, at the VM's end. */
 void memory_destroy(struct vm *vm);

@@ -89,11 +89,13 @@ static int enable_platform_info(struct vm *vm, const struct kvm_enable_cap *c)
     return 0;
 }
 
-/* An instruction that there is no handler for ends KVM_RUN anyway. */
+/* Such a client emulates what KVM cannot: x87 instructions on a device's memory (access.c). */
 static int enable_exit_on_emulation_failure(struct vm *vm, const struct kvm_enable_cap *c)
 {
-    (void)vm;
-    return c->args[0] & ~1ull ? -EINVAL : 0;
+    if (c->args[0] & ~1ull)
+        return -EINVAL;
+    vm->exit_on_emulation_failure = c->args[0];
+    return 0;
 }
 
 static int enable_exception_payload(struct vm *vm, const struct kvm_enable_cap *c)
@@ -287,6 +289,8 @@ static const struct {
     {KVM_CAP_DISABLE_QUIRKS2, QUIRKS_VALID, NULL},
     {KVM_CAP_X86_APIC_BUS_CYCLES_NS, APIC_BUS_NS, NULL},
     {KVM_CAP_HALT_POLL, 1, NULL},
+    {KVM_CAP_VAPIC, 1, NULL},
+    {KVM_CAP_MEMORY_FAULT_INFO, 1, NULL},
     {KVM_CAP_ASYNC_PF, 1, NULL},
     {KVM_CAP_ASYNC_PF_INT, 1, NULL},
     {KVM_CAP_VM_TYPES, 1, NULL}, /* a set: the default type, which is 0 */

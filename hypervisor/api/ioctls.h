@@ -102,6 +102,7 @@ VCPU(KVM_X86_SET_MCE,                   IN,       vcpu_set_mce)
 VCPU(KVM_HAS_DEVICE_ATTR,               IN,       vcpu_has_device_attr)
 VCPU(KVM_GET_DEVICE_ATTR,               IN,       vcpu_get_device_attr)
 VCPU(KVM_SET_DEVICE_ATTR,               IN,       vcpu_set_device_attr)
+VCPU(KVM_TPR_ACCESS_REPORTING,          INOUT,    vcpu_tpr_access_reporting)
 VCPU(KVM_SET_VAPIC_ADDR,                IN,       vcpu_set_vapic_addr)
 /* clang-format on */
 #undef SYSTEM

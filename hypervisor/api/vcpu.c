@@ -228,12 +228,21 @@ int vcpu_set_mp_state(struct vcpu *v, union ioctl_arg arg)
     return 0;
 }
 
-/* api.rst 4.44. The address is of a page that guests patched by KVM's option ROM read the TPR from; none is
- * patched without TPR access reports, and these are not offered. */
 int vcpu_set_vapic_addr(struct vcpu *v, union ioctl_arg arg)
 {
-    (void)arg;
-    return v->lapic ? 0 : -EINVAL;
+    const struct kvm_vapic_addr *a = arg.data;
+
+    pthread_rwlock_rdlock(&v->vm->slots_lock);
+    int r = vapic_set_address(v, a->vapic_addr);
+    pthread_rwlock_unlock(&v->vm->slots_lock);
+    return r;
+}
+
+int vcpu_tpr_access_reporting(struct vcpu *v, union ioctl_arg arg)
+{
+    const struct kvm_tpr_access_ctl *c = arg.data;
+
+    return c->flags ? -EINVAL : vapic_report_accesses(v, c->enabled);
 }
 
 /* ---- CPUID ---- */
@@ -382,6 +391,8 @@ int vcpu_setup_mce(struct vcpu *v, union ioctl_arg arg)
         v->mcg_ctl = ~0ull;
     for (unsigned i = 0; i < banks; i++)
         v->mce_banks[4 * i] = ~0ull; /* IA32_MCi_CTL */
+    memset(v->mci_ctl2, 0, sizeof(v->mci_ctl2));
+    lapic_mcg_cap_changed(v);
     return 0;
 }
 
@@ -389,6 +400,9 @@ enum { MCI_CTL, MCI_STATUS, MCI_ADDR, MCI_MISC };
 #define MCI_STATUS_VAL  BIT(63)
 #define MCI_STATUS_OVER BIT(62)
 #define MCI_STATUS_UC   BIT(61)
+#define MCI_STATUS_PCC  BIT(57)
+#define MCI_STATUS_S    BIT(56)
+#define MCI_STATUS_AR   BIT(55)
 #define MCG_STATUS_MCIP BIT(2)
 
 static void mce_record(u64 *bank, const struct kvm_x86_mce *e)
@@ -398,6 +412,22 @@ static void mce_record(u64 *bank, const struct kvm_x86_mce *e)
     bank[MCI_STATUS] = e->status | over;
     bank[MCI_ADDR] = e->addr;
     bank[MCI_MISC] = e->misc;
+}
+
+/* No action is required (16.6.3): no #MC, but perhaps the interrupt of corrected errors. */
+static bool mce_needs_no_action(const struct kvm_x86_mce *e)
+{
+    return !e->mcg_status && !(e->status & (MCI_STATUS_PCC | MCI_STATUS_S | MCI_STATUS_AR));
+}
+
+static void mce_record_quietly(struct vcpu *v, u64 *bank, const struct kvm_x86_mce *e)
+{
+    bank[MCI_STATUS] = e->status;
+    bank[MCI_ADDR] = e->addr;
+    bank[MCI_MISC] = e->misc;
+    v->mcg_status = 0;
+    if ((v->mcg_cap & MCG_CMCI_P) && (v->mci_ctl2[e->bank] & MCI_CTL2_CMCI_EN))
+        lapic_cmci(v);
 }
 
 /* api.rst 4.105; SDM 3B 15.3.2.2, 15.10.4. An uncorrected error is a #MC, and one on top of another, or that
@@ -410,6 +440,10 @@ int vcpu_set_mce(struct vcpu *v, union ioctl_arg arg)
     if (e->bank >= (v->mcg_cap & 0xff) || !(e->status & MCI_STATUS_VAL))
         return -EINVAL;
     u64 *bank = &v->mce_banks[4 * e->bank];
+    if (mce_needs_no_action(e)) {
+        mce_record_quietly(v, bank, e);
+        return 0;
+    }
     if (uncorrected && (((v->mcg_cap & MCG_CTL_P) && v->mcg_ctl != ~0ull) || bank[MCI_CTL] != ~0ull))
         return 0; /* reporting is off */
     if (!uncorrected) {

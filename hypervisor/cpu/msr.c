@@ -293,7 +293,7 @@ static bool mtrr_variable_write(struct vcpu *v, const struct access *a, u64 valu
 
 /* ---- machine checks (SDM 3B 15.3) ---- */
 
-enum { MCG_COUNT = 0xff, MCG_CTL_P = BIT(8) };
+enum { MCG_COUNT = 0xff };
 enum { HWCR_MC_STATUS_WR_EN = BIT(18), HWCR_TSC_FREQ_SEL = BIT(24) }; /* of AMD */
 
 static bool mcg_ctl_write(struct vcpu *v, const struct access *a, u64 value)
@@ -337,6 +337,24 @@ static bool mc_bank_write(struct vcpu *v, const struct access *a, u64 value)
     if (which == STATUS && value && !a->host && !may_set_status(v))
         return false;
     return field_write(v, a, value);
+}
+
+/* IA32_MCi_CTL2: whether corrected errors interrupt (16.5). */
+static bool mc_ctl2_exists(const struct vcpu *v, const struct access *a)
+{
+    return a->nth < (v->mcg_cap & MCG_COUNT) && (a->host || (v->mcg_cap & MCG_CMCI_P));
+}
+
+static bool mc_ctl2_read(struct vcpu *v, const struct access *a, u64 *value)
+{
+    return mc_ctl2_exists(v, a) && field_read(v, a, value);
+}
+
+static bool mc_ctl2_write(struct vcpu *v, const struct access *a, u64 value)
+{
+    enum { THRESHOLD = 0x7fff };
+    u64 allowed = v->mcg_cap & MCG_CMCI_P ? MCI_CTL2_CMCI_EN | THRESHOLD : 0;
+    return mc_ctl2_exists(v, a) && !(value & ~allowed) && field_write(v, a, value);
 }
 
 /* ---- system calls, segments, EFER ---- */
@@ -530,6 +548,7 @@ static const struct msr msrs[] = {
     {MANY(MSR_MTRR_FIX16K_80000, 2), .read = field_read, .write = mtrr_fixed_write, FIELD(mtrr_fixed[1])},
     {MANY(MSR_MTRR_FIX4K_C0000, 8), .read = field_read, .write = mtrr_fixed_write, FIELD(mtrr_fixed[3])},
     {ONE(MSR_IA32_CR_PAT), .read = field_read, .write = pat_write, FIELD(pat)},
+    {MANY(MSR_IA32_MC0_CTL2, 32), .read = mc_ctl2_read, .write = mc_ctl2_write, FIELD(mci_ctl2)},
     {ONE(MSR_MTRRdefType), .read = field_read, .write = mtrr_def_type_write, FIELD(mtrr_def_type)},
     {MANY(MSR_IA32_MC0_CTL, 32 * 4), .read = mc_bank_read, .write = mc_bank_write, FIELD(mce_banks)},
     {ONE(MSR_IA32_TSC_DEADLINE), .read = tsc_deadline_read, .write = tsc_deadline_write},

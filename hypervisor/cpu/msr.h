@@ -40,11 +40,18 @@ enum {
     MSR_MTRR_FIX16K_80000 = 0x258,
     MSR_MTRR_FIX4K_C0000 = 0x268,
     MSR_IA32_CR_PAT = 0x277,
+    MSR_IA32_MC0_CTL2 = 0x280,
     MSR_MTRRdefType = 0x2ff,
     MSR_IA32_MC0_CTL = 0x400,
     MSR_IA32_TSC_DEADLINE = 0x6e0,
     MSR_X2APIC_FIRST = 0x800,
 };
+/* IA32_MCG_CAP beside the bank count (SDM 3B 16.3.1.1), and IA32_MCi_CTL2. */
+#define MCG_CTL_P        BIT(8)
+#define MCG_CMCI_P       BIT(10)
+#define MCG_SER_P        BIT(24)
+#define MCI_CTL2_CMCI_EN BIT(30)
+
 enum { PLATFORM_CPUID_FAULTS = (int)BIT(31), MISC_CPUID_FAULTS = BIT(0) };
 #define MSR_EFER              0xc0000080u
 #define MSR_STAR              0xc0000081u

@@ -232,9 +232,11 @@ static struct vcpu *vcpu_of_apic(struct vcpu *v, u64 id)
     return NULL;
 }
 
+/* The guest has lowered a priority that nobody watches: irq/vapic.c. */
 static s64 poll_irq(struct vcpu *v, const struct hypercall *h)
 {
-    (void)v, (void)h;
+    (void)h;
+    vcpu_kick(v, REQ_EVENT);
     return 0;
 }
 

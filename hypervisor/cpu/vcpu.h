@@ -242,7 +242,7 @@ struct vcpu {
     u64 star, lstar, cstar, sfmask, kernel_gs_base, tsc_aux;
     u64 sysenter_cs, sysenter_esp, sysenter_eip;
     u64 apic_base, pat, misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
-    u64 mcg_cap, mcg_status, mcg_ctl, mce_banks[32 * 4];
+    u64 mcg_cap, mcg_status, mcg_ctl, mce_banks[32 * 4], mci_ctl2[32];
     u64 tsc_offset; /* guest TSC = scaled host TSC + tsc_offset (SDM 3B 17.17) */
     u64 tsc_ratio;  /* of the guest's frequency to the host's, with TSC_RATIO_BITS of fraction; 0: they are one */
     u32 tsc_khz;    /* the guest's */
@@ -288,6 +288,10 @@ struct vcpu {
     struct {
         u64 first, last; /* of PAUSEs in a row: TSC */
     } spin;
+    struct {
+        bool told, written; /* the client has heard of a read; is to hear of a write, at rip */
+        u64 rip;
+    } tpr_access; /* irq/vapic.c */
     _Atomic bool pv_unhalted; /* KVM_HC_KICK_CPU: HLT ends, or does not begin */
     bool exclusive;           /* the next instruction runs alone, with all other vcpus stopped */
     bool alone;               /* they are stopped: gate.h */
@@ -313,6 +317,7 @@ struct vcpu {
     u64 generation;
     void *unwind[5];      /* __builtin_setjmp of the run loop */
     bool exiting, efault; /* why it was unwound: KVM_RUN returns 0, or EFAULT */
+    u64 efault_host;      /* the address in the client's memory that made it */
     bool under_way;       /* this KVM_RUN went beyond its first look at immediate_exit */
     volatile bool signal_came; /* a handler of the program has run on this thread: KVM_RUN returns EINTR */
     bool has_signal_mask;      /* signals.h */

@@ -67,6 +67,8 @@ struct lapic {
     int user_extint;    /* the vector of KVM_INTERRUPT, which waits for its INTA; -1: none */
     u64 user_eoi[4];    /* vectors that a user-space IOAPIC is to hear the end of */
     bool extint;        /* an ExtINT message came: the next interrupt is the PIC's */
+    bool tpr_reports;   /* vapic.c: the client hears of accesses to the TPR */
+    u64 vapic;          /* where the guest keeps its TPR; 0: in the register */
     bool pv_eoi;        /* pv_eoi.c: the guest may end the interrupt in service by its bit */
     bool wait_for_sipi; /* an INIT came, and no SIPI since */
     bool startup;       /* a SIPI came: v->sipi_vector */
@@ -174,6 +176,7 @@ enum {
     APIC_TMR = 0x180,
     APIC_IRR = 0x200,
     APIC_ESR = 0x280,
+    APIC_LVT_CMCI = 0x2f0,
     APIC_ICR = 0x300,
     APIC_ICR2 = 0x310,
     APIC_LVT_TIMER = 0x320,
@@ -215,10 +218,21 @@ void lapic_eoi(struct lapic *l);
 /* vector is in service, edge-triggered, and nothing else is in service or requested. */
 bool lapic_is_alone(struct lapic *l, u8 vector);
 
-/* pv_eoi.c. The vcpu has taken an interrupt; the local APIC is about to be looked at, by the vcpu's thread.
- */
+/* What the guest has told by its memory takes effect: before the local APIC is looked at, by the vcpu's
+ * thread. */
+void lapic_catch_up(struct lapic *l);
+/* The vectors of highest priority requested and in service, or -1. */
+void lapic_highest(struct lapic *l, int *irr, int *isr);
+
+/* pv_eoi.c: the vcpu has taken an interrupt; part of lapic_catch_up. */
 void pv_eoi_offer(struct lapic *l, u8 vector);
 void pv_eoi_take_back(struct lapic *l);
+
+/* vapic.c: part of lapic_catch_up; the guest is to see what has changed; it has accessed the register. */
+void vapic_load(struct lapic *l);
+void vapic_store(struct lapic *l);
+void vapic_before_tpr_read(struct vcpu *v); /* without the lock: may end KVM_RUN */
+void vapic_tpr_written(struct lapic *l);
 
 /* lapic_registers.c */
 u32 lapic_mmio_read(struct lapic *l, u32 offset);

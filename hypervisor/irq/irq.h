@@ -72,9 +72,16 @@ u64 lapic_get_tsc_deadline(struct vcpu *v);
 void lapic_get_state(struct vcpu *v, struct kvm_lapic_state *s); /* KVM_GET_LAPIC, KVM_SET_LAPIC */
 int lapic_set_state(struct vcpu *v, const struct kvm_lapic_state *s);
 void lapic_nmi(struct vcpu *v); /* KVM_NMI and LINT1 */
+/* IA32_MCG_CAP was set, which may bring the local vector for corrected machine checks; one has happened. */
+void lapic_mcg_cap_changed(struct vcpu *v);
+void lapic_cmci(struct vcpu *v);
 /* pv_eoi.c: MSR_KVM_PV_EOI_EN, false: #GP; and the vcpu's thread leaves guest code, to wait or for good. */
 bool pv_eoi_write(struct vcpu *v, u64 msr);
 void pv_eoi_leave(struct vcpu *v);
+/* vapic.c: KVM_SET_VAPIC_ADDR, KVM_TPR_ACCESS_REPORTING; and the vcpu goes on to guest code. */
+int vapic_set_address(struct vcpu *v, u64 address);
+int vapic_report_accesses(struct vcpu *v, bool on);
+void vapic_enter(struct vcpu *v);
 /* KVM_HC_SEND_IPI (apic_bus.c): to the APICs with ids from first on whose bit is set, the bits being in two words of
  * so many. How many took it, or -KVM_E. */
 int lapic_send_many(struct vcpu *v, const u64 *bits, unsigned in_word, u64 first, u32 icr);

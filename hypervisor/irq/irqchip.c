@@ -364,6 +364,8 @@ bool irqchip_mmio_read(struct vcpu *v, u64 gpa, unsigned len, void *data)
     }
     if (!local && !ioapic_at(c, gpa))
         return false;
+    if (local && (gpa & 0xff0) == APIC_TPR)
+        vapic_before_tpr_read(v);
     if (shift < 32) {
         pthread_mutex_lock(&c->lock);
         value = local ? lapic_mmio_read(v->lapic, gpa & 0xff0) : ioapic_read(c, gpa & 0xf0);

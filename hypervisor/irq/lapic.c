@@ -65,8 +65,20 @@ static int lapic_deliverable(struct lapic *l)
 
 void lapic_kick_if_deliverable(struct lapic *l)
 {
-    if (lapic_deliverable(l) >= 0 || l->pv_eoi)
+    if (lapic_deliverable(l) >= 0 || l->pv_eoi || l->vapic)
         vcpu_kick(l->v, REQ_EVENT);
+}
+
+void lapic_catch_up(struct lapic *l)
+{
+    pv_eoi_take_back(l);
+    vapic_load(l);
+}
+
+void lapic_highest(struct lapic *l, int *irr, int *isr)
+{
+    *irr = vector_highest(l, APIC_IRR);
+    *isr = vector_highest(l, APIC_ISR);
 }
 
 bool lapic_is_alone(struct lapic *l, u8 vector)
@@ -105,7 +117,7 @@ int lapic_pending(struct vcpu *v)
     if (!l)
         return -1;
     pthread_mutex_lock(&l->chips->lock);
-    pv_eoi_take_back(l);
+    lapic_catch_up(l);
     vector = lapic_deliverable(l);
     if (lapic_takes_pic(l)) {
         if (l->chips->pic.output)
@@ -254,6 +266,17 @@ void lapic_local(struct lapic *l, unsigned lvt)
 
     if (!(entry & LVT_MASKED) && lapic_hardware_enabled(l))
         lapic_receive(l, &(struct apic_message){.mode = entry >> 8 & 7, .vector = (u8)entry});
+}
+
+void lapic_cmci(struct vcpu *v)
+{
+    struct lapic *l = v->lapic;
+
+    if (!l)
+        return;
+    pthread_mutex_lock(&l->chips->lock);
+    lapic_local(l, APIC_LVT_CMCI);
+    pthread_mutex_unlock(&l->chips->lock);
 }
 
 /* SDM 3A 10.5.3: the first error since the ESR was written interrupts. An error entry with a vector below 16

@@ -3,13 +3,33 @@
 /*
  * One table describes the registers; the xAPIC page and the x2APIC MSRs are two ways to it.
  */
+#include "hypervisor/cpu/msr.h"
 #include "hypervisor/irq/chips.h"
 
 #include <errno.h>
 
-enum { VERSION = 0x14 | 5 << 16 }; /* six LVT entries, no suppression of EOI broadcasts */
 enum { REGISTERS = 0x40, LVT_READ_ONLY = BIT(12) | BIT(14), SVR_SPURIOUS_VECTOR = 0xff };
 enum { BASE_ADDRESS = 0xfee00000 };
+
+/* The seventh entry of the LVT is there with IA32_MCG_CAP.CMCI_P only (SDM 3B 16.5.1.2). */
+static bool has_cmci(const struct lapic *l)
+{
+    return l->v->mcg_cap & MCG_CMCI_P;
+}
+
+/* Six or seven LVT entries, no suppression of EOI broadcasts. */
+static u32 version(const struct lapic *l)
+{
+    return 0x14 | (has_cmci(l) ? 6 : 5) << 16;
+}
+
+static void mask_lvt(struct lapic *l)
+{
+    for (unsigned lvt = APIC_LVT_TIMER; lvt <= APIC_LVT_ERROR; lvt += 16)
+        *lapic_reg(l, lvt) |= LVT_MASKED;
+    if (has_cmci(l))
+        *lapic_reg(l, APIC_LVT_CMCI) |= LVT_MASKED;
+}
 
 static void write_plain(struct lapic *l, unsigned offset, u32 value)
 {
@@ -38,10 +58,8 @@ static void write_dfr(struct lapic *l, unsigned offset, u32 value)
 static void write_svr(struct lapic *l, unsigned offset, u32 value)
 {
     *lapic_reg(l, offset) = value;
-    if (lapic_software_enabled(l))
-        return;
-    for (unsigned lvt = APIC_LVT_TIMER; lvt <= APIC_LVT_ERROR; lvt += 16)
-        *lapic_reg(l, lvt) |= LVT_MASKED;
+    if (!lapic_software_enabled(l))
+        mask_lvt(l);
 }
 
 static void write_esr(struct lapic *l, unsigned offset, u32 value)
@@ -115,6 +133,7 @@ static const struct lapic_register {
     [0x0f] = {RW, 0x3ff, 0, write_svr},                        /* SVR */
     [0x10 ... 0x27] = {XR | MR, 0, 0, NULL},                   /* ISR, TMR, IRR */
     [0x28] = {RW, 0, 0, write_esr},                            /* ESR */
+    [0x2f] = {RW, 0x107ff, LVT_READ_ONLY, write_lvt},          /* corrected machine checks */
     [0x30] = {RW, 0xccfff, BIT(12), write_icr, ~0u},           /* ICR 31:0 */
     [0x31] = {XR | XW, 0xff000000, 0, write_plain},            /* ICR 63:32 */
     [0x32] = {RW, 0x700ff, LVT_READ_ONLY, write_lvt},          /* timer */
@@ -136,29 +155,34 @@ static u32 lapic_read(struct lapic *l, unsigned offset)
     return *lapic_reg(l, offset);
 }
 
-static bool lapic_can(u32 offset, u8 access)
+static bool lapic_can(const struct lapic *l, u32 offset, u8 access)
 {
+    if (offset == APIC_LVT_CMCI && !has_cmci(l))
+        return false;
     return offset < REGISTERS * 16 && (registers[offset >> 4].access & access);
 }
 
 u32 lapic_mmio_read(struct lapic *l, u32 offset)
 {
-    pv_eoi_take_back(l);
-    if (lapic_can(offset, XR))
+    lapic_catch_up(l);
+    if (lapic_can(l, offset, XR))
         return lapic_read(l, offset);
-    if (!lapic_can(offset, XW))
+    if (!lapic_can(l, offset, XW))
         lapic_error(l, ESR_REGISTER);
     return 0;
 }
 
 void lapic_mmio_write(struct lapic *l, u32 offset, u32 value)
 {
-    pv_eoi_take_back(l);
-    if (lapic_can(offset, XW)) {
+    lapic_catch_up(l);
+    if (offset == APIC_TPR)
+        vapic_tpr_written(l);
+    if (lapic_can(l, offset, XW)) {
         const struct lapic_register *r = &registers[offset >> 4];
 
         r->write(l, offset, value & (r->writable | r->kept) & ~r->read_only);
-    } else if (!lapic_can(offset, XR)) {
+        vapic_store(l);
+    } else if (!lapic_can(l, offset, XR)) {
         lapic_error(l, ESR_REGISTER);
     }
 }
@@ -177,10 +201,10 @@ bool lapic_msr_read(struct vcpu *v, u32 index, u64 *value)
     struct lapic *l = v->lapic;
     u32 offset = (index - MSR_X2APIC) * 16;
 
-    if (!l || !lapic_x2apic(l) || !lapic_can(offset, MR))
+    if (!l || !lapic_x2apic(l) || !lapic_can(l, offset, MR))
         return false;
     pthread_mutex_lock(&l->chips->lock);
-    pv_eoi_take_back(l);
+    lapic_catch_up(l);
     *value = lapic_read(l, offset);
     if (offset == APIC_ICR)
         *value |= (u64)*lapic_reg(l, APIC_ICR2) << 32;
@@ -195,16 +219,17 @@ bool lapic_msr_write(struct vcpu *v, u32 index, u64 value)
     u32 offset = (index - MSR_X2APIC) * 16;
     const struct lapic_register *r;
 
-    if (!l || !lapic_x2apic(l) || !lapic_can(offset, MW))
+    if (!l || !lapic_x2apic(l) || !lapic_can(l, offset, MW))
         return false;
     r = &registers[offset >> 4];
     if ((value >> 32 && offset != APIC_ICR) || ((u32)value & ~(r->writable | r->read_only)))
         return false;
     pthread_mutex_lock(&l->chips->lock);
-    pv_eoi_take_back(l);
+    lapic_catch_up(l);
     if (offset == APIC_ICR)
         *lapic_reg(l, APIC_ICR2) = (u32)(value >> 32);
     r->write(l, offset, (u32)value & ~r->read_only);
+    vapic_store(l);
     pthread_mutex_unlock(&l->chips->lock);
     return true;
 }
@@ -225,8 +250,9 @@ void lapic_set_tpr(struct vcpu *v, u64 cr8)
         return;
     }
     pthread_mutex_lock(&l->chips->lock);
-    pv_eoi_take_back(l);
+    lapic_catch_up(l);
     write_tpr(l, APIC_TPR, (cr8 & 0xf) << 4);
+    vapic_store(l);
     pthread_mutex_unlock(&l->chips->lock);
 }
 
@@ -257,11 +283,10 @@ static void lapic_reset_registers(struct lapic *l)
     lapic_identify(l);
     if (!lapic_x2apic(l))
         *lapic_reg(l, APIC_ID) = id;
-    *lapic_reg(l, APIC_VERSION) = VERSION;
+    *lapic_reg(l, APIC_VERSION) = version(l);
     *lapic_reg(l, APIC_DFR) = 0xffffffff;
     *lapic_reg(l, APIC_SVR) = SVR_SPURIOUS_VECTOR;
-    for (unsigned lvt = APIC_LVT_TIMER; lvt <= APIC_LVT_ERROR; lvt += 16)
-        *lapic_reg(l, lvt) = LVT_MASKED;
+    mask_lvt(l);
     if ((l->v->apic_base & BASE_BSP) && vm_has_quirk(l->v->vm, KVM_X86_QUIRK_LINT0_REENABLED))
         *lapic_reg(l, APIC_LVT_LINT0) = DM_EXTINT << 8;
 }
@@ -330,6 +355,18 @@ bool lapic_set_base(struct vcpu *v, u64 value, bool host)
     return true;
 }
 
+void lapic_mcg_cap_changed(struct vcpu *v)
+{
+    struct lapic *l = v->lapic;
+
+    if (!l)
+        return;
+    pthread_mutex_lock(&l->chips->lock);
+    *lapic_reg(l, APIC_LVT_CMCI) = has_cmci(l) ? LVT_MASKED : 0;
+    *lapic_reg(l, APIC_VERSION) = version(l);
+    pthread_mutex_unlock(&l->chips->lock);
+}
+
 /* ---- KVM_GET_LAPIC, KVM_SET_LAPIC ---- */
 
 /* The ID is in bits 31:24 in both modes, unless KVM_CAP_X2APIC_API says otherwise (api.rst). */
@@ -358,7 +395,7 @@ int lapic_set_state(struct vcpu *v, const struct kvm_lapic_state *s)
     pthread_mutex_lock(&l->chips->lock);
     lapic_timer_stop(l);
     __builtin_memcpy(l->reg, s->regs, sizeof(s->regs));
-    *lapic_reg(l, APIC_VERSION) = VERSION;
+    *lapic_reg(l, APIC_VERSION) = version(l);
     if (lapic_x2apic(l))
         lapic_identify(l);
     count = *lapic_reg(l, APIC_CURRENT_COUNT);

@@ -467,6 +467,19 @@ static void check_alignment(struct vcpu *v, gva a, u32 descriptor, enum tlb_cont
     raise_exception_code(v, EXC_AC, 0);
 }
 
+/* A client that asked to hear of what KVM cannot emulate (KVM_CAP_EXIT_ON_EMULATION_FAILURE) has an emulator
+ * of its own for x87 instructions on devices, and may rely on being asked. */
+static void leave_x87_to_client(struct vcpu *v)
+{
+    struct insn in = {0};
+    engine_sync_rip(v, false);
+    gva pc = in_64bit(v) ? v->rip : (u32)(v->seg_base[SEG_CS] + v->rip);
+    in.length = (u8)piece(pc, sizeof(in.bytes));
+    read_bytes(v, pc, in.bytes, in.length, tlb_context_of(v, AS_SYSTEM));
+    guest_commit(v);
+    vcpu_exit_internal_error(v, KVM_INTERNAL_ERROR_EMULATION, &in);
+}
+
 /* thunk_miss */
 struct address_result access_miss(struct vcpu *v, gva a, u32 descriptor)
 {
@@ -491,8 +504,11 @@ struct address_result access_miss(struct vcpu *v, gva a, u32 descriptor)
         engine_sync_rip(v, false);
         raise_page_fault(v, a + first, t.error_code);
     }
-    if (t.status == TLB_DEVICE)
+    if (t.status == TLB_DEVICE) {
+        if (unlikely(v->vm->exit_on_emulation_failure) && descriptor & ACCESS_X87)
+            leave_x87_to_client(v);
         return bounce(v, a, descriptor, c);
+    }
     if (stress_now(&v->engine->stress, STRESS_SLOW, 2)) {
         be_exclusive(v, descriptor);
         return bounce(v, a, descriptor, c);

@@ -383,7 +383,10 @@ static void take_host_fault(struct vcpu *v)
     case EXC_XM: raise_exception(v, v->cr4 & CR4_OSXMMEXCPT ? EXC_XM : EXC_UD); /* SDM 3A 2.5 */
     case EXC_GP:
     case EXC_AC: raise_exception_code(v, (u8)v->priv->fault.trap, 0);
-    default: v->efault = true; vcpu_unwind(v);
+    default:
+        v->efault = true;
+        v->efault_host = v->priv->fault.address;
+        vcpu_unwind(v);
     }
 }
 

@@ -84,6 +84,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
     if (v && from_cpu && in_translated_code(v->engine, (u64)regs[REG_RIP])) {
         leave_code(v, number, address, regs);
     } else if (v && from_cpu && (number == SIGSEGV || number == SIGBUS) && in_guest_memory(v->vm, address)) {
+        v->efault_host = address;
         regs[REG_RIP] = (greg_t)(uintptr_t)leave_helper;
         regs[REG_RDI] = (greg_t)(uintptr_t)v;
         regs[REG_RSP] = ALIGN_DOWN(regs[REG_RSP] - 256, 16) - 8; /* past the red zone, as after a call */

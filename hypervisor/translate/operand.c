@@ -205,6 +205,8 @@ static void emit_access(struct translator *t, const struct tinsn *insn, unsigned
         c->descriptor |= ACCESS_ALIGNED;
     if (insn->waits)
         c->descriptor |= ACCESS_WAITS;
+    if (insn->unit == UNIT_X87)
+        c->descriptor |= ACCESS_X87;
     if (insn->kind == KIND_CALL || insn->kind == KIND_CALL_INDIRECT)
         c->descriptor |= ACCESS_GOES_ON;
     c->miss = emit_probe(t, access & OPERAND_WRITE, size);

@@ -9,6 +9,19 @@
 #define KVM_CAP_USER_MEMORY2 231
 #endif
 
+#ifndef KVM_CAP_MEMORY_FAULT_INFO
+#define KVM_CAP_MEMORY_FAULT_INFO 232
+#define KVM_EXIT_MEMORY_FAULT     39
+#endif
+
+/* kvm_run.memory_fault, where the exits' structures are. */
+struct lodge_memory_fault {
+    __u64 flags;
+    __u64 gpa;
+    __u64 size;
+};
+#define LODGE_MEMORY_FAULT(run) ((struct lodge_memory_fault *)&(run)->padding)
+
 #ifndef KVM_CAP_VM_TYPES
 #define KVM_CAP_VM_TYPES 235
 #endif

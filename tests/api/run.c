@@ -263,7 +263,32 @@ static void missing_host_memory(void)
     GUEST(0xa1, 0x00, 0x00, 0x10, 0x00, /* mov eax, [HOLE] */
           0xf4);
     CHECK_FAILS(m.vcpu, KVM_RUN, 0, EFAULT);
+    if (!api_is_kernel) { /* which tells so of confidential memory only */
+        CHECK_EQ(m.run->exit_reason, KVM_EXIT_MEMORY_FAULT);
+        CHECK_EQ(LODGE_MEMORY_FAULT(m.run)->gpa, HOLE);
+        CHECK_EQ(LODGE_MEMORY_FAULT(m.run)->size, PAGE);
+    }
     CHECK_EQ(set_region(m.vm, 1, 0, 0, 0, NULL), 0);
+}
+
+/* A client with an emulator of its own is asked for what KVM's cannot do. */
+static void emulation_failure(void)
+{
+    struct kvm_enable_cap c = {.cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE, .args = {1}};
+    struct kvm_regs r;
+
+    if (!KVM(m.vm, KVM_CHECK_EXTENSION, c.cap) || KVM(m.vm, KVM_ENABLE_CAP, &c))
+        return;
+    GUEST(0xd9, 0x05, 0x00, 0x00, 0x10, 0x00, /* fld dword [HOLE] */
+          0xf4);
+    CHECK_EXIT(KVM_EXIT_INTERNAL_ERROR);
+    CHECK_EQ(m.run->emulation_failure.suberror, KVM_INTERNAL_ERROR_EMULATION);
+    CHECK(m.run->emulation_failure.insn_size >= 6);
+    CHECK_EQ(m.run->emulation_failure.insn_bytes[0], 0xd9);
+    CHECK_OK(m.vcpu, KVM_GET_REGS, &r);
+    CHECK_EQ(r.rip, CODE);
+    c.args[0] = 0;
+    CHECK_OK(m.vm, KVM_ENABLE_CAP, &c);
 }
 
 static void triple_fault(void)
@@ -305,6 +330,7 @@ int main(int argc, char **argv)
         reset_during_io();
         shortened_string();
         missing_host_memory();
+        emulation_failure();
         triple_fault();
     }
     return TEST_DONE();

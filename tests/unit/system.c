@@ -13,10 +13,16 @@
 /* ---- what the handlers call ---- */
 
 enum { FLUSH_NONE, FLUSH_PAGE, FLUSH_NONGLOBAL, FLUSH_ALL };
-static unsigned flushed;
+static unsigned flushed, kicked;
 static gva flushed_page;
 static bool pdptes_good, no_features;
 static u64 pdptes_of, tpr;
+
+void vcpu_kick(struct vcpu *vcpu, u32 request)
+{
+    (void)vcpu;
+    kicked |= request;
+}
 
 void tlb_flush_all(struct vcpu *vcpu)
 {
@@ -487,6 +493,7 @@ static void hypercalls(void)
 {
     start(LONG, 0);
     CHECK_EQ(hypercall(KVM_HC_VAPIC_POLL_IRQ), 0);
+    CHECK_EQ(kicked, REQ_EVENT);
     CHECK_EQ(hypercall(KVM_HC_SEND_IPI), (u64)-KVM_ENOSYS);
     CHECK_EQ(hypercall(KVM_HC_CLOCK_PAIRING), (u64)-KVM_EOPNOTSUPP);
     start(PROTECTED, 3);
