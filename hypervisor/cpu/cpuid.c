@@ -423,23 +423,31 @@ static const struct {
     {7, EBX, 0, CR4_FSGSBASE}, {7, EBX, 7, CR4_SMEP}, {7, EBX, 20, CR4_SMAP},  {7, ECX, 2, CR4_UMIP},
 };
 
-/* A vcpu that has been told no CPUID yet may have whatever is supported. */
-static bool may_have(struct vcpu *v, u32 leaf, u8 reg, u8 bit)
+/* A feature word of the guest's; of a vcpu that has been told no CPUID yet, of what is supported. */
+static void feature_word(const struct vcpu *v, u32 leaf, u32 r[4])
 {
-    u32 r[4];
-    if (v->cpuid_count)
-        return cpuid_has(v, leaf, 0, reg, bit);
-    host_cpuid(leaf, 0, r);
+    const struct kvm_cpuid_entry2 *e = entry_find(v, leaf, 0);
+    if (v->cpuid_count) {
+        memcpy(r, e ? (u32[4]){e->eax, e->ebx, e->ecx, e->edx} : (u32[4]){0}, 4 * sizeof(r[0]));
+        return;
+    }
+    memset(r, 0, 4 * sizeof(r[0]));
+    if (host_has_leaf(leaf))
+        host_cpuid(leaf, 0, r);
     keep_features(leaf, 0, r);
-    return r[reg] & BIT(bit);
 }
 
-static u64 cr4_allowed(struct vcpu *v)
+static u64 cr4_allowed(const struct vcpu *v)
 {
     u64 allowed = CR4_TSD | CR4_MCE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
-    for (size_t i = 0; i < ARRAY_SIZE(cr4_features); i++)
-        if (may_have(v, cr4_features[i].leaf, cr4_features[i].reg, cr4_features[i].bit))
+    u32 basic[4], structured[4];
+    feature_word(v, 1, basic);
+    feature_word(v, 7, structured);
+    for (size_t i = 0; i < ARRAY_SIZE(cr4_features); i++) {
+        const u32 *word = cr4_features[i].leaf == 1 ? basic : structured;
+        if (word[cr4_features[i].reg] & BIT(cr4_features[i].bit))
             allowed |= cr4_features[i].cr4;
+    }
     return allowed;
 }
 
