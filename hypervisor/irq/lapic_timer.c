@@ -67,14 +67,6 @@ static void timer_start_count(struct lapic *l, u64 ns)
     timer_schedule(l, ns ? host_now_ns() + ns : 0);
 }
 
-void lapic_timer_start(struct lapic *l)
-{
-    if (timer_is_deadline(l))
-        timer_start_deadline(l);
-    else
-        timer_start_count(l, timer_period(l));
-}
-
 void lapic_timer_stop(struct lapic *l)
 {
     timer_schedule(l, 0);
@@ -87,25 +79,42 @@ static void timer_next_period(struct lapic *l, u64 now)
     timer_schedule(l, period ? l->expires + ((now - l->expires) / period + 1) * period : 0);
 }
 
-/* The timers' thread. */
+/* Does what is due. Whoever looks at the timer, or changes it, comes here first, as the timers' thread may be
+ * late: a count that has been read as 0 has ended, whatever the mode becomes. */
+static void timer_catch_up(struct lapic *l)
+{
+    u64 now = host_now_ns();
+
+    if (!l->expires || now < l->expires)
+        return;
+    if (timer_is_deadline(l)) {
+        timer_start_deadline(l);
+        return;
+    }
+    if (timer_is_periodic(l))
+        timer_next_period(l, now);
+    else
+        l->expires = 0;
+    timer_fire(l);
+}
+
+/* The timers' thread; moved or stopped meanwhile, it is not due. */
 static void timer_expired(struct timer *t)
 {
     struct lapic *l = container_of(t, struct lapic, timer);
-    u64 now = host_now_ns();
 
     pthread_mutex_lock(&l->chips->lock);
-    if (!l->expires || now < l->expires) {
-        /* moved or stopped meanwhile */
-    } else if (timer_is_deadline(l)) {
-        timer_start_deadline(l);
-    } else {
-        if (timer_is_periodic(l))
-            timer_next_period(l, now);
-        else
-            l->expires = 0;
-        timer_fire(l);
-    }
+    timer_catch_up(l);
     pthread_mutex_unlock(&l->chips->lock);
+}
+
+void lapic_timer_start(struct lapic *l)
+{
+    timer_catch_up(l);
+    if (timer_is_deadline(l))
+        timer_start_deadline(l);
+    else
+        timer_start_count(l, timer_period(l));
 }
 
 u32 lapic_timer_count(struct lapic *l)
@@ -113,6 +122,7 @@ u32 lapic_timer_count(struct lapic *l)
     u64 period = timer_period(l);
     s64 left;
 
+    timer_catch_up(l);
     if (!l->expires || timer_is_deadline(l) || !period)
         return 0;
     left = (s64)(l->expires - host_now_ns());
@@ -126,6 +136,7 @@ void lapic_timer_set_lvt(struct lapic *l, u32 value)
 {
     u32 *lvt = lapic_reg(l, APIC_LVT_TIMER), old = *lvt;
 
+    timer_catch_up(l);
     if (!cpuid_has(l->v, 1, 0, 2, 24)) /* TSC-deadline */
         value &= ~(u32)LVT_TSC_DEADLINE;
     *lvt = value;
