@@ -23,7 +23,7 @@
 #include "hypervisor/translate/dump.h"
 #include "lodge/kvm.h"
 
-enum { SPACES = 4, STOP_NS = 4000 }; /* a stop's price on the side of the process, about */
+enum { SPACES = 4, STOP_NS = 6000 }; /* a stop's price on the side of the process, about */
 
 /* An address space of the guest with a shadow. */
 struct space {
@@ -317,15 +317,22 @@ static u64 cpu_ns(clockid_t clock)
     return clock_gettime(clock, &t) ? 0 : (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
 }
 
-static void account(struct vcpu *v, struct space *s)
+/* Nanoseconds that the process has run since this was asked last. */
+static u64 process_ran(struct direct *d, struct space *s)
+{
+    u64 ran = cpu_ns((clockid_t)(~(unsigned)s->process.pid << 3 | 2)); /* clock_getcpuclockid(3) */
+    u64 more = ran - s->ran;
+    s->ran = ran;
+    d->stat.nanoseconds += more;
+    return more;
+}
+
+/* maps: what of the process's time went into mappings. */
+static void account(struct vcpu *v, struct space *s, u64 maps)
 {
     struct direct *d = v->direct;
-    u64 own = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
-    u64 process = cpu_ns((clockid_t)(~(unsigned)s->process.pid << 3 | 2)); /* clock_getcpuclockid(3) */
-    u64 ran = process - s->ran;
-    s->ran = process;
-    d->stat.nanoseconds += ran;
-    if (!policy_account(&d->policy, s->cr3, ran > STOP_NS ? ran - STOP_NS : 0, own - d->own + STOP_NS,
+    u64 ran = process_ran(d, s), own = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
+    if (!policy_account(&d->policy, s->cr3, ran > STOP_NS ? ran - STOP_NS : 0, own - d->own + STOP_NS + maps,
                         own + d->stat.nanoseconds))
         DUMP(v, DUMP_RING3, "vcpu %u: cr3 %09llx does not pay\n", v->id, (unsigned long long)s->cr3);
     d->own = own;
@@ -347,16 +354,34 @@ static bool take_stop(struct vcpu *v, struct space *s, const struct shadow_stop 
     return false;
 }
 
+/* false: they cannot be made. */
+static bool make_maps(struct vcpu *v, struct space *s, u64 *took)
+{
+    *took = 0;
+    if (!s->process.entry->count)
+        return true;
+    bool good = shadow_apply(&s->process);
+    *took = process_ran(v->direct, s);
+    return good;
+}
+
 /* Until something is not for us. */
 static void run(struct vcpu *v, struct space *s, struct shadow_stop *stop)
 {
     bool again = true;
+    u64 maps;
     while (again) {
+        stop->event = SHADOW_REFUSED;
+        if (!make_maps(v, s, &maps))
+            return;
+        stop->event = SHADOW_KICKED;
+        if (somebody_waits(v)) /* a kick while mappings were made has got lost */
+            return;
         shadow_resume(&s->process, stop, somebody_waits, v);
         if (stop->event == SHADOW_DEAD)
             lost(v, s);
         again = take_stop(v, s, stop);
-        account(v, s);
+        account(v, s, maps);
         again = again && policy_wants(&v->direct->policy, s->cr3);
     }
 }
@@ -368,7 +393,6 @@ static bool enter(struct vcpu *v, struct space *s)
     struct shadow_stop stop;
     s->used = ++d->entries;
     d->stat.entries++;
-    d->own = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
     if (s->paging != conditions_paging(v)) {
         s->paging = conditions_paging(v);
         atomic_store(&s->pages.forget, true);
@@ -420,6 +444,7 @@ bool direct_run(struct vcpu *v)
         d->thread = pthread_self();
     }
     fpu_put(v); /* what makes a shadow calls libc, which has no regard for vector registers */
+    d->own = cpu_ns(CLOCK_THREAD_CPUTIME_ID);
     struct space *s = space_of(v);
     if (s && !is_unused(v, s->process.stub)) {
         space_end(s); /* the guest has come to have something there */

@@ -368,7 +368,8 @@ static bool map_data(struct pages *p, struct region *r, unsigned i, bool write)
     u8 *host = page_memory(p, r, entry, &may_write, &offset);
     if (!host || (write && !may_write))
         return false;
-    if (r->state[i] >= (may_write ? PAGE_WRITE : PAGE_READ))
+    bool was_code = r->state[i] == PAGE_EXEC && write;
+    if (!was_code && r->state[i] >= (may_write ? PAGE_WRITE : PAGE_READ))
         return !write || r->state[i] == PAGE_WRITE;
     r->entry[i] = entry;
     r->mark[i] = (u16)page_mark(host);
@@ -385,10 +386,11 @@ static void map_around(struct pages *p, struct region *r, unsigned i, unsigned w
             map_data(p, r, n, false);
 }
 
-/* A store to a page of which translations were made once: they go, if nothing executes there directly. */
-static bool give_up_code(struct pages *p, const u8 *host)
+/* A store to a page of which translations were made once, or that executes directly: it is data now. */
+static void give_up_code(struct pages *p, const u8 *host)
 {
-    return !cache_has_code(p->v->engine, host) || cache_forget_page(p->v, host);
+    if (cache_has_code(p->v->engine, host))
+        cache_forget_page(p->v, host);
 }
 
 static bool fault_data(struct pages *p, gva a, bool write)
@@ -401,8 +403,8 @@ static bool fault_data(struct pages *p, gva a, bool write)
     struct memslot *s = memory_find(v->vm, t.gpa);
     if (!s || (write && ((s->flags & KVM_MEM_READONLY) || s->dirty))) /* a log is the translator's */
         return false;
-    if (write && !give_up_code(p, s->host + (ALIGN_DOWN(t.gpa, PAGE_BYTES) - s->base)))
-        return false;
+    if (write)
+        give_up_code(p, s->host + (ALIGN_DOWN(t.gpa, PAGE_BYTES) - s->base));
     struct region *r = region_of(p, a);
     unsigned i = a >> 12 & (REGION_PAGES - 1);
     if (!r || !map_data(p, r, i, write))

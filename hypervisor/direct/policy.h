@@ -2,9 +2,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A program that is found in ring 3 by two interrupts in a row computes. It is tried, and stays as long as
- * the time that it runs between two stops is worth more than the stops. It has a credit at first, since its
- * pages must be mapped. If it does not pay, it is left to the translator for a while, which doubles each
- * time; its mappings stay meanwhile, so that the next try begins with them.
+ * the time that it runs between two stops is worth more than the stops. If it does not pay, it is left to the
+ * translator for a while, which doubles each time; its mappings stay meanwhile, so that the next try begins
+ * with them.
+ * How much slower the translator would be is not known: twice as slow at least (policy.c, GAIN).
  */
 #ifndef DIRECT_POLICY_H
 #define DIRECT_POLICY_H

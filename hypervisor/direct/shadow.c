@@ -277,8 +277,10 @@ static bool resume_stub(struct shadow_process *p, int how)
            !ptrace((enum __ptrace_request)how, p->pid, NULL, NULL);
 }
 
-static bool make_maps(struct shadow_process *p)
+bool shadow_apply(struct shadow_process *p)
 {
+    if (!p->entry->count)
+        return true;
     const struct shadow_entry kept = *p->entry;
     const struct user_regs_struct regs = p->regs;
     end_at_stub(p);
@@ -305,7 +307,7 @@ bool shadow_map(struct shadow_process *p, u64 address, u64 length, int protectio
         p->ops[count - 1].length += length;
         return true;
     }
-    if (count == SHADOW_OPS && !make_maps(p))
+    if (count == SHADOW_OPS && !shadow_apply(p))
         return false;
     add(p, protection ? (struct shadow_op){SYS_mmap, address, length, (u64)protection,
                                            MAP_SHARED | MAP_FIXED | MAP_POPULATE, offset}
@@ -320,7 +322,7 @@ void shadow_forget_maps(struct shadow_process *p)
 
 bool shadow_trap_cpuid(struct shadow_process *p)
 {
-    if (!p->can_trap_cpuid || p->traps_cpuid || (p->entry->count == SHADOW_OPS && !make_maps(p)))
+    if (!p->can_trap_cpuid || p->traps_cpuid || (p->entry->count == SHADOW_OPS && !shadow_apply(p)))
         return false;
     add(p, (struct shadow_op){SYS_arch_prctl, SET_CPUID, 0});
     return p->traps_cpuid = true;
@@ -418,12 +420,6 @@ void shadow_resume(struct shadow_process *p, struct shadow_stop *stop, bool (*in
 {
     int status;
     follow_processor(p);
-    *stop = (struct shadow_stop){.event = SHADOW_REFUSED};
-    if (p->entry->count && !make_maps(p))
-        return;
-    *stop = (struct shadow_stop){.event = SHADOW_KICKED};
-    if (interrupted(arg)) /* a kick in between has got lost */
-        return;
     if (!resume_stub(p, PTRACE_SYSEMU) || wait_for(p->pid, &status, interrupted, arg) < 0 ||
         !WIFSTOPPED(status) || !take_stop(p, stop, status))
         stop->event = SHADOW_DEAD;

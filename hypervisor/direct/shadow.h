@@ -41,7 +41,7 @@ enum shadow_event {
     SHADOW_SYSCALL, /* at a SYSCALL, which has not been done */
     SHADOW_FAULT,   /* its CPU raised an exception: number, code and address tell */
     SHADOW_KICKED,  /* a signal from outside */
-    SHADOW_REFUSED, /* a mapping could not be made: guest code has not run */
+    SHADOW_REFUSED, /* it could not be entered, or its mappings not made: guest code has not run */
     SHADOW_DEAD,
 };
 struct shadow_stop {
@@ -54,8 +54,9 @@ struct shadow_stop {
 int shadow_start(struct shadow_process *p, int ram_fd, u64 stub);
 void shadow_end(struct shadow_process *p);
 
-/* Mappings are gathered, and made before guest code runs. prot 0: unmapped. */
+/* Mappings are gathered, and made by shadow_apply before guest code runs. prot 0: unmapped. */
 bool shadow_map(struct shadow_process *p, u64 address, u64 length, int protection, u64 offset);
+bool shadow_apply(struct shadow_process *p);
 /* Those that were gathered are not to be made: all is going to be unmapped. */
 void shadow_forget_maps(struct shadow_process *p);
 /* CPUID traps from now on. Each switch to the process and back costs 2 microseconds more then, where the host

@@ -338,15 +338,15 @@ static void count_store(struct engine *e, struct code_page *p, bool dropped)
         page_let_go(e, p);
 }
 
-bool cache_forget_page(struct vcpu *v, const u8 *host)
+void cache_forget_page(struct vcpu *v, const u8 *host)
 {
     engine_lock(v);
     struct code_page *p = cache_page(v->engine, host);
-    bool gone = !p || !p->direct;
-    if (gone && p)
+    if (p) {
+        end_direct(v->engine, p);
         page_let_go(v->engine, p);
+    }
     engine_unlock(v);
-    return gone;
 }
 
 bool cache_store(struct engine *e, const u8 *host, size_t n)

@@ -220,8 +220,8 @@ bool cache_store(struct engine *e, const u8 *host, size_t n);
  * unseen any more. */
 bool cache_make_direct(struct vcpu *v, u8 *host);
 bool cache_is_direct(struct engine *e, const u8 *host);
-/* Drops all blocks of the page; false: it is executable in a shadow, and stays code. */
-bool cache_forget_page(struct vcpu *v, const u8 *host);
+/* Drops all blocks of the page, and ends its being executable in shadows: it is data now. */
+void cache_forget_page(struct vcpu *v, const u8 *host);
 bool cache_overlaps(struct engine *e, const u8 *host, size_t n, const struct block *b);
 void cache_invalidate(struct engine *e, struct block *b);
 /* Drops the page's blocks that differ from memory. They are looked at only where a sum over the page's lines
