@@ -47,7 +47,7 @@ static const struct property_row machine_rows[] = {
 static const struct property_row accel_rows[] = {
     {"accel", PROPERTY_CHOICE, FIELD(accel), "auto",
      "who runs the guest: the kernel's KVM, if it has hardware, or Lodge's", .choices = accel_names},
-    {"direct", PROPERTY_BOOL, FIELD(accel_direct), "off",
+    {"direct", PROPERTY_BOOL, FIELD(accel_direct), "on",
      "with lodge: programs that compute may run on the host's CPU as they are, in processes of their own"},
     {"verbose", PROPERTY_BOOL, FIELD(accel_verbose), "off", "say which it is, and why"},
     {0}};
