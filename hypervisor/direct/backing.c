@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -217,6 +218,13 @@ static bool replace(struct backing *b, u8 *host, u64 size, u64 offset, const str
     return true;
 }
 
+/* setrlimit(2): to grow a file past RLIMIT_FSIZE would end the process with SIGXFSZ. */
+static bool grow(const struct backing *b, u64 size)
+{
+    struct rlimit most;
+    return !getrlimit(RLIMIT_FSIZE, &most) && size <= most.rlim_cur && !ftruncate(b->fd, (off_t)size);
+}
+
 void backing_adopt(struct backing *b, u8 *host, u64 size, bool in_use)
 {
     struct area a;
@@ -226,7 +234,7 @@ void backing_adopt(struct backing *b, u8 *host, u64 size, bool in_use)
     if (b->count == MAX_RANGES || !a.plain || (in_use && !each_page(host, size, refuse, NULL)))
         return;
     u64 offset = ALIGN_UP(b->size, HUGE_PAGE) + ((uintptr_t)host & (HUGE_PAGE - 1));
-    if (ftruncate(b->fd, (off_t)(offset + size)) < 0)
+    if (!grow(b, offset + size))
         return;
     if (replace(b, host, size, offset, &a)) {
         void *touched = a.huge ? calloc(size / HUGE_PAGE / 64 + 1, sizeof(u64)) : NULL;
