@@ -201,7 +201,7 @@ u64 guest_tsc_to_ns(const struct vcpu *v, u64 ticks)
 static u64 kvmclock_at(struct vm *vm, u64 tsc)
 {
     const struct host_clock *h = host_clock();
-    s64 ns = (s64)(h->ns + tsc_to_ns(tsc - h->tsc)) + vm->clock_offset;
+    s64 ns = (s64)(h->ns + tsc_to_ns(tsc - h->tsc) + (u64)vm->clock_offset); /* a client's offset may wrap */
 
     return ns > 0 ? (u64)ns : 0;
 }

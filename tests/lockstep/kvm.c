@@ -250,15 +250,26 @@ static void kvm_run_case(struct reference *r, const struct guest *g, struct resu
 
 /* ---- setting up ---- */
 
-/* The guest's CPUID is the library's for both, with the address width that TCG has. */
+/* SYSCALL and SYSENTER follow the vendor. TCG's is AMD, and it has none of Intel's rules for legacy modes. */
+static void be_amd(struct kvm_cpuid_entry2 *e)
+{
+    memcpy(&e->ebx, "Auth", 4);
+    memcpy(&e->edx, "enti", 4);
+    memcpy(&e->ecx, "cAMD", 4);
+}
+
+/* The guest's CPUID is the library's for both, with the vendor and the address width that TCG has. */
 static bool set_cpuid(struct kvm *k)
 {
     struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + 256 * sizeof(c->entries[0]));
     c->nent = 256;
     bool good = call(k, k->system, KVM_GET_SUPPORTED_CPUID, c) == 0;
     for (unsigned i = 0; good && i < c->nent; i++) {
-        if (c->entries[i].function == 0x80000008)
-            c->entries[i].eax = (c->entries[i].eax & ~0xffu) | 40;
+        struct kvm_cpuid_entry2 *e = &c->entries[i];
+        if (e->function == 0 || e->function == 0x80000000)
+            be_amd(e);
+        if (e->function == 0x80000008)
+            e->eax = (e->eax & ~0xffu) | 40;
     }
     good = good && call(k, k->vcpu, KVM_SET_CPUID2, c) == 0;
     free(c);
