@@ -180,7 +180,7 @@ static void read_piece(struct vcpu *v, gva a, u8 *buf, size_t n, enum tlb_contex
 static void announce_store(struct vcpu *v, const u8 *host, size_t n)
 {
     engine_lock(v);
-    if (cache_store(v->engine, host, n)) {
+    if (cache_store(v, host, n)) {
         v->code_changed = true;
         v->stat_invalidations++;
     }

@@ -11,7 +11,7 @@
 
 enum { META_RESERVE = 1 << 20 }; /* for a block under way (translate.c) */
 
-static unsigned block_hash(const u8 *host)
+unsigned cache_hash(const u8 *host)
 {
     return (unsigned)(((uintptr_t)host ^ (uintptr_t)host >> 17) & (BLOCK_HASH - 1));
 }
@@ -51,7 +51,7 @@ bool cache_has_code(struct engine *e, const u8 *host)
     return p && __atomic_load_n(&p->guarded, __ATOMIC_ACQUIRE);
 }
 
-static struct code_page *page_make(struct engine *e, u8 *host)
+struct code_page *cache_page_make(struct engine *e, u8 *host)
 {
     struct code_page *p = cache_page(e, host);
     if (p)
@@ -62,6 +62,7 @@ static struct code_page *page_make(struct engine *e, u8 *host)
     u8 *page = (u8 *)(uintptr_t)page_of(host);
     unsigned h = page_hash(page);
     *p = (struct code_page){.hash_next = e->pages[h], .host = page};
+    p->checked = stress_now(&e->stress, STRESS_CHECKED, 2);
     __atomic_store_n(&e->pages[h], p, __ATOMIC_RELEASE);
     return p;
 }
@@ -76,8 +77,8 @@ static bool serves(const struct block *b, u64 pc, u32 mode)
 
 struct block *cache_find(struct engine *e, u64 pc, u32 mode, const u8 *host)
 {
-    for (struct block *b = e->hash[block_hash(host)]; b; b = b->hash_next)
-        if (b->host == host && serves(b, pc, mode))
+    for (struct block *b = e->hash[cache_hash(host)]; b; b = b->hash_next)
+        if (b->host == host && serves(b, pc, mode) && (!b->mask || b->host2 || checked_follow(b)))
             return b;
     return NULL;
 }
@@ -85,7 +86,8 @@ struct block *cache_find(struct engine *e, u64 pc, u32 mode, const u8 *host)
 static void page_guard(struct engine *e, struct code_page *p)
 {
     p->strays = p->hits = 0;
-    if (p->guarded)
+    p->fresh = true;
+    if (p->guarded || p->checked)
         return;
     __atomic_store_n(&p->guarded, true, __ATOMIC_RELEASE); /* before write entries are looked for: tlb.c */
     p->verified = p->lines = p->sum = 0;
@@ -155,18 +157,21 @@ static void page_add_lines(struct code_page *p, const struct block *b)
 
 static void block_join_page(struct engine *e, struct block *b, unsigned i, u8 *host)
 {
-    struct code_page *p = page_make(e, host);
+    struct code_page *p = cache_page_make(e, host);
     ASSERT(p); /* translate reserves room for it */
     b->page[i] = p;
     b->page_next[i] = p->blocks;
     p->blocks = b;
     page_guard(e, p);
-    page_add_lines(p, b);
+    if (!p->checked)
+        page_add_lines(p, b);
 }
 
 void cache_insert(struct engine *e, struct block *b, u8 *host2)
 {
-    unsigned h = block_hash(b->host);
+    unsigned h = cache_hash(b->host);
+    if (b->mask)
+        checked_bound(e, b);
     b->hash_next = e->hash[h];
     e->hash[h] = b;
     b->valid = true;
@@ -252,17 +257,24 @@ static void block_leave_page(struct block *b, unsigned i)
 
 static void block_leave_hash(struct engine *e, struct block *b)
 {
-    struct block **p = &e->hash[block_hash(b->host)];
+    struct block **p = &e->hash[cache_hash(b->host)];
     while (*p != b)
         p = &(*p)->hash_next;
     *p = b->hash_next;
 }
 
+void cache_unlink(struct engine *e, struct block *b)
+{
+    while (b->links_in)
+        link_disconnect(b->links_in);
+    for (unsigned i = 0; i < e->vm->vcpu_count; i++)
+        if (e->vm->vcpu[i])
+            ibtc_forget(e->vm->vcpu[i], b, exec_view(e, b->code));
+}
+
 void cache_invalidate(struct engine *e, struct block *b)
 {
     ASSERT(b->valid);
-    while (b->links_in)
-        link_disconnect(b->links_in);
     for (unsigned i = 0; i < b->link_count; i++)
         if (b->links[i].to)
             link_disconnect(&b->links[i]);
@@ -272,9 +284,11 @@ void cache_invalidate(struct engine *e, struct block *b)
         block_leave_page(b, 1);
     b->valid = false;
     e->forgets++;
-    for (unsigned i = 0; i < e->vm->vcpu_count; i++)
-        if (e->vm->vcpu[i])
-            ibtc_forget(e->vm->vcpu[i], b, exec_view(e, b->code));
+    cache_unlink(e, b);
+    u64 epoch = atomic_fetch_add(&e->epoch, 1) + 1;
+    for (unsigned i = 0; i < 2; i++)
+        if (b->page[i])
+            __atomic_store_n(&b->page[i]->dropped, epoch, __ATOMIC_RELEASE);
 }
 
 bool cache_overlaps(struct engine *e, const u8 *host, size_t n, const struct block *b)
@@ -310,8 +324,9 @@ bool cache_make_direct(struct vcpu *v, u8 *host)
     struct engine *e = v->engine;
     bool settled = false;
     engine_lock(v);
-    struct code_page *p = META_SIZE - e->meta_used > META_RESERVE ? page_make(e, host) : cache_page(e, host);
-    if (p) {
+    struct code_page *p =
+        META_SIZE - e->meta_used > META_RESERVE ? cache_page_make(e, host) : cache_page(e, host);
+    if (p && !checked_still(e, p, host_tsc())) {
         __atomic_store_n(&p->direct, true, __ATOMIC_RELEASE);
         page_guard(e, p);
         settled = cache_settle(v, p);
@@ -320,7 +335,7 @@ bool cache_make_direct(struct vcpu *v, u8 *host)
     return settled;
 }
 
-static void page_let_go(struct engine *e, struct code_page *p)
+void cache_let_go(struct engine *e, struct code_page *p)
 {
     while (p->blocks)
         cache_invalidate(e, p->blocks);
@@ -328,14 +343,19 @@ static void page_let_go(struct engine *e, struct code_page *p)
 }
 
 /* Code that is made over and over in the same place stays guarded between two rounds, as guarding costs more
- * than some stores. Where much is written, all of the page will be, or none of it is code any more. */
-static void count_store(struct engine *e, struct code_page *p, bool dropped)
+ * than some stores. Where much is written, all of the page will be, or none of it is code any more.
+ * true: all of its blocks were dropped. */
+static bool count_store(struct engine *e, struct code_page *p, bool dropped)
 {
     enum { STRAYS = 16, HITS = 4 };
+    if (!p->guarded)
+        return false;
     p->hits += dropped;
     p->strays += !dropped && !p->blocks;
-    if (p->hits > HITS || p->strays > STRAYS)
-        page_let_go(e, p);
+    bool lets_go = checked_count(p, dropped) || p->hits > HITS || p->strays > STRAYS;
+    if (lets_go)
+        cache_let_go(e, p);
+    return lets_go;
 }
 
 void cache_forget_page(struct vcpu *v, const u8 *host)
@@ -344,34 +364,55 @@ void cache_forget_page(struct vcpu *v, const u8 *host)
     struct code_page *p = cache_page(v->engine, host);
     if (p) {
         end_direct(v->engine, p);
-        page_let_go(v->engine, p);
+        cache_let_go(v->engine, p);
     }
     engine_unlock(v);
 }
 
-bool cache_store(struct engine *e, const u8 *host, size_t n)
+/* v may be in a block of p that has been dropped since v left C. */
+static bool may_be_in_dropped(const struct vcpu *v, const struct code_page *p)
 {
+    return atomic_load_explicit(&v->epoch, memory_order_relaxed) <
+           __atomic_load_n(&p->dropped, __ATOMIC_ACQUIRE);
+}
+
+bool cache_hears_stores(struct vcpu *v, const u8 *host)
+{
+    const struct code_page *p = cache_page(v->engine, host);
+    return p && (__atomic_load_n(&p->guarded, __ATOMIC_ACQUIRE) || may_be_in_dropped(v, p));
+}
+
+bool cache_store(struct vcpu *v, const u8 *host, size_t n)
+{
+    struct engine *e = v->engine;
     struct code_page *p = cache_page(e, host);
-    bool any = false;
     if (!p)
         return false;
+    bool leaves = may_be_in_dropped(v, p), dropped = false;
     end_direct(e, p);
-    for (struct block *b = p->blocks, *next; b; b = next) {
+    for (struct block *b = p->checked ? NULL : p->blocks, *next; b; b = next) {
         next = b->page_next[b->page[0] != p];
         if (!cache_overlaps(e, host, n, b))
             continue;
         cache_invalidate(e, b);
-        any = true;
+        dropped = true;
     }
-    count_store(e, p, any);
-    return any;
+    return count_store(e, p, dropped) || dropped || leaves;
+}
+
+/* As far as b lies in p: its other page may not even be there any more. */
+static bool part_unchanged(const struct block *b, const struct code_page *p)
+{
+    const u8 *from, *to;
+    block_range(b, p->host, &from, &to);
+    return !memcmp(from, b->source + (from == b->host ? 0 : b->length - (to - from)), (size_t)(to - from));
 }
 
 static void compare_blocks(struct engine *e, struct code_page *p)
 {
     for (struct block *b = p->blocks, *next; b; b = next) {
         next = b->page_next[b->page[0] != p];
-        if (!block_unchanged(b))
+        if (!part_unchanged(b, p))
             cache_invalidate(e, b);
     }
 }
@@ -379,6 +420,8 @@ static void compare_blocks(struct engine *e, struct code_page *p)
 /* The sum first: what changes while blocks are compared is found the next time. */
 void cache_verify(struct engine *e, struct code_page *p, u64 generation)
 {
+    if (p->checked)
+        return;
     u64 sum = lines_sum(p->host, p->lines);
     if (p->in_doubt || sum != p->sum)
         compare_blocks(e, p);
@@ -397,7 +440,7 @@ bool cache_settle(struct vcpu *v, struct code_page *p)
 {
     enum { LOOKS = 32 };
     const struct vm *vm = v->vm;
-    if (p->settled)
+    if (p->settled || p->checked)
         return true;
     bool all = true, ask = ++p->looks % LOOKS == 0;
     for (unsigned i = 0; i < vm->vcpu_count; i++) {

@@ -22,7 +22,8 @@
  * embedding program) are found by comparing each page's bytes once per generation, at the first entry to the
  * page. A generation starts when KVM_RUN is entered and when the library is told of outside work
  * (engine_new_generation). A vcpu takes notice of it whenever it passes through the run loop, as it does for
- * each interrupt and exception, and when it fetches from a page that its fetch TLB does not have.
+ * each interrupt and exception, and when it fetches from a page that its fetch TLB does not have. Nothing of
+ * this is needed for a page that is stored to again and again, whose blocks check themselves (checked.c).
  *
  * Several vcpus (design: SMP). engine.lock covers all of struct engine and what hangs on it, but for what is
  * read without it:
@@ -37,7 +38,9 @@
  * once cache_invalidate has returned, which is before the store's own vcpu goes on.
  *
  * A store announces itself after it is done (access.c): what is translated before that announcement is
- * dropped by it, what is translated after it saw the new bytes.
+ * dropped by it, what is translated after it saw the new bytes. The store's own vcpu leaves its block then,
+ * as the next instruction may be a new one, if that store dropped blocks, or if one of the page's was dropped
+ * by another vcpu since this one passed through C (code_page.dropped): it may be the very block.
  *
  * A page that gets its first block loses the write entries that vcpus have for it (tlb_protect). But one of
  * them may be between its look at the entry and its store, for however long the host suspends its thread. So
@@ -130,7 +133,9 @@ struct block {
     struct link *links;
     u8 link_count;
     struct link *links_in;
-    u8 *source;                /* copy of the guest bytes */
+    u8 *source;    /* copy of the guest bytes */
+    u64 *mask;     /* checked.c: which bytes must be so for the code to hold; NULL: all, and no check */
+    u32 runs_left; /* checked.c: until somebody asks whether the page still changes */
     struct code_page *page[2]; /* the second only when its one instruction straddles pages */
     u8 *host2;                 /* that second host page */
     struct block *page_next[2];
@@ -140,6 +145,7 @@ struct block {
 struct code_page {
     struct code_page *hash_next;
     u8 *host;
+    u64 dropped;          /* the epoch that began when one of its blocks was */
     struct block *blocks; /* through page_next[0 or 1] */
     u64 verified;         /* generation in which the bytes were compared last */
     u64 lines, sum;       /* which 64 bytes of it blocks are made of; of their contents: cache_verify */
@@ -147,9 +153,13 @@ struct code_page {
     u64 epoch;            /* that began when it was protected */
     bool guarded;         /* no write entry is made for it: it has blocks, is direct, or was so just now */
     u32 strays, hits; /* stores since the last block was made: while there was none, and that dropped some */
-    bool settled;     /* all vcpus have noted that epoch */
-    bool direct;      /* shadows may have it executable (direct/direct.h) */
-    u32 looks;        /* at whether they have */
+    bool fresh;       /* it was; none of them has dropped one yet */
+    bool checked;     /* its blocks check themselves, and it is never guarded: checked.c */
+    u32 rewrites, beside; /* rounds of making and dropping blocks; stores beside code */
+    u64 changed;          /* when the last of either came, by the TSC */
+    bool settled;         /* all vcpus have noted that epoch */
+    bool direct;          /* shadows may have it executable (direct/direct.h) */
+    u32 looks;            /* at whether they have */
 };
 
 enum {
@@ -211,17 +221,23 @@ struct block *cache_by_entry(const struct engine *e, const u8 *entry);
 const struct pc_map *block_map(const struct block *b, const u8 *exec_pc, struct engine *e);
 
 struct code_page *cache_page(struct engine *e, const u8 *host);
+/* The same; made if there is none. NULL: no room. */
+struct code_page *cache_page_make(struct engine *e, u8 *host);
 /* Whether blocks are made of bytes of this page. Without the lock too: see tlb.c. */
 bool cache_has_code(struct engine *e, const u8 *host);
 /* A store of n bytes at host, within one page that has code, has happened: drops blocks made of these bytes.
- * true if there were any. */
-bool cache_store(struct engine *e, const u8 *host, size_t n);
+ * true: v is to leave its own block, which may be one of them. */
+bool cache_store(struct vcpu *v, const u8 *host, size_t n);
+/* Whether v's stores to the page are announced so. Without the lock too: see tlb.c. */
+bool cache_hears_stores(struct vcpu *v, const u8 *host);
 /* The page is to be executable in a shadow, and so counts as code from now on. true: no vcpu can write to it
  * unseen any more. */
 bool cache_make_direct(struct vcpu *v, u8 *host);
 bool cache_is_direct(struct engine *e, const u8 *host);
 /* Drops all blocks of the page, and ends its being executable in shadows: it is data now. */
 void cache_forget_page(struct vcpu *v, const u8 *host);
+/* The same with the lock, of a page that is not executable in one. */
+void cache_let_go(struct engine *e, struct code_page *p);
 bool cache_overlaps(struct engine *e, const u8 *host, size_t n, const struct block *b);
 void cache_invalidate(struct engine *e, struct block *b);
 /* Drops the page's blocks that differ from memory. They are looked at only where a sum over the page's lines
@@ -230,8 +246,21 @@ void cache_verify(struct engine *e, struct code_page *p, u64 generation);
 /* Whether no vcpu has a store to the page in flight that it did not announce. */
 bool cache_settle(struct vcpu *v, struct code_page *p);
 bool block_unchanged(const struct block *b);
+/* b does not hold: what leads to it finds another one the next time, or makes it. */
+void cache_unlink(struct engine *e, struct block *b);
 /* Empties the cache, and gives its memory back. */
 void cache_flush(struct engine *e);
+
+unsigned cache_hash(const u8 *host); /* of a block that begins there, in engine.hash */
+/* checked.c, with the engine's lock. Brings b up to date with memory; false: it does not hold. */
+bool checked_follow(struct block *b);
+bool checked_recheck(struct engine *e, struct block *b);
+/* Of a store to p: whether it is one whose blocks are to check themselves, from now on. */
+bool checked_count(struct code_page *p, bool dropped);
+/* Whether p is such a page; it is no longer if its bytes have not changed for a while. */
+bool checked_still(struct engine *e, struct code_page *p, u64 now);
+/* Makes room for another version of b. */
+void checked_bound(struct engine *e, const struct block *b);
 
 void link_connect(struct engine *e, struct link *l, struct block *to);
 

@@ -83,6 +83,7 @@ struct tinsn {
     struct field reg, rm, v, op; /* which of these are general registers; op: in the opcode */
     u16 implicit_gprs;           /* mask of registers used without a field */
     u8 imm[8], imm_size;
+    bool soft; /* the immediate is not a part of the translation: checked.c */
 };
 
 enum decode_result {

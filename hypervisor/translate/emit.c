@@ -57,6 +57,14 @@ void emit_op_mem(struct emitter *e, u32 op, bool wide, u8 reg, struct host_mem m
     emit_modrm_mem(e, reg, m);
 }
 
+void emit_op_near(struct emitter *e, u32 op, bool wide, u8 reg, const void *target, unsigned after)
+{
+    emit_rex(e, wide, reg, H_NONE, H_NONE);
+    emit_opcode(e, op);
+    emit8(e, (u8)((reg & 7) << 3 | 5));
+    emit32(e, (u32)((uintptr_t)target - ((uintptr_t)e->p + (u64)e->delta + 4 + after)));
+}
+
 void emit_op_reg(struct emitter *e, u32 op, bool wide, u8 reg, u8 rm)
 {
     emit_rex(e, wide, reg, H_NONE, rm);

@@ -99,6 +99,10 @@ void emit_modrm_mem(struct emitter *e, u8 reg, struct host_mem m);
 void emit_op_mem(struct emitter *e, u32 op, bool wide, u8 reg, struct host_mem m);
 void emit_op_reg(struct emitter *e, u32 op, bool wide, u8 reg, u8 rm);
 
+/* The same with what is at target, which is within 2 GiB of the code; after: bytes of immediate that follow.
+ */
+void emit_op_near(struct emitter *e, u32 op, bool wide, u8 reg, const void *target, unsigned after);
+
 static inline struct host_mem at(u8 base, s32 disp)
 {
     return (struct host_mem){.base = base, .index = H_NONE, .scale = 1, .disp = disp};

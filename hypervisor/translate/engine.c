@@ -51,15 +51,21 @@ static void *map_table(size_t size)
 }
 
 /* The code cache: one memory, a writable view and an executable one. Anonymous memory, as perf looks into its
- * map file (perf_map.c) for no other; a remapping of no bytes is a second view (mremap(2)). */
+ * map file (perf_map.c) for no other; a remapping of no bytes is a second view (mremap(2)). What belongs to
+ * the blocks lies beside it, as code reads some of that (checked.c). */
 static int map_code(struct engine *e)
 {
+    u8 *meta = map_table(META_SIZE + CODE_SIZE);
+    if (!meta)
+        return -errno;
+    e->meta = meta;
+    e->code_exec = meta + META_SIZE;
     e->code_write =
         mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (e->code_write == MAP_FAILED)
         return -errno;
-    e->code_exec = mremap(e->code_write, 0, CODE_SIZE, MREMAP_MAYMOVE);
-    if (e->code_exec == MAP_FAILED || mprotect(e->code_exec, CODE_SIZE, PROT_READ | PROT_EXEC) < 0)
+    if (mremap(e->code_write, 0, CODE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, e->code_exec) == MAP_FAILED ||
+        mprotect(e->code_exec, CODE_SIZE, PROT_READ | PROT_EXEC) < 0)
         return -errno;
     return 0;
 }
@@ -83,10 +89,9 @@ int engine_create(struct vm *vm)
     e->has_bmi2 = __builtin_cpu_supports("bmi2");
     stress_init(&e->stress);
     pthread_mutex_init(&e->lock, NULL);
-    e->meta = map_table(META_SIZE);
     e->by_code = map_table(MAX_BLOCKS * sizeof(*e->by_code));
     e->translator = map_table(sizeof(*e->translator));
-    int r = e->meta && e->by_code && e->translator ? map_code(e) : -ENOMEM;
+    int r = e->by_code && e->translator ? map_code(e) : -ENOMEM;
     if (e->stress.modes & STRESS_DIRECT || direct_is_wanted())
         vm->backing = backing_create(); /* NULL: without */
     if (!r)
@@ -107,11 +112,10 @@ static void unmap(void *p, size_t size)
 void engine_destroy(struct vm *vm)
 {
     struct engine *e = vm->engine;
-    unmap(e->meta, META_SIZE);
+    unmap(e->meta, META_SIZE + CODE_SIZE); /* and code_exec */
     unmap(e->by_code, MAX_BLOCKS * sizeof(*e->by_code));
     unmap(e->translator, sizeof(*e->translator));
     unmap(e->code_write, CODE_SIZE);
-    unmap(e->code_exec, CODE_SIZE);
     unmap(e->poll_page, 2 * 4096);
     pthread_mutex_destroy(&e->lock);
     unmap(e, sizeof(*e));
@@ -133,6 +137,7 @@ static void set_thunks(struct vcpu *v)
     v->thunk[THUNK_SEGMENT] = thunk_segment;
     v->thunk[THUNK_GROUP] = thunk_group;
     v->thunk[THUNK_LOOKUP_CC] = thunk_lookup_cc;
+    v->thunk[THUNK_CHANGED] = thunk_changed;
 }
 
 static size_t vcpu_mapping_size(void)

@@ -71,6 +71,13 @@ static void verify_page(struct vcpu *v, struct code_page *p)
         cache_verify(v->engine, p, v->generation);
 }
 
+static bool bytes_hold(struct block *b, bool settled)
+{
+    if (b->mask && b->host2) /* else cache_find has seen to it */
+        return checked_follow(b);
+    return settled || b->mask || block_unchanged(b);
+}
+
 /* The block for the code at rip, whose first byte is at host, its bytes verified in this generation, or now;
  * or NULL. */
 static struct block *find_block(struct vcpu *v, const u8 *host, u32 mode)
@@ -83,12 +90,13 @@ static struct block *find_block(struct vcpu *v, const u8 *host, u32 mode)
     struct block *b = cache_find(e, v->rip, mode, host);
     if (!b)
         return NULL;
-    if (b->page[1])
+    bool whole = straddle_holds(v, b); /* else its second page may not even be there */
+    if (whole && b->page[1])
         verify_page(v, b->page[1]);
     bool settled = is_settled(v, b);
     if (!b->valid)
         return NULL;
-    if (!straddle_holds(v, b) || b->length > code_room(v) || (!settled && !block_unchanged(b))) {
+    if (!whole || b->length > code_room(v) || !bytes_hold(b, settled)) {
         cache_invalidate(e, b);
         return NULL;
     }
@@ -350,6 +358,19 @@ const u8 *engine_group(struct vcpu *v, const struct group_head *h)
         v->cc = producer_flags(&h->producer, v->gpr);
     note_epoch(v);
     return plain_code(v, h->host);
+}
+
+/* ---- code that changes (checked.c) ---- */
+
+/* thunk_changed: at b's beginning. */
+const u8 *engine_changed(struct vcpu *v, struct block *b)
+{
+    note_epoch(v);
+    engine_lock(v);
+    v->rip = block_rip(v, b, 0);
+    bool holds = checked_recheck(v->engine, b);
+    engine_unlock(v);
+    return holds ? block_entry(v->engine, b) : engine_next(v);
 }
 
 /* ---- faults in translated code ---- */

@@ -49,6 +49,8 @@ void flags_plan(struct translator *t)
 
 enum flags_entry flags_entry(const struct translator *t)
 {
+    if (t->checked)
+        return ENTRY_SAVES;
     for (const struct tinsn *i = t->insn; i < t->insn + t->count; i++) {
         if (i->kind == KIND_SENSITIVE || i->kind == KIND_JCC || i->kind == KIND_LOOP)
             return ENTRY_RESTORES;

@@ -33,7 +33,7 @@ static s32 immediate_of(const struct tinsn *i)
 
 bool producer_of(const struct tinsn *i, struct producer *p)
 {
-    if (!operation_of(i, &p->op) || i->reg.byte_high || i->rm.byte_high)
+    if (i->soft || !operation_of(i, &p->op) || i->reg.byte_high || i->rm.byte_high)
         return false;
     p->size = i->in.opsize;
     p->from = GPR_NONE;

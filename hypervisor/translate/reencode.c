@@ -240,8 +240,34 @@ static void emit_bit_number(struct translator *t, const struct tinsn *i)
     emit8(&t->e, (u8)(i->in.opsize * 8 - 1));
 }
 
+/* The form with an r/m operand of the same instruction, which is the immediate in the block's copy of the
+ * code. */
+static void emit_soft(struct translator *t, const struct tinsn *i)
+{
+    struct renaming r = {.borrowed = H_NONE};
+    u64 end = i->in.rip + i->in.length - t->block->pc;
+    u8 reg = H_RAX, op;
+    bool sign_extended = i->opcode == 0xc7 && i->w;
+    if (i->opcode >= 0xb8)
+        op = i->opcode == 0xf7 ? 0x85 : sign_extended ? 0x63 : 0x8b;
+    else
+        op = i->opcode == 0xa9 ? 0x85
+                               : (u8)((i->opcode == 0x81 ? i->modrm_reg << 3 & 0x38 : i->opcode & 0x38) | 3);
+    flags_for(t, i);
+    map_here(t, i, GPR_NONE);
+    if (i->op.used || i->rm.used)
+        reg = rename_field(t, i, &r, i->op.used ? &i->op : &i->rm);
+    emit_op_near(&t->e, op, i->w, reg, t->block->source + end - i->imm_size, 0);
+    store_back(t, i, &r);
+    flags_after(t, i);
+}
+
 void emit_renamed(struct translator *t, const struct tinsn *i)
 {
+    if (i->soft) {
+        emit_soft(t, i);
+        return;
+    }
     struct renaming r = {.borrowed = H_NONE};
     struct form f = {.modrm = i->has_modrm,
                      .mem = i->has_mem,

@@ -10,8 +10,8 @@ static const struct {
     const char *name;
     unsigned modes;
 } names[] = {
-    {"block", STRESS_BLOCK}, {"cache", STRESS_CACHE},   {"tlb", STRESS_TLB}, {"slow", STRESS_SLOW},
-    {"exit", STRESS_EXIT},   {"direct", STRESS_DIRECT}, {"all", 0x1f},
+    {"block", STRESS_BLOCK}, {"cache", STRESS_CACHE},   {"tlb", STRESS_TLB},         {"slow", STRESS_SLOW},
+    {"exit", STRESS_EXIT},   {"direct", STRESS_DIRECT}, {"checked", STRESS_CHECKED}, {"all", 0x5f},
 };
 
 static void take_word(struct stress *s, const char *word, size_t n)
@@ -25,9 +25,10 @@ static void take_word(struct stress *s, const char *word, size_t n)
             s->modes |= names[i].modes;
             return;
         }
-    fprintf(stderr,
-            "lodge: LODGE_STRESS: no mode '%.*s': use block, cache, tlb, slow, exit, direct, all or seed=N\n",
-            (int)n, word);
+    fprintf(
+        stderr,
+        "lodge: LODGE_STRESS: no mode '%.*s': use block, cache, tlb, slow, exit, direct, checked, all or seed=N\n",
+        (int)n, word);
 }
 
 void stress_init(struct stress *s)

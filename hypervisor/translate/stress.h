@@ -13,6 +13,7 @@ enum stress_mode {
         BIT(3), /* few pages enter the TLB; their operands go through the slow path, half in vcpu.bounce */
     STRESS_EXIT = BIT(4),   /* translated code is left for the run loop at random */
     STRESS_DIRECT = BIT(5), /* ring 3 runs directly whenever it can (direct/) */
+    STRESS_CHECKED = BIT(6) /* half of the pages of code have blocks that check themselves (checked.c) */
 };
 
 struct stress {
@@ -21,8 +22,8 @@ struct stress {
     unsigned room;  /* STRESS_CACHE: blocks until the cache is full */
 };
 
-/* From LODGE_STRESS in the environment: names separated by commas (block, cache, tlb, slow, exit, all), and
- * seed=N. An unknown name is told on stderr and ignored. */
+/* From LODGE_STRESS in the environment: names separated by commas (block, cache, tlb, slow, exit, direct,
+ * checked, all), and seed=N. An unknown name is told on stderr and ignored. */
 void stress_init(struct stress *s);
 
 static inline u64 stress_random(struct stress *s)

@@ -201,6 +201,13 @@ go_on:
         call    engine_group
         jmp     go_on
 
+        function thunk_changed
+        save_gprs
+        lea     -VCPU_BIAS(%r13), %rdi
+        mov     %r14, %rsi
+        call    engine_changed
+        jmp     go_on
+
         function thunk_segment
         save_gprs
         mov     (%rsp), %rax

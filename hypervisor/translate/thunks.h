@@ -36,6 +36,8 @@
 
 #define THUNK_LOOKUP_CC 9 /* THUNK_LOOKUP with the flags in vcpu.cc */
 
+#define THUNK_CHANGED 10 /* jmp; r14: struct block, flags in vcpu.cc. Its bytes have changed: checked.c. */
+
 #define EXIT_NEXT  0 /* what engine_enter returns: go on at rip */
 #define EXIT_FAULT 1 /* a host signal arrived in translated code: vcpu.fault tells */
 
@@ -45,7 +47,7 @@
 struct vcpu;
 extern const char thunk_exit[], thunk_lookup[], thunk_lookup_cc[], thunk_link[], thunk_relink[],
     thunk_helper[], thunk_helper_end[], thunk_miss[], thunk_commit[], thunk_segment[], thunk_group[],
-    thunk_fault[];
+    thunk_changed[], thunk_fault[];
 /* Runs translated code at code (executable address) with the guest state of v; returns EXIT_*. */
 unsigned engine_enter(struct vcpu *v, const u8 *code);
 #endif

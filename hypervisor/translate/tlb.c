@@ -106,8 +106,7 @@ static void tlb_insert_locked(struct vcpu *v, gva a, u8 *page, bool writable, en
         return;
     log_add(&v->priv->log[c], i, attributes);
     v->tlb[c].entry[i].ntag_read = -page_address;
-    v->tlb[c].entry[i].ntag_write =
-        writable && !cache_has_code(v->engine, page) ? -page_address : empty_tag(i);
+    v->tlb[c].entry[i].ntag_write = writable && !cache_hears_stores(v, page) ? -page_address : empty_tag(i);
     v->tlb[c].entry[i].host = (uintptr_t)page;
 }
 
@@ -153,7 +152,7 @@ void tlb_translate(struct vcpu *v, gva a, bool write, enum tlb_context context, 
     }
     out->status = TLB_RAM;
     out->host = page + (t.gpa & 4095);
-    out->code = cache_has_code(v->engine, page);
+    out->code = cache_hears_stores(v, page);
     if (v->vm->backing)
         backing_touch(v->vm->backing, page);
     if (context == TLB_USER_ALIGNED)

@@ -98,6 +98,7 @@ static void adjust(const struct translator *t, struct tinsn *i)
     require_unit(t, i);
     if (i->kind == KIND_SENSITIVE)
         privileged_in_line(t, i);
+    i->soft = t->checked && checked_is_soft(i);
     if (i->kind == KIND_SENSITIVE || i->kind == KIND_PUSHF || i->handler == insn_sti)
         i->flags_read = FLAGS_ARITH; /* the handler sees them, and an exception shows them */
 }
@@ -105,6 +106,8 @@ static void adjust(const struct translator *t, struct tinsn *i)
 static bool ends_block(const struct translator *t, const struct tinsn *i)
 {
     if ((t->mode & MODE_STEP) || (t->engine->stress.modes & STRESS_BLOCK))
+        return true;
+    if (t->checked && checked_ends(i))
         return true;
     if (i->kind == KIND_JCC) /* up to a point: what follows is translated again where it is a target */
         return t->branch_count == MAX_BRANCHES;
@@ -251,6 +254,7 @@ static void decode_straddling(struct translator *t, size_t n)
     if (!host2)
         return;
     memcpy(t->source + n, host2, LONGEST - n);
+    t->checked |= page_is_checked(t->engine, host2);
     if (decode(t->insn, t->source, LONGEST, t->block->pc, t->mode) != DECODE_OK || !fits_mode(t, t->insn))
         return;
     adjust(t, t->insn);
@@ -306,6 +310,8 @@ static unsigned count_links(const struct translator *t)
 static void emit_block(struct translator *t)
 {
     emit_entries(t);
+    if (t->checked)
+        emit_check(t);
     for (unsigned n = 0; n < t->count; n++) {
         const struct tinsn *i = &t->insn[n];
         map_here(t, i, GPR_NONE);
@@ -316,6 +322,7 @@ static void emit_block(struct translator *t)
     if (!transfers(t, last))
         emit_goto(t, is_64(t) ? next : (u32)next);
     emit_cold(t);
+    emit_check_cold(t);
     emit_stubs(t);
 }
 
@@ -325,15 +332,13 @@ static bool keep_metadata(struct translator *t)
     size_t map_size = t->map_count * sizeof(t->map[0]);
     struct pc_map *map = cache_alloc(t->engine, map_size);
     struct producer *producers = cache_alloc(t->engine, t->producer_count * sizeof(t->producers[0]));
-    b->source = cache_alloc(t->engine, b->length);
-    if (!map || !producers || !b->source)
+    if (!map || !producers)
         return false;
     memcpy(producers, t->producers, t->producer_count * sizeof(t->producers[0]));
     b->producers = producers;
     memcpy(map, t->map, map_size);
     b->map = map;
     b->map_count = t->map_count;
-    memcpy(b->source, t->source, b->length);
     return true;
 }
 
@@ -352,6 +357,8 @@ static void translator_begin(struct translator *t, struct vcpu *v, u8 *host, boo
     t->branch_count = 0;
     t->flags = FLAGS_IN_HOST;
     t->plain = plain;
+    t->checked = page_is_checked(e, host);
+    t->check_count = 0;
     t->operand = at(H_ADDRESS, 0);
     t->in_address = NULL;
     t->block = cache_alloc(e, sizeof(*t->block));
@@ -405,10 +412,11 @@ struct block *translate(struct vcpu *v, u8 *host, bool plain)
     if (!t->count)
         return NULL;
     t->links = t->block->links = cache_alloc(e, count_links(t) * sizeof(*t->links));
+    bool room = checked_alloc(t);
     flags_plan(t);
     group_plan(t);
     emit_block(t);
-    ASSERT(!t->e.overflow && keep_metadata(t)); /* BLOCK_CODE_MAX and BLOCK_META_MAX bound a block */
+    ASSERT(room && !t->e.overflow && keep_metadata(t)); /* BLOCK_CODE_MAX and BLOCK_META_MAX bound a block */
     t->block->code_size = (u32)(t->e.p - t->block->code);
     t->block->link_count = (u8)t->link_count;
     e->code_used = ALIGN_UP(t->e.p - e->code_write, 16);

@@ -18,6 +18,8 @@ enum {
     LOOP_LINKS = 3, /* of one loop instruction, at most */
     MAX_LINKS = LOOP_LINKS * MAX_INSNS + 1,
     MAX_MAP = 24 * MAX_INSNS,
+    MAX_SOURCE = 15 * MAX_INSNS,
+    MAX_CHECKS = MAX_SOURCE / 8 + 8,
     BLOCK_CODE_MAX = 96 << 10,
     BLOCK_META_MAX = 64 << 10
 };
@@ -85,7 +87,7 @@ struct translator {
     u64 base; /* MODE_MOVABLE: linear address of the block's page, from which addresses count; else 0 */
     u64 page; /* address of the block's page */
     u64 cs_base;
-    u8 source[MAX_INSNS * 15];    /* the code, as it was when it was looked at: others may be writing to it */
+    u8 source[MAX_SOURCE];        /* the code, as it was when it was looked at: others may be writing to it */
     unsigned count, branch_count; /* instructions; conditional branches among them */
     struct tinsn insn[MAX_INSNS];
     u16 live[MAX_INSNS + 1];  /* flags that are read later: before each instruction, and at the end */
@@ -98,6 +100,9 @@ struct translator {
     u8 segment;                     /* of the address in r14 */
     struct host_mem operand;        /* where the access at work has its operand: at [r14], or in a group */
     bool plain;                     /* no groups: group.c */
+    bool checked;                   /* the page's blocks check themselves: checked.c */
+    u8 *check[MAX_CHECKS];          /* rel32 of the jumps that are taken where it has changed */
+    unsigned check_count;
     struct group group[MAX_GROUPS];
     unsigned group_count;
     struct group *group_of[MAX_INSNS]; /* of the instruction's one access, or NULL */
@@ -201,6 +206,16 @@ void group_plan(struct translator *t);
 /* The access of i as a member of its group; false if it has none. */
 bool group_emit(struct translator *t, const struct tinsn *i, operand_fn *use);
 void group_emit_cold(struct translator *t);
+
+/* checked.c */
+/* Of the block under way: the page's kind is settled now. */
+bool page_is_checked(struct engine *e, u8 *host);
+bool checked_ends(const struct tinsn *i);
+bool checked_is_soft(const struct tinsn *i);
+/* Room for b's source, and where it is checked for its mask. */
+bool checked_alloc(struct translator *t);
+void emit_check(struct translator *t);
+void emit_check_cold(struct translator *t);
 
 /* reencode.c: the instruction itself, registers renamed. */
 void emit_renamed(struct translator *t, const struct tinsn *insn);

@@ -5,7 +5,7 @@ from harness.lodge import PROMPT, require, shell
 
 PATIENCE = 600
 DIRECT = ("-accel", "lodge,direct=on")
-MODES = ("block", "cache", "tlb", "slow", "exit", "all", "all,seed=2")
+MODES = ("block", "cache", "tlb", "slow", "exit", "checked", "all", "all,seed=2")
 
 
 def stressed(build, mode, processors, *options):

@@ -16,6 +16,16 @@ static u64 call(const void *f)
     return r;
 }
 
+static u64 call_with(const void *f, u64 argument)
+{
+    u64 r;
+    __asm__ volatile("call *%1"
+                     : "=a"(r), "+r"(f), "+D"(argument)
+                     :
+                     : "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "memory", "cc");
+    return r;
+}
+
 /* mov $value, %eax; ret */
 static void put_constant(u8 *at, u32 value)
 {
@@ -236,6 +246,143 @@ static void remapped(void)
     check_eq("and changed where it is writable", call((void *)TEST_VA), 63);
 }
 
+/* ---- over and over ---- */
+
+static u8 *put(u8 *p, unsigned n, const char *bytes)
+{
+    memcpy(p, bytes, n);
+    return p + n;
+}
+
+static u8 *put32(u8 *p, u32 value)
+{
+    memcpy(p, &value, 4);
+    return p + 4;
+}
+
+static u8 *put_op(u8 *p, bool wide, unsigned reg, u8 opcode, u8 modrm)
+{
+    *p++ = (u8)(0x40 | wide << 3 | reg >> 3);
+    *p++ = modrm ? opcode : (u8)(opcode | (reg & 7));
+    if (modrm)
+        *p++ = (u8)(modrm | (reg & 7));
+    return p;
+}
+
+/* (flags << 32 | result) of an operation of group 1, with carry set before it; 8: TEST. */
+static u64 expected(unsigned op, u32 a, u32 b)
+{
+    static const u8 opcodes[] = {0x01, 0x09, 0x11, 0x19, 0x21, 0x29, 0x31, 0x39, 0x85};
+    u8 *p = put(next, 5, "\xf9\x89\xf8\x48\xbe"); /* stc; mov %edi, %eax; mov $..., %rsi */
+    p = put32(put32(p, b), 0);
+    *p++ = opcodes[op];
+    put(p, 4, "\xf0\x9c\x5a\xc3"); /* ... %esi, %eax; pushf; pop %rdx; ret */
+    u64 r, d, f = (u64)next;
+    __asm__ volatile("call *%2" : "=a"(r), "=d"(d), "+r"(f) : "D"((u64)a) : "rsi", "memory", "cc");
+    u64 undefined = op == 8 || op == 1 || op == 4 || op == 6 ? 0x10 : 0; /* AF */
+    return ((d & 0x8d5 & ~undefined) << 32) | (u32)r;
+}
+
+/* push %reg; mov $a, %reg; stc; op $b, %reg; mov %reg32, %eax; pushf; pop %rdx; pop %reg; ret */
+static u64 observed(unsigned op, unsigned reg, bool wide, u32 a, u32 b)
+{
+    u8 *p = put_op(code + 128 * op + 8 * reg, false, reg, 0x50, 0);
+    if (wide)
+        p = put32(put_op(p, true, reg, 0xc7, 0xc0), a);
+    else
+        p = put32(put_op(p, false, reg, 0xb8, 0), a);
+    *p++ = 0xf9;
+    if (reg == 0 && !wide) { /* the accumulator's own form */
+        *p++ = op == 8 ? 0xa9 : (u8)(op << 3 | 5);
+        p = put32(p, b);
+    } else {
+        p = put32(put_op(p, false, reg, op == 8 ? 0xf7 : 0x81, op == 8 ? 0xc0 : (u8)(0xc0 | op << 3)), b);
+    }
+    *p++ = (u8)(0x40 | reg >> 3 << 2);
+    *p++ = 0x89;
+    *p++ = (u8)(0xc0 | (reg & 7) << 3);
+    p = put(p, 2, "\x9c\x5a");
+    if (reg == 0 || reg == 2) /* what they had is in the results' way */
+        p = put(p, 1, "\x59");
+    else
+        p = put_op(p, false, reg, 0x58, 0);
+    *p = RET;
+    u64 r, d, f = (u64)(code + 128 * op + 8 * reg),
+              undefined = op == 8 || op == 1 || op == 4 || op == 6 ? 0x10 : 0;
+    __asm__ volatile("call *%2" : "=a"(r), "=d"(d), "+r"(f) : : "rcx", "memory", "cc");
+    return ((d & 0x8d5 & ~undefined) << 32) | (u32)r;
+}
+
+/* Each form of an immediate that code made anew is likely to have another value of. */
+static void immediates(void)
+{
+    unsigned wrong = 0;
+    u32 a = 1, b = 0x80000001;
+    for (unsigned round = 0; round < 50; round++)
+        for (unsigned op = 0; op < 9; op++)
+            for (unsigned reg = 0; reg < 16; reg++, a = a * 69069 + 1, b = b * 1664525 + 1013904223) {
+                if (reg == 4 || reg == 5) /* the stack's, and the frame's */
+                    continue;
+                u32 x = round & 1 ? a : a >> 30, y = round & 2 ? b : b >> 30;
+                bool wide = a >> 16 & 1;
+                wrong += observed(op, reg, wide, x, y) != expected(op, x, y);
+            }
+    check_eq("immediates in 9 operations, wrong ones", wrong, 0);
+    for (u64 i = 0; i < 2000; i++) {
+        u64 value = i * 0x123456789abcdef1;
+        u8 *p = put_op(code + 8, true, 0, 0xb8, 0);
+        memcpy(p, &value, 8);
+        p[8] = RET;
+        wrong += call(code + 8) != value;
+        p = put32(put_op(code + 24, true, 0, 0xc7, 0xc0), (u32)value); /* extended by its sign */
+        *p = RET;
+        wrong += call(code + 24) != (u64)(s32)value;
+    }
+    check_eq("wide immediates, wrong ones", wrong, 0);
+}
+
+/* Code that stores into the instruction behind the store, at each place in a line. */
+static void own_next(void)
+{
+    static const u8 text[] = {0x89,    0x3d, 1, 0, 0, 0,
+                              MOV_EAX, 1,    0, 0, 0, RET}; /* mov %edi, 1(%rip); mov $1, %eax */
+    unsigned wrong = 0;
+    for (u32 i = 0; i < 4000; i++) {
+        u8 *at = code + i % 80;
+        if (i % 80 == 0)
+            memset(code, NOP, 128);
+        if (i / 80 & 1)
+            memcpy(at, text, sizeof(text));
+        else
+            for (unsigned k = sizeof(text); k--;)
+                ((volatile u8 *)at)[k] = text[k];
+        wrong += call_with(at, i) != i;
+        wrong += call_with(at, ~i) != (u32)~i;
+    }
+    check_eq("stores to the next instruction, wrong ones", wrong, 0);
+}
+
+/* Other instructions in the same place, more of them than anybody would keep translations of, and now and
+ * then the same for a long while. */
+static void versions(void)
+{
+    static const u8 text[12][3] = {{0x8d, 0x47, 1}, {0x8d, 0x47, 2}, {0x89, 0xf8, NOP}, {0x31, 0xc0, NOP},
+                                   {0x8d, 0x47, 3}, {0x8d, 0x47, 4}, {0x8d, 0x47, 5},   {0x8d, 0x47, 6},
+                                   {0x8d, 0x47, 7}, {0x8d, 0x47, 8}, {0x6a, 9, 0x58},   {0x0f, 0xb7, 0xc7}};
+    static const u8 adds[12] = {1, 2, 0, 0, 3, 4, 5, 6, 7, 8, 9, 0};
+    unsigned wrong = 0;
+    for (u32 i = 0; i < 4000; i++) {
+        unsigned k = i < 2000 ? i % 5 : i % 12;
+        memcpy(code + 61, text[k], 3);
+        code[64] = RET;
+        u32 want = k == 3 || k == 10 ? adds[k] : 100 + i + adds[k];
+        for (u64 end = i % 1000 == 999 ? rdtsc() + 300000000 : 0, first = 1; first || rdtsc() < end;
+             first = 0)
+            wrong += call_with(code + 61, 100 + i) != want;
+    }
+    check_eq("12 versions, wrong ones", wrong, 0);
+}
+
 int main(void)
 {
     code = page_alloc();
@@ -252,5 +399,8 @@ int main(void)
     copies();
     through_alias();
     remapped();
+    immediates();
+    own_next();
+    versions();
     return 0;
 }
