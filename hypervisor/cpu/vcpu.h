@@ -422,6 +422,8 @@ u8 *phys_page(struct vm *vm, gpa a, bool *writable);
 /* Effective address -> linear address of size bytes in segment s: limit, type, canonical checks; raises
  * #GP(0) or #SS(0) (SDM 3A 5.3, 3.3.7.1). */
 gva segment_linear(struct vcpu *v, enum seg s, u64 offset, unsigned size, bool write);
+/* The same without raising: false, and *a is where it would be. */
+bool segment_translate(const struct vcpu *v, enum seg s, u64 offset, unsigned size, bool write, gva *a);
 void segment_load(struct vcpu *v, enum seg s, u16 selector); /* MOV/POP/LxS to ES, SS, DS, FS, GS */
 /* Raw: also keeps seg_base, and cpl by CR0.PE, RFLAGS.VM and SS.DPL as they are at the time of setting SS. */
 void vcpu_set_segment(struct vcpu *v, enum seg s, struct segment d);

@@ -542,14 +542,21 @@ void access_commit(struct vcpu *v, u32 descriptor)
     vcpu_unwind(v);
 }
 
-/* thunk_segment: an offset in a segment that is not flat. */
+/* thunk_segment: an offset in a segment that is not flat. Where the guest is need not be known unless it
+ * faults.
+ */
 gva access_segment(struct vcpu *v, u64 offset, u32 descriptor)
 {
-    engine_sync_rip(v, false);
     enum seg s = (enum seg)(descriptor >> ACCESS_SEGMENT_SHIFT & 7);
     struct elements e = elements_of(descriptor);
     if (!e.checked)
         return (u32)(v->seg[s].base + offset);
     unsigned first = elements_first(e.checked, e.size), size = elements_last(e.checked, e.size) - first + 1;
-    return (u32)(segment_linear(v, s, offset + first, size, descriptor & ACCESS_STORES) - first);
+    bool write = descriptor & ACCESS_STORES;
+    gva a;
+    if (unlikely(!segment_translate(v, s, offset + first, size, write, &a))) {
+        engine_sync_rip(v, false);
+        a = segment_linear(v, s, offset + first, size, write);
+    }
+    return (u32)(a - first);
 }

@@ -1,5 +1,6 @@
 /* branch.c - near control transfers: links inside a page, the branch-target cache for all else */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "hypervisor/translate/ibtc.h"
 #include "hypervisor/translate/translate.h"
 
 /* The instruction pointer goes on in the width of the code, but is cut to the operand size by a branch. */
@@ -132,7 +133,7 @@ static void emit_leave(struct translator *t, struct link *l)
         emit_store(e, at(H_VCPU, VCPU_CODE_PAGE), H_ADDRESS);
     }
     if (other_page)
-        l->crossing = t->engine->crossing_count++;
+        l->crossing = crossing_new(t->engine);
     emit_immediate(e, H_ADDRESS, (uintptr_t)l | l->in_cc);
     emit_jmp_mem(e, other_page
                         ? at(H_VCPU, (s32)offsetof(struct vcpu, crossing) - VCPU_BIAS + (s32)l->crossing * 8)
