@@ -173,7 +173,14 @@ void lapic_timer_restore(struct lapic *l, u32 count)
         timer_start_count(l, left);
 }
 
-void lapic_set_tsc_deadline(struct vcpu *v, u64 value)
+/* User space restores another guest's: the interrupt of the deadline before is not for that one. */
+static void timer_leave_deadline(struct lapic *l, bool by_host)
+{
+    if (!by_host && l->expires && host_now_ns() >= l->expires)
+        timer_fire(l);
+}
+
+void lapic_set_tsc_deadline(struct vcpu *v, u64 value, bool by_host)
 {
     struct lapic *l = v->lapic;
 
@@ -181,6 +188,7 @@ void lapic_set_tsc_deadline(struct vcpu *v, u64 value)
         return;
     pthread_mutex_lock(&l->chips->lock);
     if (lapic_hardware_enabled(l) && timer_is_deadline(l)) {
+        timer_leave_deadline(l, by_host);
         v->tsc_deadline = value;
         timer_start_deadline(l);
     }
@@ -192,15 +200,17 @@ u64 lapic_get_tsc_deadline(struct vcpu *v)
     return v->lapic && timer_is_deadline(v->lapic) ? v->tsc_deadline : 0;
 }
 
-void lapic_tsc_changed(struct vcpu *v)
+void lapic_tsc_changed(struct vcpu *v, bool by_host)
 {
     struct lapic *l = v->lapic;
 
     if (!l)
         return;
     pthread_mutex_lock(&l->chips->lock);
-    if (timer_is_deadline(l))
+    if (timer_is_deadline(l)) {
+        timer_leave_deadline(l, by_host);
         timer_start_deadline(l);
+    }
     pthread_mutex_unlock(&l->chips->lock);
 }
 
