@@ -155,7 +155,6 @@ int vm_create_vcpu(struct vm *vm, union ioctl_arg arg)
     }
     vm->vcpu[vm->vcpu_count] = v;
     vm->vcpu_count++;
-    engine_join(v);
     /* The vcpu itself lives as long as its VM: other vcpus may send it interrupts. */
     object_publish(o, v, NULL, object_get(vm->fd));
     return fd;

@@ -86,10 +86,10 @@ static const struct feature_word {
      MASK(17, 16) | BIT(21) | BIT(28) | MASK(31, 30)},
     /* gfni vaes vpclmulqdq rdpid; umip; avx512 vbmi vbmi2 vnni bitalg vpopcntdq */
     {7, ECX, 0, MASK(10, 8) | BIT(22), BIT(2), BIT(1) | BIT(6) | MASK(12, 11) | BIT(14)},
-    /* fsrm; arch_capabilities */
-    {7, EDX, 0, BIT(4), BIT(29), 0},
-    /* avx512 bf16 */
-    {7, EAX, 1, 0, 0, BIT(5)},
+    /* fsrm serialize; arch_capabilities; avx512 fp16 */
+    {7, EDX, 0, BIT(4) | BIT(14), BIT(29), BIT(23)},
+    /* avx vnni; avx512 bf16 */
+    {7, EAX, 1, BIT(4), 0, BIT(5)},
     /* lahf lzcnt misalignsse 3dnowprefetch topoext */
     {0x80000001, ECX, 0, BIT(0) | BIT(5) | BIT(7) | BIT(8) | BIT(22), 0, 0},
     /* AMD's copy of leaf 1, and syscall nx mmxext pdpe1gb rdtscp lm */

@@ -14,6 +14,7 @@
 
 #include "hypervisor/cpu/handlers.h"
 #include "hypervisor/cpu/vcpu.h"
+#include "hypervisor/cpu/vendor.h"
 #include "hypervisor/cpu/x87.h"
 
 enum {
@@ -99,7 +100,7 @@ static u32 host_mxcsr_mask(struct vcpu *v)
 {
     struct xsave_area *a = (struct xsave_area *)v->xsave_buffer;
     a->mxcsr_mask = 0;
-    __asm__ volatile("fxsave64 (%0)" : : "r"(a) : "memory");
+    fpu_fxsave(a);
     return a->mxcsr_mask ? a->mxcsr_mask : MXCSR_MASK_DEFAULT;
 }
 
@@ -296,10 +297,9 @@ static void area_write(struct vcpu *v, const struct area *a, u64 components, boo
 
 enum { FXSAVE_SIZE = 512, FXSAVE_ALIGNMENT = 16 };
 
-/* Checked in this order: the first byte, its alignment, the last byte. The XSAVE family finds a page fault in
- * its first part before a last byte that is not canonical (as the host was seen to). Where alignment is
- * checked the manual lets FXSAVE and FXRSTOR raise #AC instead of #GP for any width: AMD's processors do for
- * 4 bytes. */
+/* Checked in this order: the first byte, its alignment, the last byte. Where alignment is checked the manual
+ * lets FXSAVE and FXRSTOR raise #AC instead of #GP for any width: AMD's and Intel's processors do for 4
+ * bytes. */
 static gva area_address(struct vcpu *v, const struct insn *in, unsigned size, unsigned alignment, bool write)
 {
     gva a = operand_linear(v, in, 1, write);
@@ -307,7 +307,7 @@ static gva area_address(struct vcpu *v, const struct insn *in, unsigned size, un
         require_alignment(v, a, 4);
     if (a & (alignment - 1))
         raise_exception_code(v, EXC_GP, 0);
-    if (alignment == XSAVE_ALIGNMENT && !is_canonical(a + size - 1))
+    if (alignment == XSAVE_ALIGNMENT && !is_canonical(a + size - 1) && xsave_faults_by_part())
         (write ? guest_probe_write : guest_probe_read)(v, a, 1, AS_CPL);
     return operand_linear(v, in, size, write);
 }
@@ -318,16 +318,11 @@ static void require_fxsave(struct vcpu *v)
         raise_exception(v, EXC_NM);
 }
 
-static void host_fxsave(struct vcpu *v)
-{
-    __asm__ volatile("fxsave64 (%0)" : : "r"(v->xsave_buffer) : "memory");
-}
-
 /* The REX.W forms differ in the pointers only. */
 static void host_fxrstor(struct vcpu *v, bool wide)
 {
     if (wide)
-        __asm__ volatile("fxrstor64 (%0)" : : "r"(v->xsave_buffer) : "memory");
+        fpu_fxrstor(v->xsave_buffer);
     else
         __asm__ volatile("fxrstor (%0)" : : "r"(v->xsave_buffer) : "memory");
 }
@@ -341,8 +336,8 @@ void insn_fxsave(struct vcpu *v, const struct insn *in)
 {
     require_fxsave(v);
     gva a = area_address(v, in, FXSAVE_SIZE, FXSAVE_ALIGNMENT, true);
-    guest_probe_write(v, a + FXSAVE_SIZE - 1, 1, AS_CPL); /* AMD's processors look at the end first */
-    host_fxsave(v);
+    guest_probe_write(v, a + FXSAVE_SIZE - 1, 1, AS_CPL); /* the end is looked at first */
+    fpu_fxsave(v->xsave_buffer);
     x87_save(v, buffer_of(v), is_wide(in));
     guest_probe_write(v, a, FXSAVE_SIZE, AS_CPL);
     area_write(v, &(struct area){a, 0}, X87 | SSE, true);
@@ -354,7 +349,7 @@ void insn_fxrstor(struct vcpu *v, const struct insn *in)
     require_fxsave(v);
     gva a = area_address(v, in, FXSAVE_SIZE, FXSAVE_ALIGNMENT, false);
     guest_probe_read(v, a + FXSAVE_SIZE - 1, 1, AS_CPL);
-    host_fxsave(v);
+    fpu_fxsave(v->xsave_buffer);
     area_read(v, &(struct area){a, 0}, X87 | SSE);
     if (buffer_of(v)->mxcsr & ~v->mxcsr_mask)
         raise_exception_code(v, EXC_GP, 0);

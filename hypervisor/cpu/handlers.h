@@ -29,13 +29,14 @@ sensitive_fn insn_clts, insn_lmsw, insn_smsw;
 sensitive_fn insn_lgdt, insn_lidt, insn_sgdt, insn_sidt;
 sensitive_fn insn_invlpg, insn_invpcid, insn_invd, insn_clflush;
 sensitive_fn insn_hlt, insn_cpuid, insn_rdmsr, insn_wrmsr;
-sensitive_fn insn_rdtsc, insn_rdtscp, insn_rdpid, insn_rdpmc;
+sensitive_fn insn_rdtsc, insn_rdtscp, insn_rdpid, insn_rdpmc, insn_serialize;
 sensitive_fn insn_xgetbv, insn_xsetbv;
 sensitive_fn insn_vmcall, insn_monitor, insn_pause,
     insn_ud; /* insn_ud: what this CPU does not have, and UD0 to UD2 */
 /* fpu.c */
 sensitive_fn insn_fxsave, insn_fxrstor, insn_xsave, insn_xsaveopt, insn_xsavec, insn_xrstor;
 /* x87.c */
+sensitive_fn insn_fnclex;
 sensitive_fn insn_fnstenv, insn_fnsave, insn_fldenv, insn_frstor;
 /* strings.c */
 sensitive_fn insn_movs, insn_stos, insn_lods, insn_cmps, insn_scas;

@@ -208,6 +208,8 @@ void insn_ins(struct vcpu *v, const struct insn *in)
     struct string_pointer p = string_destination(in, size);
     u32 value = 0;
     require_io(v, port, size);
+    if (in->rep)
+        string_start_repetition(v, in);
     if (!io_count(v, in))
         return;
     do {
@@ -227,6 +229,8 @@ void insn_outs(struct vcpu *v, const struct insn *in)
     unsigned size = size_of(in);
     struct string_pointer p = string_source(in, size);
     require_io(v, port, size);
+    if (in->rep)
+        string_start_repetition(v, in);
     if (!io_count(v, in))
         return;
     do {

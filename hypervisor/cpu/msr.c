@@ -49,12 +49,6 @@ static bool canonical_write(struct vcpu *v, const struct access *a, u64 value)
     return is_canonical(value) && field_write(v, a, value);
 }
 
-/* AMD's SYSENTER is of 32 bits, as it is not for 64-bit mode. */
-static bool sysenter_write(struct vcpu *v, const struct access *a, u64 value)
-{
-    return cpuid_is_amd(v) ? field_write(v, a, (u32)value) : canonical_write(v, a, value);
-}
-
 /* Registers that only user space sets. */
 static bool host_write(struct vcpu *v, const struct access *a, u64 value)
 {
@@ -97,7 +91,7 @@ static void tsc_changed(struct vcpu *v, bool by_host)
 {
     clock_changed(v, by_host);
     if (v->lapic)
-        lapic_tsc_changed(v, by_host);
+        lapic_tsc_changed(v);
 }
 
 void tsc_set_offset(struct vcpu *v, u64 offset, bool by_host)
@@ -158,7 +152,7 @@ static bool tsc_deadline_write(struct vcpu *v, const struct access *a, u64 value
 {
     if (!v->lapic)
         return a->host && value == 0;
-    lapic_set_tsc_deadline(v, value, a->host);
+    lapic_set_tsc_deadline(v, value);
     return true;
 }
 
@@ -539,8 +533,8 @@ static const struct msr msrs[] = {
      FIELD(arch_capabilities)},
     {ONE(MSR_MISC_FEATURES_ENABLES), .read = field_read, .write = misc_features_write, FIELD(misc_features)},
     {ONE(MSR_IA32_SYSENTER_CS), PLAIN(sysenter_cs)},
-    {ONE(MSR_IA32_SYSENTER_ESP), .read = field_read, .write = sysenter_write, FIELD(sysenter_esp)},
-    {ONE(MSR_IA32_SYSENTER_EIP), .read = field_read, .write = sysenter_write, FIELD(sysenter_eip)},
+    {ONE(MSR_IA32_SYSENTER_ESP), .read = field_read, .write = canonical_write, FIELD(sysenter_esp)},
+    {ONE(MSR_IA32_SYSENTER_EIP), .read = field_read, .write = canonical_write, FIELD(sysenter_eip)},
     {ONE(MSR_IA32_MCG_CAP), .read = field_read, FIELD(mcg_cap)},
     {ONE(MSR_IA32_MCG_STATUS), PLAIN(mcg_status)},
     {ONE(MSR_IA32_MCG_CTL), .read = mcg_ctl_read, .write = mcg_ctl_write, FIELD(mcg_ctl)},

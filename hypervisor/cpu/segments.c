@@ -151,22 +151,20 @@ static bool segment_allows(const struct vcpu *v, const struct segment *d, bool w
     return write ? seg_is_writable_data(d->attributes) : seg_is_readable(d->attributes);
 }
 
-bool segment_translate(const struct vcpu *v, enum seg s, u64 offset, unsigned size, bool write, gva *a)
+gva segment_linear(struct vcpu *v, enum seg s, u64 offset, unsigned size, bool write)
 {
     unsigned span = size ? size : 1;
     const struct segment *d = &v->seg[s];
-    if (in_64bit(v)) {
-        *a = offset + (s == SEG_FS || s == SEG_GS ? v->seg_base[s] : 0);
-        return is_canonical(*a) && is_canonical(*a + span - 1);
-    }
-    *a = (u32)(d->base + offset);
-    return segment_allows(v, d, write) && segment_in_limit(d, offset, span);
-}
-
-gva segment_linear(struct vcpu *v, enum seg s, u64 offset, unsigned size, bool write)
-{
     gva a;
-    if (unlikely(!segment_translate(v, s, offset, size, write, &a)))
+    bool good;
+    if (in_64bit(v)) {
+        a = offset + (s == SEG_FS || s == SEG_GS ? v->seg_base[s] : 0);
+        good = is_canonical(a) && is_canonical(a + span - 1);
+    } else {
+        a = (u32)(d->base + offset);
+        good = segment_allows(v, d, write) && segment_in_limit(d, offset, span);
+    }
+    if (unlikely(!good))
         raise_exception_code(v, s == SEG_SS ? EXC_SS : EXC_GP, 0);
     return a;
 }

@@ -46,6 +46,7 @@ static const struct sensitive table[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
     ROW(RDTSCP, 0, insn_rdtscp),
     ROW(RDPID, 0, insn_rdpid),
     ROW(RDPMC, ENDS, insn_rdpmc),
+    ROW(SERIALIZE, ENDS, insn_serialize),
     ROW(MONITOR, ENDS, insn_monitor),
     ROW(MWAIT, ENDS, insn_monitor),
     ROW(VMCALL, ENDS, insn_vmcall),
@@ -128,6 +129,7 @@ static const struct sensitive table[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
     ROW(SCASQ, REP, insn_scas),
 
     /* Vector state in memory, and vector accesses whose elements fault one by one. */
+    ROW(FNCLEX, 0, insn_fnclex),
     ROW(FNSTENV, 0, insn_fnstenv),
     ROW(FNSAVE, 0, insn_fnsave),
     ROW(FLDENV, 0, insn_fldenv),

@@ -9,6 +9,7 @@
 #include "hypervisor/cpu/debug.h"
 #include "hypervisor/cpu/handlers.h"
 #include "hypervisor/cpu/strings.h"
+#include "hypervisor/cpu/vendor.h"
 
 enum { PAGE = 4096 };
 
@@ -279,12 +280,10 @@ static void lods_element(struct vcpu *v, const struct insn *in)
     string_advance(v, &s, 1);
 }
 
-/* Which operand is read first shows where both fault. AMD's processors begin with rDI, but in REPE CMPSB with
- * rSI.
- */
+/* Which operand is read first shows where both fault: the one at rDI, but for this. */
 static bool reads_source_first(const struct insn *in)
 {
-    return in->rep == 0xf3 && in->opsize == 1;
+    return in->rep == 0xf3 && in->opsize == 1 && repe_cmpsb_reads_source_first();
 }
 
 static u64 cmps_run(struct vcpu *v, const struct insn *in, u64 count)
@@ -298,7 +297,8 @@ static u64 cmps_run(struct vcpu *v, const struct insn *in, u64 count)
     const void *b = n ? string_run_host(v, second, n, false) : NULL;
     if (!b)
         return 0;
-    n -= compare[is_repne(in)][width(in)](source_first ? a : b, source_first ? b : a, n, is_down(v), &v->cc);
+    n -= compare[is_repne(in)][width(in)](source_first ? a : b, source_first ? b : a, n, is_down(v),
+                                          &v->compared);
     string_advance(v, &s, n);
     string_advance(v, &d, n);
     return n;
@@ -315,7 +315,7 @@ static void cmps_element(struct vcpu *v, const struct insn *in)
         b = guest_load(v, string_linear(v, &d, false), in->opsize, AS_CPL);
         a = guest_load(v, string_linear(v, &s, false), in->opsize, AS_CPL);
     }
-    compare[0][width(in)](&a, &b, 1, false, &v->cc);
+    compare[0][width(in)](&a, &b, 1, false, &v->compared);
     string_advance(v, &s, 1);
     string_advance(v, &d, 1);
 }
@@ -327,7 +327,7 @@ static u64 scas_run(struct vcpu *v, const struct insn *in, u64 count)
     const void *at = n ? string_run_host(v, &d, n, false) : NULL;
     if (!at)
         return 0;
-    n -= scan[is_repne(in)][width(in)](v->gpr[GPR_RAX], at, n, is_down(v), &v->cc);
+    n -= scan[is_repne(in)][width(in)](v->gpr[GPR_RAX], at, n, is_down(v), &v->compared);
     string_advance(v, &d, n);
     return n;
 }
@@ -336,7 +336,7 @@ static void scas_element(struct vcpu *v, const struct insn *in)
 {
     struct string_pointer d = string_destination(in, in->opsize);
     u64 value = guest_load(v, string_linear(v, &d, false), in->opsize, AS_CPL);
-    scan[0][width(in)](v->gpr[GPR_RAX], &value, 1, false, &v->cc);
+    scan[0][width(in)](v->gpr[GPR_RAX], &value, 1, false, &v->compared);
     string_advance(v, &d, 1);
 }
 
@@ -351,7 +351,7 @@ static bool must_leave(const struct vcpu *v)
 /* REPE ends with ZF clear, REPNE with ZF set. */
 static bool condition_ends(const struct vcpu *v, const struct insn *in)
 {
-    bool zf = v->cc >> 8 & FLAG_ZF;
+    bool zf = v->compared >> 8 & FLAG_ZF;
     return zf == is_repne(in);
 }
 
@@ -364,6 +364,12 @@ static u64 some(struct vcpu *v, const struct insn *in, const struct string_op *o
     return 1;
 }
 
+static void set_flags(struct vcpu *v, const struct string_op *op)
+{
+    if (op->conditional)
+        v->cc = v->compared;
+}
+
 /* With RF, as an instruction breakpoint on it has been met (SDM 3B 17.3.1.1). */
 _Noreturn void string_leave(struct vcpu *v)
 {
@@ -371,16 +377,32 @@ _Noreturn void string_leave(struct vcpu *v)
     vcpu_unwind(v);
 }
 
+void string_start_repetition(struct vcpu *v, const struct insn *in)
+{
+    if (in->addrsize != 4 || !repetitions_truncate_first())
+        return;
+    register_set(v, GPR_RCX, 4, v->gpr[GPR_RCX]);
+    bool stos = (in->opcode & ~1) == 0xaa, movs = (in->opcode & ~1) == 0xa4;
+    if (movs)
+        register_set(v, GPR_RSI, 4, v->gpr[GPR_RSI]);
+    if (movs || stos)
+        register_set(v, GPR_RDI, 4, v->gpr[GPR_RDI]);
+}
+
 /* Left in the middle, the instruction is at rip still, with its registers updated: it goes on from there.
  * Single-stepping traps after each element (SDM 3B 17.3.1.4). */
 static void repeat(struct vcpu *v, const struct insn *in, const struct string_op *op)
 {
     bool step = debug_stepping(v);
+    string_start_repetition(v, in);
     for (u64 count; (count = string_count(v, in->addrsize)) != 0;) {
         count -= some(v, in, op, step ? 1 : count);
         string_set_count(v, in->addrsize, count);
         guest_commit(v);
-        if (!count || (op->conditional && condition_ends(v, in)))
+        bool ends = !count || (op->conditional && condition_ends(v, in));
+        if (ends || !repeated_compares_set_flags_at_end())
+            set_flags(v, op);
+        if (ends)
             return;
         if (step)
             v->debug.trap |= DR6_BS;
@@ -440,10 +462,12 @@ static bool stos_common(struct vcpu *v, const struct insn *in)
 
 static void execute(struct vcpu *v, const struct insn *in, const struct string_op *op)
 {
-    if (in->rep)
+    if (in->rep) {
         repeat(v, in, op);
-    else
+    } else {
         some(v, in, op, 1);
+        set_flags(v, op);
+    }
 }
 
 void insn_movs(struct vcpu *v, const struct insn *in)

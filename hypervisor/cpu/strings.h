@@ -24,6 +24,8 @@ void string_advance(struct vcpu *v, const struct string_pointer *p, u64 n);
 /* How many elements from the pointed-to one on, at most count, lie in its page and segment; 0: it crosses a
  * page. May fault as an access to the first does. */
 u64 string_run(struct vcpu *v, const struct string_pointer *p, u64 count, bool write);
+/* What a repetition does to its registers before the first element, and where there is none. */
+void string_start_repetition(struct vcpu *v, const struct insn *in);
 /* Leaves the instruction between two elements; what is wanted of the vcpu has been noted. */
 _Noreturn void string_leave(struct vcpu *v);
 /* Host address of the first element of a run of n, or NULL: not RAM. May fault. A write ends with

@@ -195,6 +195,13 @@ void insn_rdpid(struct vcpu *v, const struct insn *in)
     reg_write(v, in, in->rm, in_64bit(v) ? 8 : 4, (u32)v->tsc_aux);
 }
 
+/* What other processors have written of the code is seen from the next block on. */
+void insn_serialize(struct vcpu *v, const struct insn *in)
+{
+    (void)in;
+    require_feature(v, 7, 0, 3, 14);
+}
+
 /* CPUID offers no performance counter, so that every index is invalid. */
 void insn_rdpmc(struct vcpu *v, const struct insn *in)
 {

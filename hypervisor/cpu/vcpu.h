@@ -191,6 +191,7 @@ struct tlb {
 enum { GROUP_SLOTS = 16, CROSSINGS = 131072 };
 enum { X87_OPCODE = 0x7ff };
 #define X87_CURRENT (1u << 31)
+#define X87_QUIET   (1u << 16)
 enum tlb_context { TLB_KERNEL, TLB_KERNEL_AC, TLB_USER, TLB_USER_ALIGNED, TLB_CONTEXTS };
 /* KERNEL: CPL 0..2 with SMAP in force; KERNEL_AC: without (EFLAGS.AC, or CR4.SMAP clear); USER: CPL 3.
  * USER_ALIGNED: with alignment checks; it has no entries, so that access.c sees each access. */
@@ -223,17 +224,22 @@ struct vcpu {
     u32 cc_host;           /* arithmetic flags at thunk_commit, in cc's form */
     u32 pad1;
     u64 group[GROUP_SLOTS]; /* of translated code: host addresses of a block's groups (translate/group.c) */
-    struct { /* of the last x87 instruction (x87.h): translated code writes ip, dp, op and segment */
+    struct x87_last { /* of the last x87 instruction (x87.h): translated code writes ip, dp, op and segment */
         u64 ip, dp;  /* offsets of the instruction and of its operand */
-        u32 op;      /* opcode; X87_CURRENT: its code segment is seg[SEG_CS] */
+        u32 op;      /* opcode; X87_CURRENT: its code segment is seg[SEG_CS]; X87_QUIET: it raised nothing */
         u32 segment; /* X87_CURRENT: the operand's is this one */
         u16 cs, ds;  /* their selectors, where they are not the current ones */
         u32 rules;   /* what of it is shown, by the guest's CPUID: x87.h */
+        struct {     /* of the last one before it that raised an unmasked exception */
+            u64 dp;
+            u16 op, ds;
+        } raised;
     } x87;
     _Alignas(64) u8 bounce[192]; /* operand of a slow access: MMIO, page-crossing, protected */
 
     /* -- architectural state (base-register copies above follow through vcpu_set_segment) -- */
     u64 rflags; /* all bits but FLAGS_ARITH, which are in cc; bit 1 set */
+    u32 compared; /* strings.c: flags of the last comparison, in cc's form */
     struct segment seg[SEG_COUNT];
     struct table_register gdtr, idtr;
     u64 cr0, cr2, cr3, cr4, efer, xcr0;
@@ -422,8 +428,6 @@ u8 *phys_page(struct vm *vm, gpa a, bool *writable);
 /* Effective address -> linear address of size bytes in segment s: limit, type, canonical checks; raises
  * #GP(0) or #SS(0) (SDM 3A 5.3, 3.3.7.1). */
 gva segment_linear(struct vcpu *v, enum seg s, u64 offset, unsigned size, bool write);
-/* The same without raising: false, and *a is where it would be. */
-bool segment_translate(const struct vcpu *v, enum seg s, u64 offset, unsigned size, bool write, gva *a);
 void segment_load(struct vcpu *v, enum seg s, u16 selector); /* MOV/POP/LxS to ES, SS, DS, FS, GS */
 /* Raw: also keeps seg_base, and cpl by CR0.PE, RFLAGS.VM and SS.DPL as they are at the time of setting SS. */
 void vcpu_set_segment(struct vcpu *v, enum seg s, struct segment d);

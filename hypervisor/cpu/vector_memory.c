@@ -12,6 +12,7 @@
 
 #include "hypervisor/cpu/handlers.h"
 #include "hypervisor/cpu/vcpu.h"
+#include "hypervisor/cpu/vendor.h"
 #include "hypervisor/cpu/xsave.h"
 
 static void require_avx(struct vcpu *v, bool avx2)
@@ -141,9 +142,22 @@ static gva vsib_address(struct vcpu *v, const struct insn *in, unsigned i, struc
 /* An element into the destination. It then leaves the mask, so that a later fault starts behind it. */
 static void gather_element(struct vcpu *v, const struct insn *in, struct vsib f, unsigned i)
 {
-    u64 value = guest_load(v, vsib_address(v, in, i, f, false), f.size, AS_CPL);
+    u64 value = 0;
+    gva a = vsib_address(v, in, i, f, false);
+    if (vectors_are_aligned())
+        require_alignment(v, a, f.size);
+    guest_read(v, a, &value, f.size, AS_CPL);
     struct vector to = vector_read(v, in->reg);
     element_set(&to, i, f.size, value);
+    vector_write(v, in->reg, &to);
+}
+
+/* What a fault leaves beyond the elements no manual tells. */
+static void gather_element_and_clear(struct vcpu *v, const struct insn *in, struct vsib f, unsigned i)
+{
+    gather_element(v, in, f, i);
+    struct vector to = vector_read(v, in->reg);
+    clear_from(&to, in->opsize);
     vector_write(v, in->reg, &to);
 }
 
@@ -153,7 +167,7 @@ static void gather_element_by_vector(struct vcpu *v, const struct insn *in, stru
     u8 mask_number = (u8)in->imm2;
     struct vector mask = vector_read(v, mask_number);
     if (element_selected(&mask, i, f.size))
-        gather_element(v, in, f, i);
+        (gathers_clear_beyond_first() ? gather_element_and_clear : gather_element)(v, in, f, i);
     element_set(&mask, i, f.size, 0);
     vector_write(v, mask_number, &mask);
     guest_commit(v);
@@ -172,6 +186,17 @@ static void gather_end(struct vcpu *v, const struct insn *in, struct vsib f)
     vector_write(v, in->reg, &to);
 }
 
+/* Of what there are at least 128 bits. */
+static void fill_mask(struct vcpu *v, u8 number, unsigned bytes, unsigned size)
+{
+    struct vector mask = vector_read(v, number);
+    bytes = max(bytes, 16u);
+    for (unsigned i = 0; i < bytes / size; i++)
+        element_set(&mask, i, size, element_selected(&mask, i, size) ? ~0ull : 0);
+    clear_from(&mask, bytes);
+    vector_write(v, number, &mask);
+}
+
 /* The three vector registers must differ. At the end the mask is zero. */
 void insn_vgather(struct vcpu *v, const struct insn *in)
 {
@@ -181,6 +206,8 @@ void insn_vgather(struct vcpu *v, const struct insn *in)
     if (in->reg == in->mem.index || in->reg == mask_number || in->mem.index == mask_number)
         raise_exception(v, EXC_UD);
     fpu_put(v);
+    if (gathers_fill_mask_first())
+        fill_mask(v, mask_number, vsib_count(in, f) * f.size, f.size);
     for (unsigned i = 0; i < vsib_count(in, f); i++)
         gather_element_by_vector(v, in, f, i);
     gather_end(v, in, f);
@@ -204,16 +231,6 @@ static void each_chosen(struct vcpu *v, const struct insn *in, struct vsib f, el
     *mask = 0;
 }
 
-/* What a fault leaves beyond the elements no manual tells; on AMD's processors the first element clears what
- * lies beyond the vector length. */
-static void gather_element_by_opmask(struct vcpu *v, const struct insn *in, struct vsib f, unsigned i)
-{
-    gather_element(v, in, f, i);
-    struct vector to = vector_read(v, in->reg);
-    clear_from(&to, in->opsize);
-    vector_write(v, in->reg, &to);
-}
-
 void insn_vgather_opmask(struct vcpu *v, const struct insn *in)
 {
     struct vsib f = vsib_form(in->mnemonic);
@@ -221,7 +238,7 @@ void insn_vgather_opmask(struct vcpu *v, const struct insn *in)
     if (in->reg == in->mem.index || !in->imm2)
         raise_exception(v, EXC_UD);
     fpu_put(v);
-    each_chosen(v, in, f, gather_element_by_opmask);
+    each_chosen(v, in, f, gather_element_and_clear);
     gather_end(v, in, f);
     fpu_get(v);
 }
@@ -229,7 +246,11 @@ void insn_vgather_opmask(struct vcpu *v, const struct insn *in)
 static void scatter_element(struct vcpu *v, const struct insn *in, struct vsib f, unsigned i)
 {
     struct vector from = vector_read(v, in->reg);
-    guest_store(v, vsib_address(v, in, i, f, true), f.size, element_get(&from, i, f.size), AS_CPL);
+    u64 element = element_get(&from, i, f.size);
+    gva a = vsib_address(v, in, i, f, true);
+    if (vectors_are_aligned())
+        require_alignment(v, a, f.size);
+    guest_write(v, a, &element, f.size, AS_CPL);
 }
 
 void insn_vscatter(struct vcpu *v, const struct insn *in)
@@ -351,16 +372,16 @@ static void enter_mmx(void)
     __asm__ volatile("movd %%mm0, %0" : "=r"(ignored));
 }
 
-/* A processor may fault for bytes that the mask leaves out (SDM 2B "MASKMOVQ"), and AMD's do. */
+/* A processor may fault for bytes that the mask leaves out (SDM 2B "MASKMOVQ"): AMD's and Intel's do. */
 static void probe_all(struct vcpu *v, const struct insn *in, unsigned size)
 {
     u64 offset = v->gpr[GPR_RDI];
     if (in->addrsize < 8)
         offset &= BIT(in->addrsize * 8) - 1;
-    if (!__builtin_cpu_is("amd"))
-        return;
     gva a = segment_linear(v, in->mem.seg, offset, size, true);
-    require_alignment(v, a, size);
+    require_alignment(v, a, vectors_are_aligned() ? size : 8);
+    if (size == 16 && maskmovdqu_probes_upper_half_first())
+        guest_probe_write(v, a + 8, 8, AS_CPL);
     guest_probe_write(v, a, size, AS_CPL);
 }
 

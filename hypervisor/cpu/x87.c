@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "hypervisor/cpu/handlers.h"
+#include "hypervisor/cpu/vendor.h"
 #include "hypervisor/cpu/x87.h"
 
 enum { ERROR_SUMMARY = BIT(7) }; /* of the status word: an unmasked exception waits */
@@ -22,14 +23,35 @@ static u16 data_selector(const struct vcpu *v)
     return v->x87.segment & X87_CURRENT ? v->seg[v->x87.segment & ~X87_CURRENT].selector : v->x87.ds;
 }
 
-static struct pointers pointers_shown(const struct vcpu *v, bool error)
+/* FOP has ModRM as its low byte. */
+static bool has_memory_operand(u32 op)
+{
+    return (op & 0xc0) != 0xc0;
+}
+
+/* error: an unmasked exception waits. */
+static void x87_latch(struct vcpu *v, bool error)
+{
+    if (!error || (v->x87.op & X87_QUIET))
+        return;
+    v->x87.raised.op = v->x87.op & X87_OPCODE;
+    if (!has_memory_operand(v->x87.op))
+        return;
+    v->x87.raised.dp = v->x87.dp;
+    v->x87.raised.ds = data_selector(v);
+}
+
+static struct pointers pointers_shown(struct vcpu *v, bool error)
 {
     struct pointers p = {v->x87.ip, v->x87.dp, v->x87.op & X87_OPCODE, code_selector(v), data_selector(v)};
     u32 rules = v->x87.rules;
-    if ((rules & X87_OPCODE_AT_ERROR) && !error)
-        p.op = 0;
-    if ((rules & X87_OPERAND_AT_ERROR) && !error)
-        p.dp = p.ds = 0;
+    x87_latch(v, error);
+    if (rules & X87_OPCODE_AT_ERROR)
+        p.op = v->x87.raised.op;
+    if (rules & X87_OPERAND_AT_ERROR) {
+        p.dp = v->x87.raised.dp;
+        p.ds = v->x87.raised.ds;
+    }
     if (rules & X87_NO_SELECTORS)
         p.cs = p.ds = 0;
     return p;
@@ -39,10 +61,12 @@ static void pointers_set(struct vcpu *v, struct pointers p)
 {
     v->x87.ip = p.ip;
     v->x87.dp = p.dp;
-    v->x87.op = p.op & X87_OPCODE;
+    v->x87.op = (p.op & X87_OPCODE) | X87_QUIET;
     v->x87.segment = 0;
     v->x87.cs = p.cs;
-    v->x87.ds = p.ds;
+    v->x87.ds = v->x87.raised.ds = p.ds;
+    v->x87.raised.op = p.op & X87_OPCODE;
+    v->x87.raised.dp = p.dp;
 }
 
 void x87_forget(struct vcpu *v)
@@ -50,7 +74,7 @@ void x87_forget(struct vcpu *v)
     pointers_set(v, (struct pointers){0});
 }
 
-void x87_save(const struct vcpu *v, struct xsave_area *a, bool wide)
+void x87_save(struct vcpu *v, struct xsave_area *a, bool wide)
 {
     bool error = a->fsw & ERROR_SUMMARY;
     struct pointers p = {0};
@@ -64,7 +88,9 @@ void x87_save(const struct vcpu *v, struct xsave_area *a, bool wide)
 void x87_restore(struct vcpu *v, const struct xsave_area *a, bool wide)
 {
     enum { ADDRESS_BITS = 57 }; /* that are kept */
-    struct pointers p = {sign_extend(a->fip, ADDRESS_BITS), sign_extend(a->fdp, ADDRESS_BITS), a->fop, 0, 0};
+    struct pointers p = {sign_extend(a->fip, ADDRESS_BITS), a->fdp, a->fop, 0, 0};
+    if (fdp_is_sign_extended())
+        p.dp = sign_extend(a->fdp, ADDRESS_BITS);
     if (!(a->fsw & ERROR_SUMMARY) && (v->x87.rules & X87_RESTORED_AT_ERROR))
         return;
     if (!wide)
@@ -158,7 +184,7 @@ static struct pointers linear_from_image(const void *image, bool narrow)
     return p;
 }
 
-static void pointers_to_image(const struct vcpu *v, void *image, bool narrow)
+static void pointers_to_image(struct vcpu *v, void *image, bool narrow)
 {
     struct image32 *wide = image;
     struct image16 *small = image;
@@ -238,6 +264,14 @@ void insn_fnsave(struct vcpu *v, const struct insn *in)
 {
     store_image(v, in, host_fnsave);
     x87_forget(v);
+}
+
+void insn_fnclex(struct vcpu *v, const struct insn *in)
+{
+    (void)in;
+    require_x87(v);
+    x87_latch(v, fpu_error_pending());
+    __asm__ volatile("fnclex");
 }
 
 void insn_fldenv(struct vcpu *v, const struct insn *in)

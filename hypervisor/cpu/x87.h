@@ -10,8 +10,14 @@
  * Processors differ in what they show of it; the guest's CPUID says which one it has:
  * - AMD's save it in FXSAVE and XSAVE only while an unmasked exception waits, and without XSAVEERPTR restore
  * it only then too (APM vol. 2 11.4.4.3);
- * - Intel's have in FOP, and with FDP_EXCPTN_ONLY in FDP, only what an unmasked exception left there, and
- * with ZERO_FCS_FDS no selectors (SDM 1 8.1.8, 8.1.9.1).
+ * - Intel's have in FOP, and with FDP_EXCPTN_ONLY in FDP, those of the last instruction that raised an
+ * unmasked exception, until they are loaded; an instruction without an operand in memory leaves FDP alone
+ * even then. With ZERO_FCS_FDS they have no selectors (SDM 1 8.1.8, 8.1.9.1).
+ *
+ * Whether an instruction raised one is seen late, as it leaves the error summary set until somebody clears
+ * it: whoever is about to (FNCLEX, FNSTENV, FNSAVE) or wants to know asks x87_latch first. What sets the
+ * error summary without raising anything (FLDCW, loading a state) says X87_QUIET of the instruction before
+ * it.
  */
 #ifndef CPU_X87_H
 #define CPU_X87_H
@@ -30,7 +36,7 @@ enum {
 void x87_forget(struct vcpu *v);
 /* The pointers of an FXSAVE or XSAVE area whose status word is there. wide: offsets of 64 bits, no selectors.
  */
-void x87_save(const struct vcpu *v, struct xsave_area *a, bool wide);
+void x87_save(struct vcpu *v, struct xsave_area *a, bool wide);
 void x87_restore(struct vcpu *v, const struct xsave_area *a, bool wide);
 
 /* Segment register s is about to get another selector. */

@@ -44,6 +44,48 @@ static inline bool fpu_error_pending(void)
     return status & ERROR_SUMMARY;
 }
 
+/* Stores of x87 raise these before they store: invalid operation, overflow, underflow. */
+enum { X87_BEFORE_STORE = BIT(0) | BIT(3) | BIT(4) };
+
+static inline bool fpu_store_may_fail(void)
+{
+    u16 control;
+    __asm__ volatile("fnstcw %0" : "=m"(control));
+    return ~control & X87_BEFORE_STORE;
+}
+
+/* One has, and none waited before. */
+static inline bool fpu_store_failed(void)
+{
+    u16 control, status;
+    __asm__ volatile("fnstcw %0" : "=m"(control));
+    __asm__ volatile("fnstsw %0" : "=a"(status));
+    return status & ~control & X87_BEFORE_STORE;
+}
+
+static inline void fpu_clear_top(void)
+{
+    struct {
+        u16 control, pad0, status, pad1;
+        u32 rest[5];
+    } environment;
+    const u16 top = 7 << 11;
+    __asm__ volatile("fnstenv %0" : "=m"(environment));
+    environment.status &= (u16)~top;
+    __asm__ volatile("fldenv %0" : : "m"(environment));
+}
+
+/* 512 bytes, aligned to 16. */
+static inline void fpu_fxsave(void *area)
+{
+    __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
+}
+
+static inline void fpu_fxrstor(const void *area)
+{
+    __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
+}
+
 static inline u32 fpu_mxcsr(void)
 {
     u32 mxcsr;

@@ -67,7 +67,7 @@ void lapic_set_tpr(struct vcpu *v, u64 cr8);
 bool lapic_set_base(struct vcpu *v, u64 value, bool host);  /* IA32_APIC_BASE; false: #GP */
 bool lapic_msr_read(struct vcpu *v, u32 index, u64 *value); /* 0x800..0x8ff in x2APIC mode; false: #GP */
 bool lapic_msr_write(struct vcpu *v, u32 index, u64 value);
-void lapic_set_tsc_deadline(struct vcpu *v, u64 value, bool by_host); /* MSR 0x6e0 */
+void lapic_set_tsc_deadline(struct vcpu *v, u64 value); /* MSR 0x6e0 */
 u64 lapic_get_tsc_deadline(struct vcpu *v);
 void lapic_get_state(struct vcpu *v, struct kvm_lapic_state *s); /* KVM_GET_LAPIC, KVM_SET_LAPIC */
 int lapic_set_state(struct vcpu *v, const struct kvm_lapic_state *s);
@@ -86,7 +86,7 @@ void vapic_enter(struct vcpu *v);
  * so many. How many took it, or -KVM_E. */
 int lapic_send_many(struct vcpu *v, const u64 *bits, unsigned in_word, u64 first, u32 icr);
 /* The TSC jumped (tsc_offset changed): timers in TSC-deadline mode are rearmed. */
-void lapic_tsc_changed(struct vcpu *v, bool by_host);
+void lapic_tsc_changed(struct vcpu *v);
 
 /* kvmclock.c: paravirtual clock pages (Documentation/virt/kvm/x86/msr.rst), both MSR generations. */
 void kvmclock_write_wall_clock(struct vm *vm, u64 msr);

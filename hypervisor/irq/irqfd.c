@@ -5,8 +5,6 @@
  * waits for all eventfds of a VM. An irqfd is found anew by its number for each event, under the chips' lock,
  * so that one that was taken away meanwhile is not touched.
  *
- * An eventfd triggers one irqfd, of whichever VM: its event is taken by the first who reads it.
- *
  * A resampled one drives its line high until the guest ends the interrupt; then the line falls, and the
  * device is told by its other eventfd to look whether it must be high again.
  */
@@ -24,7 +22,7 @@
 #include "hypervisor/translate/engine.h"
 
 struct irqfd {
-    struct irqfd *next, *next_claim;
+    struct irqfd *next;
     u64 number;
     u32 gsi;
     bool resample;
@@ -38,38 +36,6 @@ struct irqfds {
     u64 numbers;        /* given out so far; 0 is quit's */
     struct irqfd *list; /* under the chips' lock */
 };
-
-/* ---- whose an eventfd is ---- */
-
-static pthread_mutex_t claims_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct irqfd *claims; /* all irqfds of the process */
-
-static int irqfd_claim(struct irqfd *i)
-{
-    const struct irqfd *other;
-
-    pthread_mutex_lock(&claims_lock);
-    for (other = claims; other && other->trigger.id != i->trigger.id; other = other->next_claim)
-        ;
-    if (!other) {
-        i->next_claim = claims;
-        claims = i;
-    }
-    pthread_mutex_unlock(&claims_lock);
-    return other ? -EBUSY : 0;
-}
-
-static void irqfd_disclaim(struct irqfd *i)
-{
-    struct irqfd **at;
-
-    pthread_mutex_lock(&claims_lock);
-    for (at = &claims; *at && *at != i; at = &(*at)->next_claim)
-        ;
-    if (*at)
-        *at = i->next_claim;
-    pthread_mutex_unlock(&claims_lock);
-}
 
 /* ---- an event ---- */
 
@@ -153,7 +119,6 @@ void irqfds_update_pins(struct irqchip *c)
 
 static void irqfd_free(struct irqfd *i)
 {
-    irqfd_disclaim(i);
     if (i->resample)
         eventfd_drop(&i->resampled);
     eventfd_drop(&i->trigger);
@@ -175,8 +140,6 @@ static struct irqfd *irqfd_make(const struct kvm_irqfd *k, int *r)
         *r = eventfd_hold((int)k->resamplefd, &i->resampled);
         i->resample = !*r;
     }
-    if (!*r)
-        *r = irqfd_claim(i);
     if (*r) {
         irqfd_free(i);
         return NULL;
@@ -189,6 +152,9 @@ static int irqfd_add(struct irqfds *s, struct irqfd *i)
 {
     struct epoll_event e = {.events = EPOLLIN, .data.u64 = ++s->numbers};
 
+    for (struct irqfd *other = s->list; other; other = other->next)
+        if (other->trigger.id == i->trigger.id)
+            return -EBUSY;
     i->number = s->numbers;
     i->next = s->list;
     s->list = i;

@@ -173,14 +173,7 @@ void lapic_timer_restore(struct lapic *l, u32 count)
         timer_start_count(l, left);
 }
 
-/* User space restores another guest's: the interrupt of the deadline before is not for that one. */
-static void timer_leave_deadline(struct lapic *l, bool by_host)
-{
-    if (!by_host && l->expires && host_now_ns() >= l->expires)
-        timer_fire(l);
-}
-
-void lapic_set_tsc_deadline(struct vcpu *v, u64 value, bool by_host)
+void lapic_set_tsc_deadline(struct vcpu *v, u64 value)
 {
     struct lapic *l = v->lapic;
 
@@ -188,7 +181,6 @@ void lapic_set_tsc_deadline(struct vcpu *v, u64 value, bool by_host)
         return;
     pthread_mutex_lock(&l->chips->lock);
     if (lapic_hardware_enabled(l) && timer_is_deadline(l)) {
-        timer_leave_deadline(l, by_host);
         v->tsc_deadline = value;
         timer_start_deadline(l);
     }
@@ -200,17 +192,15 @@ u64 lapic_get_tsc_deadline(struct vcpu *v)
     return v->lapic && timer_is_deadline(v->lapic) ? v->tsc_deadline : 0;
 }
 
-void lapic_tsc_changed(struct vcpu *v, bool by_host)
+void lapic_tsc_changed(struct vcpu *v)
 {
     struct lapic *l = v->lapic;
 
     if (!l)
         return;
     pthread_mutex_lock(&l->chips->lock);
-    if (timer_is_deadline(l)) {
-        timer_leave_deadline(l, by_host);
+    if (timer_is_deadline(l))
         timer_start_deadline(l);
-    }
     pthread_mutex_unlock(&l->chips->lock);
 }
 

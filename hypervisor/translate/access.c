@@ -11,6 +11,7 @@
 
 #include "hypervisor/api/io_bus.h"
 #include "hypervisor/cpu/debug.h"
+#include "hypervisor/cpu/vendor.h"
 #include "hypervisor/cpu/xsave.h"
 #include "hypervisor/irq/irq.h"
 #include "hypervisor/translate/access.h"
@@ -447,21 +448,24 @@ static void check_access(struct vcpu *v, gva first, size_t n, u32 descriptor)
         execute_alone(v);
 }
 
-/* Of operands larger than 16 bytes no more is asked: so do AMD's processors. */
+/* Of operands larger than 16 bytes no more is asked. */
 static bool is_misaligned(gva a, size_t size)
 {
+    if (size >= 16 && !vectors_are_aligned())
+        return false;
     size_t alignment = size == 10 ? 8 : min(size, (size_t)16);
     return a & (alignment - 1) && !(alignment & (alignment - 1));
 }
 
 /* SDM 3A 6.15, interrupt 17. Every access of code with alignment checks comes here. Where an opmask selects
- * elements of the operand, each is for itself; where it selects those of the result only, the operand is one.
- */
+ * elements of the operand, each may be for itself; where it selects those of the result only, the operand is
+ * one. */
 static void check_alignment(struct vcpu *v, gva a, u32 descriptor, enum tlb_context c,
                             const struct elements *e)
 {
-    bool by_element = descriptor >> ACCESS_MASKING_SHIFT & 3;
-    if (likely(c != TLB_USER_ALIGNED) || !is_misaligned(a, by_element ? e->size : descriptor & ACCESS_SIZE))
+    bool by_element = descriptor >> ACCESS_MASKING_SHIFT & 3 && vectors_are_aligned();
+    if (likely(c != TLB_USER_ALIGNED) || descriptor & ACCESS_UNALIGNED ||
+        !is_misaligned(a, by_element ? e->size : descriptor & ACCESS_SIZE))
         return;
     engine_sync_rip(v, false);
     raise_exception_code(v, EXC_AC, 0);
@@ -480,6 +484,94 @@ static void leave_x87_to_client(struct vcpu *v)
     vcpu_exit_internal_error(v, KVM_INTERNAL_ERROR_EMULATION, &in);
 }
 
+/* ---- stores by x87 and MMX, which begin otherwise on each vendor's processors (vendor.h) ---- */
+
+static bool is_x87_store(u32 descriptor)
+{
+    const u32 x87 = ACCESS_WAITS | ACCESS_LOADS | ACCESS_STORES;
+    return (descriptor & x87) == x87;
+}
+
+static bool is_mmx_store(u32 descriptor)
+{
+    const u32 mmx = ACCESS_WAITS | ACCESS_STORES;
+    return (descriptor & (mmx | ACCESS_LOADS)) == mmx;
+}
+
+static bool stores_in_pieces(gva a, size_t n)
+{
+    return n == 10 && (a & 4095) + n > 4096 && x87_stores_ten_bytes_in_pieces();
+}
+
+static bool must_try_store(gva a, size_t n)
+{
+    return stores_in_pieces(a, n) || (x87_stores_raise_before_access() && fpu_store_may_fail());
+}
+
+/* The state before the instruction and after it, in vcpu.xsave_buffer. */
+enum { BEFORE = 0, AFTER = 512 };
+
+/* The store may raise an exception instead, which then comes before all faults of the operand: it runs on
+ * bounce first, and finish_try sees what has come of it. */
+static struct address_result try_store(struct vcpu *v, gva a)
+{
+    fpu_fxsave(v->xsave_buffer + BEFORE);
+    v->priv->slow.gva = a;
+    v->priv->slow.data = v->bounce;
+    v->priv->slow.tried = true;
+    v->priv->slow.last = v->x87;
+    v->priv->store.host = NULL;
+    return (struct address_result){v->bounce, 1};
+}
+
+/* The eight lower bytes of ten are stored also where the others fault. */
+static void store_lower_piece(struct vcpu *v, gva a, enum tlb_context c)
+{
+    enum { LOWER = 8, SIZE = 10 };
+    struct tlb_target t;
+    probe(v, a, LOWER, true, c);
+    for (gva at = wrap(v, a + LOWER), left = SIZE - LOWER, k; left; at = wrap(v, at + k), left -= k) {
+        k = piece(at, left);
+        if (tlb_probe(v, at, k, true, c))
+            continue;
+        tlb_translate(v, at, true, c, &t);
+        if (t.status == TLB_FAULT) {
+            write_bytes(v, a, v->priv->slow.data, LOWER, c);
+            raise_page_fault(v, at, t.error_code);
+        }
+    }
+}
+
+/* The operand's own faults, for which the state must be as it was. false: there is nothing to store. */
+static bool finish_try(struct vcpu *v, u32 descriptor, enum tlb_context c)
+{
+    gva a = v->priv->slow.gva;
+    size_t n = descriptor & ACCESS_SIZE;
+    const struct elements whole = elements_of(descriptor);
+    struct tlb_target t;
+    v->priv->slow.tried = false;
+    if (fpu_store_failed())
+        return false;
+    const struct x87_last last = v->x87;
+    fpu_fxsave(v->xsave_buffer + AFTER);
+    fpu_fxrstor(v->xsave_buffer + BEFORE);
+    v->x87 = v->priv->slow.last;
+    if (!(descriptor & ACCESS_FLAGS_IN_CC))
+        v->cc = v->cc_host;
+    check_access(v, a, n, descriptor);
+    check_alignment(v, a, descriptor, c, &whole);
+    engine_sync_rip(v, false);
+    if (stores_in_pieces(a, n))
+        store_lower_piece(v, a, c);
+    probe(v, a, n, true, c);
+    tlb_translate(v, a, true, c, &t);
+    if (unlikely(v->vm->exit_on_emulation_failure) && t.status == TLB_DEVICE)
+        leave_x87_to_client(v);
+    fpu_fxrstor(v->xsave_buffer + AFTER);
+    v->x87 = last;
+    return true;
+}
+
 /* thunk_miss */
 struct address_result access_miss(struct vcpu *v, gva a, u32 descriptor)
 {
@@ -488,10 +580,15 @@ struct address_result access_miss(struct vcpu *v, gva a, u32 descriptor)
     size_t n = descriptor & ACCESS_SIZE;
     struct elements e = elements_of(descriptor);
     struct tlb_target t;
+    v->priv->slow.tried = false;
     if (!e.checked)
         return bounce(v, a, descriptor, c);
     if (unlikely(descriptor & (ACCESS_ALIGNED | ACCESS_WAITS)))
         check_operand(v, a, descriptor);
+    if (unlikely(is_mmx_store(descriptor)) && mmx_stores_clear_top_first())
+        fpu_clear_top();
+    if (unlikely(is_x87_store(descriptor)) && must_try_store(a, n))
+        return try_store(v, a);
     unsigned first = elements_first(e.checked, e.size);
     check_access(v, a + first, elements_last(e.checked, e.size) - first + 1, descriptor);
     check_alignment(v, a, descriptor, c, &e);
@@ -523,7 +620,10 @@ struct address_result access_miss(struct vcpu *v, gva a, u32 descriptor)
 void access_commit(struct vcpu *v, u32 descriptor)
 {
     enum tlb_context c = (enum tlb_context)(descriptor >> ACCESS_CONTEXT_SHIFT & 3);
-    if (!end_store(v) && descriptor & ACCESS_STORES)
+    bool stores = descriptor & ACCESS_STORES;
+    if (unlikely(v->priv->slow.tried))
+        stores = finish_try(v, descriptor, c);
+    if (!end_store(v) && stores)
         write_back(v, descriptor, c);
     if (descriptor & ACCESS_GOES_ON) {
         if (v->mmio_writes)
@@ -542,21 +642,14 @@ void access_commit(struct vcpu *v, u32 descriptor)
     vcpu_unwind(v);
 }
 
-/* thunk_segment: an offset in a segment that is not flat. Where the guest is need not be known unless it
- * faults.
- */
+/* thunk_segment: an offset in a segment that is not flat. */
 gva access_segment(struct vcpu *v, u64 offset, u32 descriptor)
 {
+    engine_sync_rip(v, false);
     enum seg s = (enum seg)(descriptor >> ACCESS_SEGMENT_SHIFT & 7);
     struct elements e = elements_of(descriptor);
     if (!e.checked)
         return (u32)(v->seg[s].base + offset);
     unsigned first = elements_first(e.checked, e.size), size = elements_last(e.checked, e.size) - first + 1;
-    bool write = descriptor & ACCESS_STORES;
-    gva a;
-    if (unlikely(!segment_translate(v, s, offset + first, size, write, &a))) {
-        engine_sync_rip(v, false);
-        a = segment_linear(v, s, offset + first, size, write);
-    }
-    return (u32)(a - first);
+    return (u32)(segment_linear(v, s, offset + first, size, descriptor & ACCESS_STORES) - first);
 }

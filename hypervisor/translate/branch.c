@@ -1,6 +1,6 @@
 /* branch.c - near control transfers: links inside a page, the branch-target cache for all else */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "hypervisor/translate/ibtc.h"
+#include "hypervisor/cpu/vendor.h"
 #include "hypervisor/translate/translate.h"
 
 /* The instruction pointer goes on in the width of the code, but is cut to the operand size by a branch. */
@@ -133,7 +133,7 @@ static void emit_leave(struct translator *t, struct link *l)
         emit_store(e, at(H_VCPU, VCPU_CODE_PAGE), H_ADDRESS);
     }
     if (other_page)
-        l->crossing = crossing_new(t->engine);
+        l->crossing = t->engine->crossing_count++;
     emit_immediate(e, H_ADDRESS, (uintptr_t)l | l->in_cc);
     emit_jmp_mem(e, other_page
                         ? at(H_VCPU, (s32)offsetof(struct vcpu, crossing) - VCPU_BIAS + (s32)l->crossing * 8)
@@ -219,11 +219,10 @@ static u8 *emit_jump_if_zero(struct translator *t, const struct tinsn *i)
     return t->e.p - 1;
 }
 
-/* AMD's processors take the condition of LOOPE and LOOPNE from a REP prefix, if there is one. */
 static bool loops_while_equal(const struct tinsn *i)
 {
     bool equal = i->opcode == 0xe1;
-    for (unsigned n = 0; n < i->prefix_count && __builtin_cpu_is("amd"); n++)
+    for (unsigned n = 0; n < i->prefix_count && loops_obey_rep_prefix(); n++)
         if (i->prefix[n] == 0xf2 || i->prefix[n] == 0xf3)
             equal = i->prefix[n] == 0xf3;
     return equal;

@@ -180,7 +180,6 @@ struct engine {
     struct block **by_code; /* in the order of their code */
     unsigned block_count;
     s32 crossing_count;         /* given to links */
-    s32 crossings_ready;        /* of which all vcpus have filled their slots (ibtc.h) */
     u8 *poll_page, *poll_guard; /* a readable page and the PROT_NONE one after it */
     struct stress stress;
     bool has_bmi2;

@@ -32,6 +32,7 @@ static bool extension_offered(ZydisISAExt ext)
     case ZYDIS_ISA_EXT_AVX512EVEX:
     case ZYDIS_ISA_EXT_AVX512VEX:
     case ZYDIS_ISA_EXT_AVXAES:
+    case ZYDIS_ISA_EXT_AVX_VNNI:
     case ZYDIS_ISA_EXT_BASE:
     case ZYDIS_ISA_EXT_BMI1:
     case ZYDIS_ISA_EXT_BMI2:
@@ -56,6 +57,7 @@ static bool extension_offered(ZydisISAExt ext)
     case ZYDIS_ISA_EXT_RDSEED:
     case ZYDIS_ISA_EXT_RDTSCP:
     case ZYDIS_ISA_EXT_RDWRFSGS:
+    case ZYDIS_ISA_EXT_SERIALIZE:
     case ZYDIS_ISA_EXT_SHA:
     case ZYDIS_ISA_EXT_SMAP:
     case ZYDIS_ISA_EXT_SSE:
@@ -244,7 +246,7 @@ static bool must_be_aligned(const struct decoded *d)
     case ZYDIS_MNEMONIC_CVTTPD2PI: return true;
     default: break;
     }
-    if (d->i.meta.isa_ext == ZYDIS_ISA_EXT_SHA) /* AMD's processors do not ask it of these */
+    if (d->i.meta.isa_ext == ZYDIS_ISA_EXT_SHA && !sha_operands_are_aligned())
         return false;
     switch (d->i.meta.exception_class) {
     case ZYDIS_EXCEPTION_CLASS_SSE1:
@@ -266,11 +268,19 @@ static bool waits_for_x87(const struct tinsn *t)
     }
 }
 
+/* Intel's processors check operands below 16 bytes (vendor.h), but not these of 8. */
+static bool is_never_misaligned(const struct tinsn *t)
+{
+    bool half = t->in.mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH || t->in.mnemonic == ZYDIS_MNEMONIC_VCVTPH2PS;
+    return half && !vectors_are_aligned();
+}
+
 /* An x87 store writes nothing where it raises an unmasked exception: what memory has must go through bounce.
  */
 static void take_operand_checks(struct tinsn *t, const struct decoded *d)
 {
     t->aligned = t->has_mem && t->in.mem.size >= 16 && must_be_aligned(d);
+    t->unaligned = is_never_misaligned(t);
     t->waits = waits_for_x87(t);
     t->traps = t->unit != UNIT_NONE || t->aligned || t->in.mnemonic == ZYDIS_MNEMONIC_DIV ||
                t->in.mnemonic == ZYDIS_MNEMONIC_IDIV || is_prefetch_of_register(d);

@@ -220,12 +220,15 @@ static bool ignores_w(const struct tinsn *t, const struct decoded *d)
 {
     switch (d->i.mnemonic) {
     case ZYDIS_MNEMONIC_VMOVD:
+    case ZYDIS_MNEMONIC_VMOVW:
     case ZYDIS_MNEMONIC_VPINSRD:
     case ZYDIS_MNEMONIC_VPEXTRD:
     case ZYDIS_MNEMONIC_VCVTSI2SS:
     case ZYDIS_MNEMONIC_VCVTSI2SD:
+    case ZYDIS_MNEMONIC_VCVTSI2SH:
     case ZYDIS_MNEMONIC_VCVTUSI2SS:
-    case ZYDIS_MNEMONIC_VCVTUSI2SD: return true;
+    case ZYDIS_MNEMONIC_VCVTUSI2SD:
+    case ZYDIS_MNEMONIC_VCVTUSI2SH: return true;
     default: return t->reg.used || t->rm.used || t->v.used;
     }
 }
@@ -319,13 +322,13 @@ static bool is_exchange_with_r8(const struct decoded *d)
            d->i.raw.rex.B;
 }
 
-/* AMD's processors obey the operand-size prefix of a near branch in 64-bit mode (APM vol. 3 1.2.2). */
 static bool obeys_size_prefix(const struct decoded *d, unsigned bits)
 {
     bool near =
         d->i.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR || d->i.meta.branch_type == ZYDIS_BRANCH_TYPE_SHORT;
     bool wide = d->i.attributes & ZYDIS_ATTRIB_HAS_REX && d->i.raw.rex.W;
-    return bits == 64 && near && !wide && (d->i.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) && host_is_amd();
+    return bits == 64 && near && !wide && (d->i.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) &&
+           near_branches_obey_size_prefix();
 }
 
 static void take_insn(struct tinsn *t, const struct decoded *d, u64 rip, u32 mode)
@@ -438,7 +441,7 @@ static void decoder_init(ZydisDecoder *z, u32 mode)
     unsigned m = mode & MODE_BITS;
     ZydisDecoderInit(z, modes[m].machine, modes[m].width);
     ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
-    ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_AMD_BRANCHES, host_is_amd()); /* obeys_size_prefix */
+    ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_AMD_BRANCHES, near_branches_obey_size_prefix());
 }
 
 enum decode_result decode(struct tinsn *t, const u8 *code, size_t n, u64 rip, u32 mode)

@@ -62,10 +62,12 @@ struct tinsn {
 
     /* memory operand */
     bool has_mem;
-    u8 access;    /* of the memory operand: enum operand_access */
-    bool aligned; /* the memory operand must be, to its size */
-    bool traps;   /* the host's instruction itself may fault, with the flags that it finds */
-    bool waits;   /* raises #MF first, if an x87 exception is pending */
+    u8 access;      /* of the memory operand: enum operand_access */
+    bool aligned;   /* the memory operand must be, to its size */
+    bool unaligned; /* the memory operand need never be, though others of its size must where that is checked
+                     */
+    bool traps;     /* the host's instruction itself may fault, with the flags that it finds */
+    bool waits;     /* raises #MF first, if an x87 exception is pending */
     u8 masking, mask_bits, mask_elements; /* enum masking; of how many bits and elements (powers of two) */
     bool bit_string; /* bt, bts, btr, btc with a register bit offset (SDM 2A: bit(bitbase, bitoffset)) */
 

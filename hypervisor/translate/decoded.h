@@ -5,18 +5,13 @@
 
 #include <Zydis/Zydis.h>
 
+#include "hypervisor/cpu/vendor.h"
 #include "hypervisor/translate/decode.h"
 
 struct decoded {
     ZydisDecodedInstruction i;
     ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
 };
-
-/* Guest code runs on the host's CPU, so its vendor decides where vendors differ. */
-static inline bool host_is_amd(void)
-{
-    return __builtin_cpu_is("amd");
-}
 
 /* decode.c */
 u8 seg_number(ZydisRegister r); /* enum seg; DS for what is none */

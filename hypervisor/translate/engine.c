@@ -179,11 +179,6 @@ struct vcpu *engine_create_vcpu(struct vm *vm, u32 id, int fd)
     return v;
 }
 
-void engine_join(struct vcpu *v)
-{
-    ibtc_join(v);
-}
-
 void engine_destroy_vcpu(struct vcpu *v)
 {
     direct_destroy_vcpu(v);

@@ -12,8 +12,6 @@ void engine_destroy(struct vm *vm);
  * zeroed, not yet reset. NULL with errno. */
 struct vcpu *engine_create_vcpu(struct vm *vm, u32 id, int fd);
 void engine_destroy_vcpu(struct vcpu *v);
-/* v has come into vm.vcpu; before its first KVM_RUN. */
-void engine_join(struct vcpu *v);
 
 enum { VCPU_MMAP_SIZE = 3 * 4096 }; /* kvm_run, the PIO page, the coalesced-MMIO ring */
 

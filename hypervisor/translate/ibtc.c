@@ -14,30 +14,8 @@ void ibtc_init(struct vcpu *v)
 {
     for (unsigned c = 0; c < ARRAY_SIZE(v->ibtc); c++)
         v->ibtc[c].entry[0].npc = empty(0);
-}
-
-static void crossings_fill(struct vcpu *v, s32 first, s32 end)
-{
-    for (s32 n = first; n < end; n++)
+    for (unsigned n = 0; n < CROSSINGS; n++)
         v->crossing[n] = thunk_link;
-}
-
-void ibtc_join(struct vcpu *v)
-{
-    engine_lock(v);
-    crossings_fill(v, 0, v->engine->crossings_ready);
-    engine_unlock(v);
-}
-
-s32 crossing_new(struct engine *e)
-{
-    enum { STEP = 4096 / sizeof(void *) };
-    if (e->crossing_count == e->crossings_ready) {
-        for (unsigned i = 0; i < e->vm->vcpu_count; i++)
-            crossings_fill(e->vm->vcpu[i], e->crossings_ready, e->crossings_ready + STEP);
-        e->crossings_ready += STEP;
-    }
-    return e->crossing_count++;
 }
 
 const u8 *ibtc_find(const struct vcpu *v, u32 mode, u64 pc)

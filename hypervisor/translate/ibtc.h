@@ -20,10 +20,6 @@ const u8 *ibtc_find(const struct vcpu *v, u32 mode, u64 pc);
 void ibtc_insert(struct vcpu *v, u32 mode, u64 pc, const u8 *code);
 /* No branch of v leads to block b, whose code (as executed) is code, any more. */
 void ibtc_forget(struct vcpu *v, const struct block *b, const u8 *code);
-/* A slot of vcpu.crossing for a new link, which leads all vcpus to thunk_link. With the engine's lock. Slots
- * are filled a page at a time, shortly before they are given out: a vcpu that has run little code costs
- * little. */
-s32 crossing_new(struct engine *e);
 /* The link's branch goes to code, of a block of its own mode. With the engine's lock. */
 void crossing_set(struct vcpu *v, const struct link *l, const u8 *code);
 void ibtc_flush(struct vcpu *v, enum mode_class class);
@@ -33,7 +29,5 @@ void ibtc_flush_all(struct vcpu *v);
 void ibtc_keep(struct vcpu *v, struct space *s);
 bool ibtc_return(struct vcpu *v, const struct space *s);
 void ibtc_init(struct vcpu *v);
-/* v has come into vm.vcpu, and has not run yet. */
-void ibtc_join(struct vcpu *v);
 
 #endif

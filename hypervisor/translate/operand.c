@@ -203,6 +203,8 @@ static void emit_access(struct translator *t, const struct tinsn *insn, unsigned
         c->descriptor |= ACCESS_LOADS;
     if (insn->aligned)
         c->descriptor |= ACCESS_ALIGNED;
+    if (insn->unaligned)
+        c->descriptor |= ACCESS_UNALIGNED;
     if (insn->waits)
         c->descriptor |= ACCESS_WAITS;
     if (insn->unit == UNIT_X87)

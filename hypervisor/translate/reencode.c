@@ -10,6 +10,7 @@
  */
 #include <Zydis/Mnemonic.h>
 
+#include "hypervisor/cpu/vendor.h"
 #include "hypervisor/translate/translate.h"
 
 struct renaming {
@@ -83,8 +84,8 @@ static u8 rename_field(struct translator *t, const struct tinsn *i, struct renam
 }
 
 /* May the r/m operand be the register's slot itself? Not where the memory form means something else (bit
- * strings, the lock of XCHG) or has another opcode (KMOV, VPBROADCAST), and not for parts of a register: a
- * narrow store would delay the next load, and a 32-bit write clears the upper half. */
+ * strings, the lock of XCHG, flags of rotations) or has another opcode (KMOV, VPBROADCAST), and not for parts
+ * of a register: a narrow store would delay the next load, and a 32-bit write clears the upper half. */
 static bool fits_slot(const struct tinsn *i)
 {
     if (!i->rm.used || i->has_mem || !is_evicted(i->rm.gpr) || i->rm.size < 4 || i->unit == UNIT_AVX512 ||
@@ -93,6 +94,8 @@ static bool fits_slot(const struct tinsn *i)
     if (i->rm.written && i->reg.used && i->reg.written) /* xadd with itself */
         return false;
     switch (i->in.mnemonic) {
+    case ZYDIS_MNEMONIC_ROL:
+    case ZYDIS_MNEMONIC_ROR: return !i->imm_size || !rotates_of_memory_differ();
     case ZYDIS_MNEMONIC_BT:
     case ZYDIS_MNEMONIC_BTS:
     case ZYDIS_MNEMONIC_BTR:

@@ -39,6 +39,7 @@ enum descriptor {
     ACCESS_ALIGNED = BIT(20),     /* misaligned: #GP, before any fault of paging */
     ACCESS_WAITS = BIT(21),       /* an x87 exception is pending: #MF, before all faults of the operand */
     ACCESS_X87 = BIT(19),         /* of an x87 instruction */
+    ACCESS_UNALIGNED = BIT(31),   /* no #AC, though it is small */
     /* Of an operand with an opmask: */
     ACCESS_MASKING_SHIFT = 14,  /* enum masking, 2 bits */
     ACCESS_OPMASK_SHIFT = 22,   /* number of the register, 3 bits; 0: none */

@@ -95,6 +95,8 @@ struct vcpu_engine {
         u64 gva;
         u32 descriptor;
         u8 *data;
+        bool tried;           /* an x87 store of which it is not known whether it stores */
+        struct x87_last last; /* as it was before it */
     } slow;
     struct { /* a store under way to a page with translations, with the engine's lock; host NULL: none */
         u8 *host;

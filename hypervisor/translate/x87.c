@@ -21,7 +21,6 @@ static bool is_noted(const struct tinsn *i)
 {
     switch (i->in.mnemonic) {
     case ZYDIS_MNEMONIC_FNINIT:
-    case ZYDIS_MNEMONIC_FNCLEX:
     case ZYDIS_MNEMONIC_FLDCW:
     case ZYDIS_MNEMONIC_FNSTCW:
     case ZYDIS_MNEMONIC_FNSTSW:
@@ -47,9 +46,11 @@ static void emit_forget(struct translator *t)
     struct emitter *e = &t->e;
     emit_store_immediate(e, true, FIELD(ip), 0);
     emit_store_immediate(e, true, FIELD(dp), 0);
-    emit_store_immediate(e, false, FIELD(op), 0);
+    emit_store_immediate(e, false, FIELD(op), X87_QUIET);
     emit_store_immediate(e, false, FIELD(segment), 0);
     emit_store_immediate(e, false, FIELD(cs), 0);
+    emit_store_immediate(e, true, FIELD(raised.dp), 0);
+    emit_store_immediate(e, false, FIELD(raised.op), 0);
 }
 
 static void emit_instruction(struct translator *t, const struct tinsn *i)
@@ -75,11 +76,24 @@ static void emit_operand_address(struct translator *t, const struct tinsn *i)
     emit_store_immediate(&t->e, false, FIELD(segment), i->in.mem.seg | X87_CURRENT);
 }
 
+/* FLDCW has not faulted, so the instruction before it raised nothing; but what it unmasks may wait now. */
+static void emit_quiet(struct translator *t)
+{
+    enum { QUIET_BYTE = 2 }; /* which has nothing else */
+    _Static_assert(X87_QUIET >> 8 * QUIET_BYTE == 1, "");
+    struct host_mem op = FIELD(op);
+    op.disp += QUIET_BYTE;
+    emit_op_mem(&t->e, 0xc6, false, 0, op);
+    emit8(&t->e, 1);
+}
+
 /* No x87 instruction but a control instruction writes a general register: the operand's is as it was. */
 void emit_x87_note(struct translator *t, const struct tinsn *i)
 {
     if (i->in.mnemonic == ZYDIS_MNEMONIC_FNINIT)
         emit_forget(t);
+    if (i->in.mnemonic == ZYDIS_MNEMONIC_FLDCW)
+        emit_quiet(t);
     if (!is_noted(i))
         return;
     emit_instruction(t, i);

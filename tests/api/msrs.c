@@ -52,33 +52,6 @@ static union msrs one(uint32_t index, uint64_t data)
     return m;
 }
 
-static uint64_t written(int vcpu, uint32_t index, uint64_t data)
-{
-    union msrs m = one(index, data);
-
-    CHECK_RETURNS(vcpu, KVM_SET_MSRS, &m, 1);
-    m.head.entries[0].data = 0;
-    CHECK_RETURNS(vcpu, KVM_GET_MSRS, &m, 1);
-    return m.head.entries[0].data;
-}
-
-/* AMD's SYSENTER has no 64-bit mode, and registers of 32 bits. */
-static void sysenter_widths(int kvm, int vcpu)
-{
-    static const char *const vendors[] = {"GenuineIntel", "AuthenticAMD"};
-    const uint64_t high = 0xffffffff81234560;
-    union cpuid c = {.head.nent = 256};
-
-    CHECK_OK(kvm, KVM_GET_SUPPORTED_CPUID, &c);
-    for (unsigned i = 0; i < 2; i++) {
-        memcpy(&c.head.entries[0].ebx, vendors[i], 4);
-        memcpy(&c.head.entries[0].edx, vendors[i] + 4, 4);
-        memcpy(&c.head.entries[0].ecx, vendors[i] + 8, 4);
-        CHECK_OK(vcpu, KVM_SET_CPUID2, &c);
-        CHECK_EQ(written(vcpu, IA32_SYSENTER_ESP, high), i ? (uint32_t)high : high);
-    }
-}
-
 /* What stands in the list can be read, and written back. */
 static void all_of_list(int vcpu, const union msr_list *l)
 {
@@ -210,8 +183,6 @@ int main(int argc, char **argv)
     if (!api_is_kernel)
         CHECK(l.head.nmsrs <= 256); /* what Rust clients have room for */
     values(m.vcpu);
-    if (!api_is_kernel) /* which goes by the host's vendor, too */
-        sysenter_widths(kvm, machine_create(kvm, true, 1).vcpu);
     if (!api_is_kernel) /* older ones keep no bit */
         hardware_configuration(m.vcpu);
     all_of_list(m.vcpu, &l);

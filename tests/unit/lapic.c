@@ -391,16 +391,16 @@ static void test_tsc_deadline(void)
     u64 deadline;
 
     begin(1);
-    lapic_set_tsc_deadline(v, 1, false);
+    lapic_set_tsc_deadline(v, 1);
     CHECK_EQ(lapic_get_tsc_deadline(v), 0); /* not in that mode */
     apic_write(v, LVTT, 0x40041);
     v->tsc_offset = -host_tsc();
     deadline = host_tsc_khz() * 100000ull;
-    lapic_set_tsc_deadline(v, deadline, false);
+    lapic_set_tsc_deadline(v, deadline);
     CHECK_EQ(lapic_get_tsc_deadline(v), deadline);
     CHECK_EQ(apic_read(v, TMCCT), 0);
     deadline = guest_tsc(v) + host_tsc_khz() * 3;
-    lapic_set_tsc_deadline(v, deadline, false);
+    lapic_set_tsc_deadline(v, deadline);
     apic_write(v, TMICT, 1000);
     CHECK_EQ(apic_read(v, TMICT), 0);
     WAIT_UNTIL(lapic_pending(v) == 0x41);
@@ -408,25 +408,15 @@ static void test_tsc_deadline(void)
     CHECK_EQ(lapic_get_tsc_deadline(v), 0);
     lapic_accept(v);
     apic_write(v, EOI, 0);
-    lapic_set_tsc_deadline(v, 1, false); /* long past: at once */
+    lapic_set_tsc_deadline(v, 1); /* long past: at once */
     CHECK_EQ(lapic_accept(v), 0x41);
     apic_write(v, EOI, 0);
-    lapic_set_tsc_deadline(v, guest_tsc(v) + host_tsc_khz() * 1000ull * 1000, false);
+    lapic_set_tsc_deadline(v, guest_tsc(v) + host_tsc_khz() * 1000ull * 1000);
     v->tsc_offset += host_tsc_khz() * 1000ull * 2000; /* the TSC jumps past it */
-    lapic_tsc_changed(v, false);
+    lapic_tsc_changed(v);
     CHECK_EQ(lapic_accept(v), 0x41);
     apic_write(v, EOI, 0);
-    deadline = guest_tsc(v) + host_tsc_khz() * 1000ull * 1000;
-    for (int by_host = 0; by_host < 2; by_host++) {
-        lapic_set_tsc_deadline(v, deadline, false);
-        v->lapic->expires = host_now_ns() - 1; /* the timers' thread is late */
-        lapic_set_tsc_deadline(v, deadline, by_host);
-        CHECK_EQ(lapic_get_tsc_deadline(v), deadline);
-        CHECK_EQ(lapic_pending(v), by_host ? -1 : 0x41);
-        lapic_accept(v);
-        apic_write(v, EOI, 0);
-    }
-    lapic_set_tsc_deadline(v, guest_tsc(v) + host_tsc_khz() * 3, false);
+    lapic_set_tsc_deadline(v, guest_tsc(v) + host_tsc_khz() * 3);
     apic_write(v, LVTT, 0x41); /* leaving the mode disarms */
     sleep_ns(6000000);
     CHECK_EQ(lapic_pending(v), -1);
@@ -479,8 +469,8 @@ static void test_no_lapic(void)
     CHECK(lapic_set_base(v, 0xfee00800, false));
     CHECK_EQ(v->apic_base, 0xfee00800);
     CHECK(!lapic_msr_read(v, 0x802, &value));
-    lapic_set_tsc_deadline(v, 1, false);
-    lapic_tsc_changed(v, false);
+    lapic_set_tsc_deadline(v, 1);
+    lapic_tsc_changed(v);
     lapic_destroy(v);
     CHECK(!irqchip_port_read(v, 0x20, 1, &(u32){0}));
     CHECK(!irqchip_mmio_read(v, 0xfee00020, 4, &value));

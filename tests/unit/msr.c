@@ -40,9 +40,9 @@ void kvmclock_write_wall_clock(struct vm *vm, u64 msr)
     (void)vm, (void)msr;
 }
 
-void lapic_tsc_changed(struct vcpu *vcpu, bool by_host)
+void lapic_tsc_changed(struct vcpu *vcpu)
 {
-    (void)vcpu, (void)by_host;
+    (void)vcpu;
 }
 
 bool lapic_set_base(struct vcpu *vcpu, u64 value, bool host)
@@ -65,9 +65,9 @@ bool lapic_msr_write(struct vcpu *vcpu, u32 index, u64 value)
     return index != 0x8ff;
 }
 
-void lapic_set_tsc_deadline(struct vcpu *vcpu, u64 value, bool by_host)
+void lapic_set_tsc_deadline(struct vcpu *vcpu, u64 value)
 {
-    (void)vcpu, (void)value, (void)by_host;
+    (void)vcpu, (void)value;
     deadline_set = true;
 }
 

@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <Zydis/Mnemonic.h>
 
+#include "hypervisor/cpu/vendor.h"
 #include "hypervisor/cpu/xsave.h"
 #include "tests/unit/access_fake.h"
 #include "tests/unit/test.h"
@@ -121,7 +122,7 @@ static void gather_faults(void)
     CHECK_EQ(v->event.vector, EXC_PF);
     CHECK_EQ(*lane(TO, 1), 0x1001);
     CHECK_EQ(*lane(MASK_REGISTER, 1), 0);
-    CHECK_EQ(*lane(MASK_REGISTER, 2), 0x80000000);
+    CHECK_EQ(*lane(MASK_REGISTER, 2), gathers_fill_mask_first() ? 0xffffffff : 0x80000000);
     absent[(TABLE >> 12) + 1] = false;
     poke(TABLE + 0x1000, 4, 0x77);
     poke(TABLE + 4, 4, 0); /* not read a second time */

@@ -37,7 +37,7 @@ static void check_pointers(u64 ip, u64 dp, u32 op, u16 cs, u16 ds)
 {
     CHECK_EQ(v->x87.ip, ip);
     CHECK_EQ(v->x87.dp, dp);
-    CHECK_EQ(v->x87.op, op);
+    CHECK_EQ(v->x87.op & X87_OPCODE, op);
     CHECK_EQ(v->x87.cs, cs);
     CHECK_EQ(v->x87.ds, ds);
 }
@@ -116,6 +116,17 @@ static void areas(void)
     a.fsw = ERROR;
     x87_save(v, &a, false);
     CHECK(a.fip == 0x89ab && a.fdp == 0xcdef && a.fop == OPCODE);
+    v->x87.op = OPCODE ^ 1; /* the next instruction raises nothing */
+    v->x87.dp = 1;
+    a.fsw = 0;
+    x87_save(v, &a, true);
+    CHECK(a.fdp == 0xcdef && a.fop == OPCODE);
+    v->x87.op = OPCODE | 0xc0; /* one without an operand raises */
+    a.fsw = ERROR;
+    x87_save(v, &a, true);
+    CHECK(a.fdp == 0xcdef && a.fop == (OPCODE | 0xc0));
+    v->x87.op = OPCODE;
+    v->x87.dp = 0xcdef;
     v->x87.rules = X87_SAVED_AT_ERROR | X87_RESTORED_AT_ERROR; /* AMD's before XSAVEERPTR */
     a.fsw = 0;
     x87_save(v, &a, true);

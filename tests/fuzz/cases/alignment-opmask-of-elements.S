@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/fuzz/cpu/replay.inc"
 
-        fuzz_case alignment-opmask-of-elements, amd_only=1
+        fuzz_case alignment-opmask-of-elements
         set     STATE_RIP, 0x10000000
         set     STATE_GPR(4), 0x20005098
         set     STATE_GPR(14), 0x9670a7fb

@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/fuzz/cpu/replay.inc"
 
-        fuzz_case alignment-opmask-of-result, amd_only=1
+        fuzz_case alignment-opmask-of-result
         set     STATE_RIP, 0x10000000
         set     STATE_GPR(2), 0x20000ef8
         set     0x20000080, 0x3fecd81968f6d6eb

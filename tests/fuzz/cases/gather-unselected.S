@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/fuzz/cpu/replay.inc"
 
-        fuzz_case gather-unselected, amd_only=1
+        fuzz_case gather-unselected
         set     STATE_RIP, 0x10000000
         set     STATE_XMM(0), 0xc052e7ff0c69de8f
         set     STATE_XMM(0) + 8, 0xbfa46c061b3af673

@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/fuzz/cpu/replay.inc"
 
-        fuzz_case maskmovdqu-empty-mask, amd_only=1
+        fuzz_case maskmovdqu-empty-mask
         set     STATE_RIP, 0x10000000
         set     STATE_GPR(7), 0x20006ffc
         code

@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/fuzz/cpu/replay.inc"
 
-        fuzz_case maskmovq-empty-mask, amd_only=1
+        fuzz_case maskmovq-empty-mask
         set     STATE_RIP, 0x10000000
         code
         .byte   0x49, 0x0f, 0xf7, 0xc1                             /* 10000000: maskmovq %mm1, %mm0 */

@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/fuzz/cpu/replay.inc"
 
-        fuzz_case repe-cmpsb-operand-order, amd_only=1
+        fuzz_case repe-cmpsb-operand-order
         set     STATE_RIP, 0x10000000
         set     STATE_GPR(1), 5
         set     STATE_GPR(7), 0x17

@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/fuzz/cpu/replay.inc"
 
-        fuzz_case xsave-across-canonical, amd_only=1
+        fuzz_case xsave-across-canonical
         set     STATE_RIP, 0x10000000
         set     STATE_GPR(6), 0x800000000000
         code

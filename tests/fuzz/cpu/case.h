@@ -153,7 +153,7 @@ void native_run(unsigned n);
 void guest_start(void);
 void guest_run(struct job *j);
 /* A bit of the CPUID that the library offers; reg: 0 eax .. 3 edx. */
-bool guest_cpuid(u32 leaf, unsigned reg, unsigned bit);
+bool guest_cpuid(u32 leaf, u32 subleaf, unsigned reg, unsigned bit);
 
 /* compare.c */
 /* true: the outcomes agree. out: NULL, or where the differences are written, one a line. */

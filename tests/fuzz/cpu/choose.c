@@ -12,44 +12,46 @@ enum { EAX, EBX, ECX, EDX };
 static const struct extension {
     u16 ext;
     u8 reg, bit;
-    u32 leaf;
+    u32 leaf, subleaf;
 } extensions[] = {
-    {ZYDIS_ISA_EXT_BASE, 0, 0, 0},
-    {ZYDIS_ISA_EXT_LONGMODE, 0, 0, 0},
-    {ZYDIS_ISA_EXT_X87, 0, 0, 0},
-    {ZYDIS_ISA_EXT_PAUSE, 0, 0, 0},
-    {ZYDIS_ISA_EXT_CET, 0, 0, 0}, /* not offered: partly no-operations, partly undefined */
-    {ZYDIS_ISA_EXT_CLDEMOTE, 0, 0, 0},
-    {ZYDIS_ISA_EXT_AMD3DNOW_PREFETCH, ECX, 8, 0x80000001},
-    {ZYDIS_ISA_EXT_CLFSH, EDX, 19, 1},
-    {ZYDIS_ISA_EXT_MMX, EDX, 23, 1},
-    {ZYDIS_ISA_EXT_SSE, EDX, 25, 1},
-    {ZYDIS_ISA_EXT_SSE2, EDX, 26, 1},
-    {ZYDIS_ISA_EXT_SSE3, ECX, 0, 1},
-    {ZYDIS_ISA_EXT_PCLMULQDQ, ECX, 1, 1},
-    {ZYDIS_ISA_EXT_SSSE3, ECX, 9, 1},
-    {ZYDIS_ISA_EXT_FMA, ECX, 12, 1},
-    {ZYDIS_ISA_EXT_SSE4, ECX, 20, 1},
-    {ZYDIS_ISA_EXT_MOVBE, ECX, 22, 1},
-    {ZYDIS_ISA_EXT_AES, ECX, 25, 1},
-    {ZYDIS_ISA_EXT_AVX, ECX, 28, 1},
-    {ZYDIS_ISA_EXT_AVXAES, ECX, 28, 1},
-    {ZYDIS_ISA_EXT_F16C, ECX, 29, 1},
-    {ZYDIS_ISA_EXT_RDWRFSGS, EBX, 0, 7},
-    {ZYDIS_ISA_EXT_BMI1, EBX, 3, 7},
-    {ZYDIS_ISA_EXT_AVX2, EBX, 5, 7},
-    {ZYDIS_ISA_EXT_AVX2GATHER, EBX, 5, 7},
-    {ZYDIS_ISA_EXT_BMI2, EBX, 8, 7},
-    {ZYDIS_ISA_EXT_ADOX_ADCX, EBX, 19, 7},
-    {ZYDIS_ISA_EXT_CLFLUSHOPT, EBX, 23, 7},
-    {ZYDIS_ISA_EXT_CLWB, EBX, 24, 7},
-    {ZYDIS_ISA_EXT_SHA, EBX, 29, 7},
-    {ZYDIS_ISA_EXT_GFNI, ECX, 8, 7},
-    {ZYDIS_ISA_EXT_VAES, ECX, 9, 7},
-    {ZYDIS_ISA_EXT_VPCLMULQDQ, ECX, 10, 7},
-    {ZYDIS_ISA_EXT_LZCNT, ECX, 5, 0x80000001},
-    {ZYDIS_ISA_EXT_AVX512EVEX, EBX, 16, 7}, /* its parts that are missing are undefined */
-    {ZYDIS_ISA_EXT_AVX512VEX, EBX, 16, 7},
+    {ZYDIS_ISA_EXT_BASE, 0, 0, 0, 0},
+    {ZYDIS_ISA_EXT_LONGMODE, 0, 0, 0, 0},
+    {ZYDIS_ISA_EXT_X87, 0, 0, 0, 0},
+    {ZYDIS_ISA_EXT_PAUSE, 0, 0, 0, 0},
+    {ZYDIS_ISA_EXT_CET, 0, 0, 0, 0}, /* not offered: partly no-operations, partly undefined */
+    {ZYDIS_ISA_EXT_CLDEMOTE, 0, 0, 0, 0},
+    {ZYDIS_ISA_EXT_AMD3DNOW_PREFETCH, ECX, 8, 0x80000001, 0},
+    {ZYDIS_ISA_EXT_CLFSH, EDX, 19, 1, 0},
+    {ZYDIS_ISA_EXT_MMX, EDX, 23, 1, 0},
+    {ZYDIS_ISA_EXT_SSE, EDX, 25, 1, 0},
+    {ZYDIS_ISA_EXT_SSE2, EDX, 26, 1, 0},
+    {ZYDIS_ISA_EXT_SSE3, ECX, 0, 1, 0},
+    {ZYDIS_ISA_EXT_PCLMULQDQ, ECX, 1, 1, 0},
+    {ZYDIS_ISA_EXT_SSSE3, ECX, 9, 1, 0},
+    {ZYDIS_ISA_EXT_FMA, ECX, 12, 1, 0},
+    {ZYDIS_ISA_EXT_SSE4, ECX, 20, 1, 0},
+    {ZYDIS_ISA_EXT_MOVBE, ECX, 22, 1, 0},
+    {ZYDIS_ISA_EXT_AES, ECX, 25, 1, 0},
+    {ZYDIS_ISA_EXT_AVX, ECX, 28, 1, 0},
+    {ZYDIS_ISA_EXT_AVX_VNNI, EAX, 4, 7, 1},
+    {ZYDIS_ISA_EXT_AVXAES, ECX, 28, 1, 0},
+    {ZYDIS_ISA_EXT_F16C, ECX, 29, 1, 0},
+    {ZYDIS_ISA_EXT_RDWRFSGS, EBX, 0, 7, 0},
+    {ZYDIS_ISA_EXT_BMI1, EBX, 3, 7, 0},
+    {ZYDIS_ISA_EXT_AVX2, EBX, 5, 7, 0},
+    {ZYDIS_ISA_EXT_AVX2GATHER, EBX, 5, 7, 0},
+    {ZYDIS_ISA_EXT_BMI2, EBX, 8, 7, 0},
+    {ZYDIS_ISA_EXT_ADOX_ADCX, EBX, 19, 7, 0},
+    {ZYDIS_ISA_EXT_CLFLUSHOPT, EBX, 23, 7, 0},
+    {ZYDIS_ISA_EXT_CLWB, EBX, 24, 7, 0},
+    {ZYDIS_ISA_EXT_SHA, EBX, 29, 7, 0},
+    {ZYDIS_ISA_EXT_GFNI, ECX, 8, 7, 0},
+    {ZYDIS_ISA_EXT_VAES, ECX, 9, 7, 0},
+    {ZYDIS_ISA_EXT_VPCLMULQDQ, ECX, 10, 7, 0},
+    {ZYDIS_ISA_EXT_LZCNT, ECX, 5, 0x80000001, 0},
+    {ZYDIS_ISA_EXT_SERIALIZE, EDX, 14, 7, 0},
+    {ZYDIS_ISA_EXT_AVX512EVEX, EBX, 16, 7, 0}, /* its parts that are missing are undefined */
+    {ZYDIS_ISA_EXT_AVX512VEX, EBX, 16, 7, 0},
 };
 
 /* What gives other results each time, asks the host's kernel, depends on its tables, or is for other tests.
@@ -100,7 +102,7 @@ void choose_start(void)
 {
     for (size_t i = 0; i < ARRAY_SIZE(extensions); i++) {
         const struct extension *e = &extensions[i];
-        ext_offered[e->ext] = !e->leaf || guest_cpuid(e->leaf, e->reg, e->bit);
+        ext_offered[e->ext] = !e->leaf || guest_cpuid(e->leaf, e->subleaf, e->reg, e->bit);
     }
     for (size_t i = 0; i < ARRAY_SIZE(excluded); i++)
         mnemonic_excluded[excluded[i]] = true;
@@ -191,12 +193,13 @@ static unsigned vex_opcode(struct random *r, u8 *b)
 /* 62, its three bytes, and the opcode. */
 static unsigned evex_opcode(struct random *r, u8 *b)
 {
+    static const u8 maps[] = {1, 2, 3, 1, 2, 3, 5, 6};
     unsigned n = 0;
     if (random_percent(r, 5))
         b[n++] = random_percent(r, 50) ? 0x67 : 0x64 + (u8)random_below(r, 2);
     u8 v = random_percent(r, 30) ? 0x1f : (u8)random_below(r, 32);
     b[n++] = 0x62;
-    b[n++] = (u8)(random_below(r, 16) << 4 | (1 + random_below(r, 3)));
+    b[n++] = (u8)(random_below(r, 16) << 4 | maps[random_below(r, sizeof(maps))]);
     b[n++] = (u8)(random_below(r, 2) << 7 | (v & 15) << 3 | 4 | random_below(r, 4));
     b[n++] = (u8)(random_below(r, 16) << 4 | (v & 16) >> 1 | random_below(r, 8));
     b[n++] = (u8)random64(r);

@@ -155,11 +155,13 @@ static bool reads_rsp(const struct decoded *d)
     return false;
 }
 
-/* VPBROADCASTD, VCVTSI2SD and such right after a PUSH or POP see the old RSP on the host that this was found
- * on: what EVEX moves from a general to a vector register misses the stack engine's offset. */
+/* VPBROADCASTD, VCVTSI2SD and such right after a PUSH or POP see the old RSP on a Zen 5: what EVEX moves from
+ * a general to a vector register misses the stack engine's offset. */
 static bool moves_rsp_to_vector(const struct test_case *c)
 {
     struct decoded d;
+    if (!__builtin_cpu_is("amd"))
+        return false;
     for (u32 at = 0; at < c->code_length; at += d.i.length) {
         if (!decode_bytes(&d, c->code + at, c->code_length - at))
             return false;

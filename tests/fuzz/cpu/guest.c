@@ -62,12 +62,12 @@ static void call(int fd, unsigned long request, void *arg, const char *what)
 }
 #define CALL(fd, request, arg) call(fd, request, arg, #request)
 
-bool guest_cpuid(u32 leaf, unsigned reg, unsigned bit)
+bool guest_cpuid(u32 leaf, u32 subleaf, unsigned reg, unsigned bit)
 {
     for (u32 i = 0; i < cpuid.head.nent; i++) {
         const struct kvm_cpuid_entry2 *e = &cpuid.head.entries[i];
         const u32 r[4] = {e->eax, e->ebx, e->ecx, e->edx};
-        if (e->function == leaf && e->index == 0)
+        if (e->function == leaf && e->index == subleaf)
             return r[reg] >> bit & 1;
     }
     return false;
@@ -154,7 +154,7 @@ static void set_system_registers(void)
     sregs.cr0 = 0x80050033; /* PG AM WP NE ET MP PE */
     sregs.cr3 = PML4;
     sregs.cr4 =
-        BIT(5) | BIT(9) | BIT(10) | (u64)guest_cpuid(7, 1, 0) << 16 | (u64)guest_cpuid(1, 2, 26) << 18;
+        BIT(5) | BIT(9) | BIT(10) | (u64)guest_cpuid(7, 0, 1, 0) << 16 | (u64)guest_cpuid(1, 0, 2, 26) << 18;
     sregs.efer = 0xd01; /* NXE LMA LME SCE */
     CALL(vcpu, KVM_SET_SREGS, &sregs);
     struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs[0] = {.xcr = 0, .value = vectors_components()}};
@@ -192,8 +192,8 @@ void guest_start(void)
     set_system_registers();
     struct sigaction a = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
     struct itimerval tick = {{0, TICK_US}, {0, TICK_US}};
-    sigaction(SIGALRM, &a, NULL);
-    setitimer(ITIMER_REAL, &tick, NULL);
+    sigaction(SIGPROF, &a, NULL);
+    setitimer(ITIMER_PROF, &tick, NULL);
 }
 
 static void load_state(const struct state *s)

@@ -74,16 +74,16 @@ void native_signal(int number, siginfo_t *info, void *context, bool in_case)
 {
     const ucontext_t *u = context;
     (void)info;
-    if (!in_case && number == SIGALRM)
+    if (!in_case && number == SIGPROF)
         return;
     if (!in_case)
         _exit(3);
     struct outcome *o = &running->native;
-    if (number == SIGALRM && !timed_out()) {
+    if (number == SIGPROF && !timed_out()) {
         native_resume((u64)u->uc_mcontext.gregs[REG_EFL] & NT);
         return;
     }
-    if (number != SIGALRM) {
+    if (number != SIGPROF) {
         take_state(&o->state, u);
         o->vector = (u32)u->uc_mcontext.gregs[REG_TRAPNO];
         o->error = (u32)u->uc_mcontext.gregs[REG_ERR];
@@ -142,7 +142,7 @@ static void map_case_memory(void)
 
 static void install_handlers(void)
 {
-    static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGALRM};
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGPROF};
     static u8 stack[64 << 10];
     stack_t alternate = {.ss_sp = stack, .ss_size = sizeof(stack)};
     struct sigaction a = {.sa_sigaction = native_handler,
@@ -152,7 +152,7 @@ static void install_handlers(void)
     sigaltstack(&alternate, NULL);
     for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
         sigaction(signals[i], &a, NULL);
-    setitimer(ITIMER_REAL, &tick, NULL);
+    setitimer(ITIMER_PROF, &tick, NULL);
 }
 
 static bool read_fully(int fd, void *to, size_t n)
