@@ -20,6 +20,7 @@ const struct qmp_command qmp_commands[] = {
     {"query-balloon", "", query_balloon},
     {"query-pci", "", query_pci},
     {"query-rx-filter", "name:s?", query_rx_filter},
+    {"x-query-netdev-stats", "", query_netdev_stats},
     {"query-current-machine", "", query_current_machine},
     {"query-display-options", "", query_display_options},
     {"query-memdev", "", query_memdev},

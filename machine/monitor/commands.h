@@ -45,6 +45,7 @@ COMMAND(qmp_chardev_remove);
 COMMAND(qmp_set_link);
 COMMAND(qmp_announce_self);
 COMMAND(query_rx_filter);
+COMMAND(query_netdev_stats);
 
 /* block.c */
 COMMAND(query_block);

@@ -142,6 +142,13 @@ static void show(const struct net_backend *b, const u8 *packet, size_t len)
         t->see(t, packet, len);
 }
 
+static void count(struct net_traffic *t, size_t len, bool passed)
+{
+    t->packets += passed;
+    t->bytes += passed ? len : 0;
+    t->dropped += !passed;
+}
+
 static void to_type(void *opaque, const struct net_header *h, const u8 *packet, size_t len)
 {
     struct net_backend *b = opaque;
@@ -151,6 +158,7 @@ static void to_type(void *opaque, const struct net_header *h, const u8 *packet, 
 
 void net_send(struct net_backend *b, const struct net_header *h, u8 *packet, size_t len)
 {
+    count(&b->sent, len, !b->link_down);
     if (!b->link_down)
         net_resolve(h, packet, len, b->takes, to_type, b);
 }
@@ -159,13 +167,15 @@ static void to_client(void *opaque, const struct net_header *h, const u8 *packet
 {
     struct net_backend *b = opaque;
     show(b, packet, len);
-    b->client.receive(b->client.opaque, h, packet, len);
+    count(&b->received, len, b->client.receive(b->client.opaque, h, packet, len));
 }
 
 void net_deliver(struct net_backend *b, const struct net_header *h, u8 *packet, size_t len)
 {
     if (b->client.receive && !b->link_down && len <= NET_MAX_PACKET)
         net_resolve(h, packet, len, b->client_takes, to_client, b);
+    else
+        b->received.dropped++;
 }
 
 void net_close_all(struct net_set *s)

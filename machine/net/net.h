@@ -42,7 +42,8 @@ struct net_client {
     void *opaque;
     const char *model;
     const char *(*id)(void *opaque); /* NULL: it has none */
-    void (*receive)(void *opaque, const struct net_header *h, const u8 *packet, size_t len);
+    /* false: the packet is lost, for want of a driver or of room. */
+    bool (*receive)(void *opaque, const struct net_header *h, const u8 *packet, size_t len);
     void (*set_link)(void *opaque, bool up);
     json_t *(*rx_filter)(void *opaque); /* QAPI's RxFilterInfo */
     void (*announce)(void *opaque);     /* tells its network where it is now */
@@ -54,13 +55,19 @@ struct net_watcher {
     struct net_watcher *next;
 };
 
+/* What has passed so far, as the guest's card hands it over: a long packet that is cut later counts once. */
+struct net_traffic {
+    u64 packets, bytes, dropped;
+};
+
 struct net_backend {
     const struct net_type *type;
     char *id;
     unsigned takes;        /* enum net_offloads, of what the guest sends */
     unsigned client_takes; /* of what it receives */
     bool link_down;
-    struct net_client client; /* receive NULL: none */
+    struct net_traffic sent, received; /* by the guest */
+    struct net_client client;          /* receive NULL: none */
     struct net_watcher *watchers;
     struct net_backend *next;
 };

@@ -113,15 +113,16 @@ static bool deliver(struct virtio_net *d, const struct net_header *h, const u8 *
     return chains != 0;
 }
 
-static void keep(struct virtio_net *d, const struct net_header *h, const u8 *packet, size_t len)
+static bool keep(struct virtio_net *d, const struct net_header *h, const u8 *packet, size_t len)
 {
     struct packet *p = d->count < BACKLOG ? malloc(sizeof(*p) + len) : NULL;
     if (!p)
-        return; /* networks lose packets */
+        return false; /* networks lose packets */
     p->h = *h;
     p->len = len;
     memcpy(p->data, packet, len);
     d->backlog[(d->head + d->count++) % BACKLOG] = p;
+    return true;
 }
 
 static void drop_first(struct virtio_net *d)
@@ -131,14 +132,16 @@ static void drop_first(struct virtio_net *d)
     d->count--;
 }
 
-static void receive(void *opaque, const struct net_header *h, const u8 *packet, size_t len)
+static bool receive(void *opaque, const struct net_header *h, const u8 *packet, size_t len)
 {
     struct virtio_net *d = opaque;
-    if (!virtio_running(&d->v) || !pci_is_master(&d->v.pci) || !net_filter_accepts(&d->filter, packet, len))
-        return;
-    if (d->count || !deliver(d, h, packet, len))
-        keep(d, h, packet, len);
+    if (!virtio_running(&d->v) || !pci_is_master(&d->v.pci))
+        return false;
+    if (!net_filter_accepts(&d->filter, packet, len))
+        return true;
+    bool taken = (!d->count && deliver(d, h, packet, len)) || keep(d, h, packet, len);
     virtq_notify(&d->v.queue[RX]);
+    return taken;
 }
 
 static void receive_backlog(struct virtio_net *d)

@@ -159,19 +159,37 @@ int handle_domain_get_disk_errors(struct call *call, const struct remote_domain_
 
 /* ---- interfaces ---- */
 
+/* What has no name on the host is known by its address, and by the name that domstats gives. */
+static xmlNode *find_interface(xmlNode *domain, const char *name)
+{
+    xmlNode *i = device_find_interface(domain, name), *device = i ? NULL : device_find_alias(domain, name);
+    return device && !strcmp(xml_name(device), "interface") ? device : i;
+}
+
+/* The machine's own counters, of which there is need where the host has none. QEMU has none either: NULL. */
+static json_t *ask_interfaces(struct domain *d, xmlNode *interface)
+{
+    struct vir_error e;
+    return xml_get(interface, "target/@dev") ? NULL : stats_ask(d, "x-query-netdev-stats", &e);
+}
+
 int handle_domain_interface_stats(struct call *call, const struct remote_domain_interface_stats_args *args,
                                   struct remote_domain_interface_stats_ret *ret)
 {
     struct domain *d = domain_find_active(call, &args->dom);
-    xmlNode *interface = d ? device_find_interface(d->live, args->device) : NULL;
-    u64 c[8];
+    xmlNode *found = d ? find_interface(d->live, args->device) : NULL;
+    u64 c[INTERFACE_COUNTERS];
     if (!d)
         return -1;
-    if (!interface)
+    if (!found)
         return vir_fail(&call->error, VIR_ERR_INVALID_ARG, "invalid path, '%s' is not a known interface",
                         args->device);
-    const char *name = xml_get(interface, "target/@dev");
-    if (!name || !stats_host_interface(name, c))
+    xmlNode *interface = xml_copy(found); /* the machine may end meanwhile */
+    json_t *answer = ask_interfaces(d, interface);
+    bool counted = stats_of_interface(answer, interface, c);
+    json_decref(answer);
+    xml_free(interface);
+    if (!counted)
         return vir_fail(&call->error, VIR_ERR_INTERNAL_ERROR, "/proc/net/dev: Interface not found");
     *ret = (struct remote_domain_interface_stats_ret){(s64)c[0], (s64)c[1], (s64)c[2], (s64)c[3],
                                                       (s64)c[4], (s64)c[5], (s64)c[6], (s64)c[7]};
@@ -363,20 +381,24 @@ static void gather_interface(struct gathering *g)
     static const char *const names[] = {"rx.bytes", "rx.pkts", "rx.errs", "rx.drop",
                                         "tx.bytes", "tx.pkts", "tx.errs", "tx.drop"};
     unsigned n = 0;
+    json_t *answer = NULL;
     if (!domain_active(g->domain))
         return;
     params_u32(g->params, count_devices(g->xml, "interface"), "net.count");
     xml_each(interface, xml_node(g->xml, "devices"), "interface")
     {
-        const char *name = xml_get(interface, "target/@dev");
-        u64 c[8];
-        if (name && stats_host_interface(name, c)) {
+        const char *name = xml_get_or(interface, "target/@dev", xml_get(interface, "alias/@name"));
+        u64 c[INTERFACE_COUNTERS];
+        if (!answer)
+            answer = ask_interfaces(g->domain, interface);
+        if (name && stats_of_interface(answer, interface, c)) {
             params_string(g->params, name, "net.%u.name", n);
             for (size_t i = 0; i < ARRAY_SIZE(names); i++)
                 params_u64(g->params, c[i], "net.%u.%s", n, names[i]);
         }
         n++;
     }
+    json_decref(answer);
 }
 
 static void gather_disk(struct gathering *g, xmlNode *disk, unsigned n, json_t *counters)

@@ -69,7 +69,7 @@ bool stats_disk_image(struct manager *m, xmlNode *disk, struct image_facts *f)
 }
 
 /* /proc/net/dev is the host's side: what it receives, the guest has sent. */
-bool stats_host_interface(const char *name, u64 c[8])
+static bool count_host(const char *name, u64 c[INTERFACE_COUNTERS])
 {
     FILE *f = fopen("/proc/net/dev", "re");
     char line[512];
@@ -84,4 +84,24 @@ bool stats_host_interface(const char *name, u64 c[8])
     if (f)
         fclose(f);
     return found;
+}
+
+static bool count_machine(json_t *answer, const char *alias, u64 c[INTERFACE_COUNTERS])
+{
+    static const char *const directions[] = {"rx", "tx"}, *const names[] = {"bytes", "packets", NULL,
+                                                                            "dropped"};
+    json_t *entry, *found = NULL;
+    size_t i;
+    json_array_foreach(answer, i, entry) if (!strcmp(text(entry, "device"), alias)) found = entry;
+    for (i = 0; i < INTERFACE_COUNTERS; i++) {
+        json_t *of = json_object_get(found, directions[i / 4]);
+        c[i] = names[i % 4] ? (u64)json_integer_value(json_object_get(of, names[i % 4])) : 0;
+    }
+    return found;
+}
+
+bool stats_of_interface(json_t *answer, xmlNode *interface, u64 c[INTERFACE_COUNTERS])
+{
+    const char *name = xml_get(interface, "target/@dev");
+    return name ? count_host(name, c) : count_machine(answer, xml_get_or(interface, "alias/@name", ""), c);
 }

@@ -27,8 +27,10 @@ s64 stats_counter(json_t *of_disk, const char *qmp);
  */
 bool stats_disk_image(struct manager *m, xmlNode *disk, struct image_facts *f);
 
-/* Counters of an interface of the host: rx bytes, packets, errs, drop, tx ...; as the guest sees them. False:
- * there is none of that name. */
-bool stats_host_interface(const char *name, u64 counters[8]);
+/* What an interface has counted: rx bytes, packets, errs, drop, tx ...; as the guest sees them. Of one that
+ * the host has, the host's counters, else the machine's (answer: to x-query-netdev-stats, or NULL). False:
+ * nobody counts. */
+enum { INTERFACE_COUNTERS = 8 };
+bool stats_of_interface(json_t *answer, xmlNode *interface, u64 counters[INTERFACE_COUNTERS]);
 
 #endif

@@ -1,5 +1,7 @@
 # devices.py - devices that come and go, and what they count, in a Linux guest that virsh manages
 # SPDX-License-Identifier: GPL-2.0-or-later
+import re
+
 from harness.console import Console
 from harness.lodge import PROMPT, require, shell
 from boot.devices import initrd
@@ -31,6 +33,24 @@ def has(console, command, wanted):
     wait_for(lambda: wanted in shell(console, command, 60), "%s in the guest shows '%s'" % (command, wanted))
 
 
+def counted(daemon, name):
+    words = daemon.virsh("domifstat", "linux", name).split()
+    return {words[i + 1]: int(words[i + 2]) for i in range(0, len(words), 3)}
+
+
+def counters(daemon, console):
+    """The network is the user's: only the machine knows what the guest has received and sent."""
+    for command in ("ip link set eth0 up", "udhcpc -i eth0 -n -q -s /bin/true", "ip addr add 10.0.2.15/24 dev eth0"):
+        shell(console, command, 60)
+    first = counted(daemon, "52:54:00:00:00:09")
+    require(first["rx_bytes"] > 500 and first["tx_bytes"] > 500 and first["rx_packets"] >= 2 <= first["tx_packets"], str(first))
+    shell(console, "ping -c 4 -s 1000 10.0.2.2", 60)
+    alias = re.search(r"net\.0\.name=(\S+)", daemon.virsh("domstats", "linux", "--interface"))[1]
+    then = counted(daemon, alias)
+    require(then["rx_bytes"] > first["rx_bytes"] + 4000 and then["tx_bytes"] > first["tx_bytes"] + 4000, str(then))
+    require("net.0.rx.bytes=%d\n" % then["rx_bytes"] in daemon.virsh("domstats", "linux", "--interface"), "domstats")
+
+
 def hotplug(build, emulator):
     def run():
         with Daemon(build, emulator) as daemon:
@@ -46,6 +66,8 @@ def hotplug(build, emulator):
                         "domblkstat has not counted the guest's reads")
                 daemon.virsh("attach-device", "linux", nic, "--live")
                 has(c, "cat /sys/class/net/*/address", "52:54:00:00:00:09")
+                if "x-query-netdev-stats" in daemon.qmp_commands("linux"):
+                    counters(daemon, c)
                 daemon.virsh("detach-disk", "linux", "vda", "--persistent")
                 wait_for(lambda: "vda" not in daemon.virsh("dumpxml", "linux"), "the disk leaves the document")
                 require("vda" not in daemon.virsh("dumpxml", "linux", "--inactive"), "the disk is still in the definition")
