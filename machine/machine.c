@@ -30,7 +30,7 @@ const char *const run_state_names[RUN_STATES] = {
     [RUN_PAUSED] = "paused",           [RUN_DEBUG] = "debug",
     [RUN_SHUTDOWN] = "shutdown",       [RUN_IO_ERROR] = "io-error",
     [RUN_INMIGRATE] = "inmigrate",     [RUN_FINISH_MIGRATE] = "finish-migrate",
-    [RUN_POSTMIGRATE] = "postmigrate",
+    [RUN_POSTMIGRATE] = "postmigrate", [RUN_SAVE_VM] = "save-vm",
 };
 
 static void hold_clocks(struct machine *m)
@@ -82,7 +82,8 @@ void machine_stop_now(struct machine *m, enum run_state state)
 
 void machine_continue(struct machine *m)
 {
-    if (!m->stopped || m->state == RUN_INMIGRATE || m->state == RUN_FINISH_MIGRATE)
+    if (!m->stopped || m->state == RUN_INMIGRATE || m->state == RUN_FINISH_MIGRATE ||
+        m->dump.status == DUMP_ACTIVE)
         return;
     machine_stop_now(m, m->state); /* a stop that has just begun ends first */
     if (m->frozen)

@@ -21,6 +21,7 @@
 #include "machine/object.h"
 #include "machine/pci/pci.h"
 #include "machine/slots.h"
+#include "machine/state/dump.h"
 #include "machine/state/migration.h"
 #include "machine/vcpu.h"
 
@@ -45,6 +46,7 @@ enum run_state {
     RUN_INMIGRATE,
     RUN_FINISH_MIGRATE,
     RUN_POSTMIGRATE,
+    RUN_SAVE_VM,
     RUN_STATES
 };
 extern const char *const run_state_names[RUN_STATES];
@@ -78,6 +80,7 @@ struct machine {
 
     struct gdbstub gdb;
     struct migration migration;
+    struct dump dump;
 
     bool no_reboot, no_shutdown; /* as -action says, or set-action */
     bool plugged;                /* all that the configuration has is there: what comes now is hot-plugged */

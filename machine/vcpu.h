@@ -51,6 +51,10 @@ struct vcpu_state *vcpu_state_save(struct vcpu *v, struct error *e);
 int vcpu_state_load(struct vcpu *v, const struct boot_entry *entry, struct error *e);
 void vcpu_state_free(struct vcpu_state *s);
 
+/* While it is parked. 0 or -errno with e. */
+enum { MSR_KERNEL_GS_BASE = 0xc0000102 };
+int vcpu_read_msr(struct vcpu *v, u32 index, u64 *value, struct error *e);
+
 /* The processor as a part of a saved state, while its thread is parked or not started. 0 or -errno with e. */
 int vcpu_save(struct vcpu *v, struct state_buffer *b, struct error *e);
 int vcpu_restore(struct vcpu *v, struct state_parts *p, struct error *e);

@@ -57,6 +57,15 @@ static bool msr_call(struct vcpu *v, unsigned long request, struct kvm_msr_entry
     return ok;
 }
 
+int vcpu_read_msr(struct vcpu *v, u32 index, u64 *value, struct error *e)
+{
+    struct kvm_msr_entry entry = {.index = index};
+    if (!msr_call(v, KVM_GET_MSRS, &entry))
+        return error_set(e, EIO, "KVM_GET_MSRS: MSR %#x of processor %u cannot be read", index, v->id);
+    *value = entry.data;
+    return 0;
+}
+
 /* The indices of all MSRs that KVM keeps, or NULL with e. */
 static struct kvm_msr_list *list_msrs(const struct machine *m, struct error *e)
 {

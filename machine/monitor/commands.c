@@ -74,6 +74,11 @@ const struct qmp_command qmp_commands[] = {
     {"getfd", "fdname:s", qmp_getfd},
     {"closefd", "fdname:s", qmp_closefd},
 
+    {"dump-guest-memory", "paging:b protocol:s detach:b? begin:i? length:i? format:s?",
+     qmp_dump_guest_memory},
+    {"query-dump", "", query_dump},
+    {"query-dump-guest-memory-capability", "", query_dump_capability},
+
     {"migrate", "uri:s blk:b? inc:b? detach:b? resume:b?", qmp_migrate},
     {"migrate_cancel", "", qmp_migrate_cancel},
     {"migrate-incoming", "uri:s", qmp_migrate_incoming},

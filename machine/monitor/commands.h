@@ -87,6 +87,11 @@ COMMAND(qmp_object_del);
 COMMAND(qmp_getfd);
 COMMAND(qmp_closefd);
 
+/* dump.c */
+COMMAND(qmp_dump_guest_memory);
+COMMAND(query_dump);
+COMMAND(query_dump_capability);
+
 /* migration.c */
 COMMAND(qmp_migrate);
 COMMAND(qmp_migrate_cancel);

@@ -9,7 +9,12 @@
 
 json_t *qmp_stop(struct qmp_call *call)
 {
-    machine_stop_now(call->machine, RUN_PAUSED);
+    struct machine *m = call->machine;
+    if (m->dump.status == DUMP_ACTIVE && m->dump.was_running) { /* it stands already, and is to stay so */
+        m->dump.was_running = false;
+        m->state = RUN_PAUSED;
+    }
+    machine_stop_now(m, RUN_PAUSED);
     return json_object();
 }
 
@@ -19,6 +24,8 @@ json_t *qmp_cont(struct qmp_call *call)
         call->machine->migration.autostart = true; /* when it is there */
         return json_object();
     }
+    if (call->machine->dump.status == DUMP_ACTIVE)
+        return qmp_fail(call, "GenericError", "There is a dump in process, please wait.");
     if (call->machine->state == RUN_FINISH_MIGRATE)
         return qmp_fail(call, "GenericError", "Migration is not finalized yet");
     if (call->machine->state == RUN_SHUTDOWN)

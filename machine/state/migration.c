@@ -191,6 +191,8 @@ int migration_start(struct machine *m, const char *uri, int fd, struct error *e)
     struct migration *g = &m->migration;
     if (migration_is_active(g))
         return error_set(e, EBUSY, "There's a migration process in progress");
+    if (m->dump.status == DUMP_ACTIVE)
+        return error_set(e, EBUSY, "There is a dump in process, please wait.");
     if (m->state == RUN_INMIGRATE)
         return error_set(e, EBUSY, "Guest is waiting for an incoming migration");
     if (m->state == RUN_POSTMIGRATE)

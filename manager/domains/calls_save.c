@@ -209,7 +209,7 @@ int handle_domain_managed_save_define_xml(struct call *call,
 
 /* ---- dump ---- */
 
-static int dump(struct call *call, const struct remote_domain *name, const char *path, u32 flags)
+static int dump(struct call *call, const struct remote_domain *name, const char *path, u32 format, u32 flags)
 {
     enum { KNOWN = DUMP_CRASH | DUMP_LIVE | DUMP_BYPASS_CACHE | DUMP_RESET | DUMP_MEMORY_ONLY };
     struct vir_error *e = &call->error;
@@ -220,22 +220,20 @@ static int dump(struct call *call, const struct remote_domain *name, const char 
         return vir_fail(e, VIR_ERR_INVALID_ARG, "the path '%s' is not an absolute one", path);
     if (job_begin_active(d, JOB_DUMP, e) < 0)
         return -1;
-    int r = dump_domain(d, path, flags, e);
+    int r = dump_domain(d, path, format, flags, e);
     job_end(d);
     return r;
 }
 
 int handle_domain_core_dump(struct call *call, const struct remote_domain_core_dump_args *args)
 {
-    return dump(call, &args->dom, args->to, args->flags);
+    return dump(call, &args->dom, args->to, 0, args->flags);
 }
 
 int handle_domain_core_dump_with_format(struct call *call,
                                         const struct remote_domain_core_dump_with_format_args *args)
 {
-    if (args->dumpformat)
-        return vir_fail(&call->error, VIR_ERR_OPERATION_UNSUPPORTED, "dump formats other than raw (0)");
-    return dump(call, &args->dom, args->to, args->flags);
+    return dump(call, &args->dom, args->to, args->dumpformat, args->flags);
 }
 
 /* ---- how far it is ---- */

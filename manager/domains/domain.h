@@ -50,6 +50,7 @@ struct job {
     u64 since;                       /* loop_now() */
     u64 total, processed, remaining; /* bytes, of one that saves or dumps */
     bool aborted;
+    bool final; /* nothing aborts it */
     struct job_waiter *waiters, **waiters_end;
 };
 

@@ -46,7 +46,7 @@ int job_begin(struct domain *d, enum job_operation operation, struct vir_error *
     d->job.operation = operation;
     d->job.since = loop_now();
     d->job.total = d->job.processed = d->job.remaining = 0;
-    d->job.aborted = false;
+    d->job.aborted = d->job.final = false;
     return 0;
 }
 

@@ -108,14 +108,45 @@ static int write_state(struct domain *d, int fd, struct vir_error *e)
     return r;
 }
 
-static int write_memory(struct domain *d, int fd, struct vir_error *e)
+static bool has_format(struct domain *d, const char *format)
 {
+    struct vir_error ignored;
+    json_t *answer = NULL, *one;
+    bool found = false;
+    size_t i;
+    life_command(d, "query-dump-guest-memory-capability", NULL, &answer, &ignored);
+    json_array_foreach(json_object_get(answer, "formats"), i, one) found |=
+        !strcmp(json_string_value(one) ?: "", format);
+    json_decref(answer);
+    return found;
+}
+
+/* As virDomainCoreDumpFormat counts them. */
+static const char *const dump_formats[] = {"elf", "kdump-zlib", "kdump-lzo", "kdump-snappy", "win-dmp"};
+
+/* It cannot be taken back: the machine has no command for that. */
+static int write_memory(struct domain *d, int fd, const char *format, struct vir_error *e)
+{
+    d->job.final = true;
+    if (strcmp(format, "elf") && !has_format(d, format))
+        return vir_fail(e, VIR_ERR_INVALID_ARG, "unsupported dumpformat '%s' for this QEMU binary", format);
     if (give_descriptor(d, fd, "dump", e) < 0 ||
-        life_command(d, "dump-guest-memory",
-                     json_pack("{s:b,s:s,s:b}", "paging", 0, "protocol", "fd:dump", "detach", 1), NULL,
-                     e) < 0)
+        life_command(
+            d, "dump-guest-memory",
+            json_pack("{s:b,s:s,s:b,s:s}", "paging", 0, "protocol", "fd:dump", "detach", 1, "format", format),
+            NULL, e) < 0)
         return -1;
     return wait_written(d, "query-dump", e);
+}
+
+static int check_format(u32 format, u32 flags, struct vir_error *e)
+{
+    if (format >= ARRAY_SIZE(dump_formats))
+        return vir_fail(e, VIR_ERR_INVALID_ARG, "unknown dumpformat '%u'", format);
+    if (format && !(flags & DUMP_MEMORY_ONLY))
+        return vir_fail(e, VIR_ERR_INVALID_ARG,
+                        "kdump-compressed format is only supported with memory-only dump");
+    return 0;
 }
 
 /* ---- around it ---- */
@@ -200,15 +231,17 @@ int save_domain(struct domain *d, const char *path, const char *xml, u32 flags, 
     return -1;
 }
 
-int dump_domain(struct domain *d, const char *path, u32 flags, struct vir_error *e)
+int dump_domain(struct domain *d, const char *path, u32 format, u32 flags, struct vir_error *e)
 {
     bool running = d->state == DOMAIN_RUNNING;
+    if (check_format(format, flags, e) < 0)
+        return -1;
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return vir_fail_errno(e, errno, "Failed to create file '%s'", path);
     int r = flags & DUMP_LIVE ? 0 : stop_guest(d, PAUSED_DUMP, e);
     if (r == 0)
-        r = flags & DUMP_MEMORY_ONLY ? write_memory(d, fd, e) : write_state(d, fd, e);
+        r = flags & DUMP_MEMORY_ONLY ? write_memory(d, fd, dump_formats[format], e) : write_state(d, fd, e);
     if (r == 0)
         r = finish_file(d, sync_file, fd, path, flags & DUMP_BYPASS_CACHE, e);
     close(fd);
@@ -233,14 +266,28 @@ int save_abort(struct domain *d, struct vir_error *e)
 {
     if (d->job.operation != JOB_SAVE && d->job.operation != JOB_DUMP)
         return vir_fail(e, VIR_ERR_OPERATION_INVALID, "no job is active on the domain");
+    if (d->job.final)
+        return vir_fail(e, VIR_ERR_OPERATION_INVALID, "cannot abort memory-only dump");
     d->job.aborted = true;
     return 0;
+}
+
+static bool is_dumping(struct domain *d)
+{
+    struct vir_error e;
+    json_t *answer = NULL;
+    life_command(d, "query-dump", NULL, &answer, &e);
+    bool active = !strcmp(text(answer, "status"), "active");
+    json_decref(answer);
+    return active;
 }
 
 void save_recover(struct domain *d)
 {
     struct vir_error e;
     life_command(d, "migrate_cancel", NULL, NULL, &e);
+    while (is_dumping(d))
+        task_sleep(&d->manager->tasks, POLL_NS);
     go_on(d);
     report("domain '%s' was being saved when lodged ended: it runs on", d->name);
 }

@@ -14,7 +14,8 @@ enum { DUMP_CRASH = 1, DUMP_LIVE = 2, DUMP_BYPASS_CACHE = 4, DUMP_RESET = 8, DUM
 
 /* The machine ends. xml: what it is to be when it comes back; NULL: what it is. */
 int save_domain(struct domain *d, const char *path, const char *xml, u32 flags, struct vir_error *e);
-int dump_domain(struct domain *d, const char *path, u32 flags, struct vir_error *e);
+/* format: virDomainCoreDumpFormat; only with DUMP_MEMORY_ONLY other than 0, which then is ELF. */
+int dump_domain(struct domain *d, const char *path, u32 format, u32 flags, struct vir_error *e);
 
 /* Starts it as it was saved; the file stays. live: the document it comes back as. */
 struct save_image;

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import os
 import re
+import struct
 import subprocess
 import time
 
@@ -65,6 +66,30 @@ def linux(build, emulator):
     return run
 
 
+def check_core(path, memory, processors, code):
+    """The core file of idle_guest: all memory, and processors that stand in its code. The form is QEMU's, of a 64-bit guest."""
+    with open(path, "rb") as f:
+        core = f.read()
+    kind, machine, phoff, count = *struct.unpack_from("<HH", core, 16), *struct.unpack_from("<Q", core, 32), *struct.unpack_from("<H", core, 56)
+    rows = [struct.unpack_from("<IIQQQQQQ", core, phoff + 56 * i) for i in range(count)]
+    require(core[:5] == b"\x7fELF\2" and (kind, machine) == (4, 62), "the file is no core file")
+    loads = {r[4]: r for r in rows if r[0] == 1}
+    low = loads[0]
+    require(sum(r[5] for r in loads.values()) == memory, str(rows))
+    require(core[low[2] + 0x100000:low[2] + 0x100000 + len(code)] == code, "the guest's code is not where it was loaded")
+    at, size = next((r[2], r[5]) for r in rows if r[0] == 4)
+    notes, end = [], at + size
+    while at < end:
+        names, descs, note = struct.unpack_from("<III", core, at)
+        notes.append((core[at + 12:at + 12 + names], note, core[at + 20:at + 20 + descs]))
+        at += 20 + (descs + 3 & ~3)
+    require([n[:2] for n in notes] == [(b"CORE\0", 1)] * processors + [(b"QEMU\0", 0)] * processors, str(notes))
+    rip, cs = struct.unpack_from("<QQ", notes[0][2], 112 + 16 * 8)
+    version, whole, cr0 = *struct.unpack_from("<II", notes[processors][2]), *struct.unpack_from("<Q", notes[processors][2], 8 + 18 * 8 + 10 * 24)
+    require(0x100000 < rip < 0x100030 and cs == 8, "the first processor is at %x:%x" % (cs, rip))
+    require((version, whole, len(notes[0][2]), cr0 & 1) == (1, 440, 336, 1), "the note of QEMU's")
+
+
 def files(build, emulator):
     """The files of saved guests, good ones and bad ones."""
     def run():
@@ -85,9 +110,16 @@ def files(build, emulator):
             require(daemon.state("a") == "running (restored)", daemon.state("a"))
             daemon.virsh("dump", "a", daemon.root + "/core", "--live")
             require(daemon.state("a").startswith("running") and os.path.getsize(daemon.root + "/core") > 1000, "dump")
-            if "dump-guest-memory" in daemon.qmp_commands("a"):
-                daemon.virsh("dump", "a", daemon.root + "/elf", "--memory-only")
-                require(open(daemon.root + "/elf", "rb").read(4) == b"\x7fELF" and daemon.state("a").startswith("running"), "dump --memory-only")
+            daemon.virsh("dump", "a", daemon.root + "/elf", "--memory-only")
+            require(daemon.state("a").startswith("running"), "the guest does not run on after a dump")
+            if emulator == "lodge-vm":
+                check_core(daemon.root + "/elf", 64 << 20, 2, b"\xfa\x0f\x01\x15")
+                out = daemon.virsh("dump", "a", daemon.root + "/x", "--memory-only", "--format", "kdump-zlib", good=False)
+                require("unsupported dumpformat 'kdump-zlib'" in out and not os.path.exists(daemon.root + "/x"), out)
+            else: # of a guest that is not in 64-bit mode, QEMU writes a 32-bit file
+                require(open(daemon.root + "/elf", "rb").read(4) == b"\x7fELF", "dump --memory-only")
+                daemon.virsh("dump", "a", daemon.root + "/kdump", "--memory-only", "--format", "kdump-zlib")
+                require(open(daemon.root + "/kdump", "rb").read(12) == b"makedumpfile", "dump --format kdump-zlib")
             daemon.virsh("destroy", "a")
             bad = {"short": b"x", "magic": b"LibvirtQemudSavX" + b"\0" * 200, "partial": b"LibvirtQemudPart" + open(saved, "rb").read()[16:],
                    "large": open(saved, "rb").read()[:20] + b"\xff\xff\xff\x7f" + b"\0" * 200, "cut": open(saved, "rb").read()[:2500],
