@@ -55,6 +55,8 @@ static int plug_with(struct machine *m, const struct device_type *type, u16 port
         .reset = {.set = set_reset, .opaque = m},
         .power = {.set = set_power, .opaque = m},
         .event = {.set = set_event, .opaque = m, .number = PC_GPE_PCI_HOTPLUG},
+        .cpu_event = {.set = set_event, .opaque = m, .number = PC_GPE_CPU_HOTPLUG},
+        .cpus = processor_sink(m),
         .loop = &m->loop,
         .chardev = c,
         .pci = &m->pci,
@@ -111,14 +113,6 @@ static int plug_known(struct machine *m, struct device **known, const struct dev
 {
     int r = plug(m, type, port, irq, e);
     *known = r == 0 ? m->device[m->device_count - 1] : NULL;
-    return r;
-}
-
-static int create_vcpus(struct machine *m, struct error *e)
-{
-    int r = 0;
-    for (unsigned i = 0; i < m->config->smp.cpus && r == 0; i++, m->vcpu_count++)
-        r = vcpu_create(&m->vcpu[i], m, i, e);
     return r;
 }
 
@@ -187,7 +181,7 @@ int board_create(struct machine *m, struct error *e)
 
         (r = slots_create(slots, m->kvm, m->vm_fd, &m->ram, m->boot.firmware, e)) < 0 ||
 
-        (r = create_chips(m, e)) < 0 || (r = create_vcpus(m, e)) < 0 ||
+        (r = create_chips(m, e)) < 0 || (r = processors_create(m, e)) < 0 ||
 
         (r = plug_serial_ports(m, e)) < 0 ||
         (r = plug_known(m, &m->rtc, &rtc_mc146818, PC_PORT_RTC, PC_IRQ_RTC, e)) < 0 ||
@@ -195,7 +189,8 @@ int board_create(struct machine *m, struct error *e)
         (r = plug_known(m, &m->pm, &acpi_pm, PC_PORT_PM, PC_IRQ_SCI, e)) < 0 ||
         (r = plug(m, &pci_host, PC_PORT_PCI, 0, e)) < 0 || (r = plug(m, &lpc_ich9, 0, PC_IRQ_PCI, e)) < 0 ||
         (r = plug(m, &fw_cfg_device, PC_PORT_FW_CFG, 0, e)) < 0 ||
-        (r = plug_known(m, &m->hotplug, &pci_hotplug, PC_PORT_PCI_HOTPLUG, 0, e)) < 0)
+        (r = plug_known(m, &m->hotplug, &pci_hotplug, PC_PORT_PCI_HOTPLUG, 0, e)) < 0 ||
+        (r = plug_known(m, &m->cpu_slots, &cpu_hotplug, PC_PORT_CPU_HOTPLUG, 0, e)) < 0)
         return r;
     return 0;
 }

@@ -50,15 +50,24 @@ static inline void event_send(const struct event_sink *s, const char *name, json
         json_decref(data);
 }
 
+/* The machine's processors: those numbered below count are there. eject: the guest has let one go. */
+struct cpu_sink {
+    unsigned (*count)(void *opaque);
+    void (*eject)(void *opaque, unsigned number);
+    void *opaque;
+};
+
 /* Where the board puts a device; each takes what it needs. */
 struct device_place {
     struct bus *ports, *mmio;
     u16 port; /* of its first register */
     struct irq_line irq;
-    struct irq_line reset; /* raised: the whole machine starts again */
-    struct irq_line power; /* raised: the machine goes off */
-    struct irq_line event; /* raised: ACPI's event of the PCI slots has happened */
-    struct loop *loop;     /* timers; its lock is held in every call to a device */
+    struct irq_line reset;     /* raised: the whole machine starts again */
+    struct irq_line power;     /* raised: the machine goes off */
+    struct irq_line event;     /* raised: ACPI's event of the PCI slots has happened */
+    struct irq_line cpu_event; /* and that of the processors */
+    struct cpu_sink cpus;
+    struct loop *loop; /* timers; its lock is held in every call to a device */
     struct chardev *chardev;
     struct pci_bus *pci;   /* the one bus that the host bridge leads to */
     struct fw_cfg *fw_cfg; /* what firmware may ask for */
@@ -90,11 +99,17 @@ extern const struct device_type pci_host;
 extern const struct device_type lpc_ich9;
 extern const struct device_type fw_cfg_device;
 extern const struct device_type pci_hotplug;
+extern const struct device_type cpu_hotplug;
 
 /* pci_hotplug.c: a device has come into a slot; one is to go, which is done when the guest lets it go, or
  * begins anew: false if that has been asked for already. */
 void pci_hotplug_added(struct device *hotplug, unsigned slot);
 bool pci_hotplug_remove(struct device *hotplug, unsigned slot);
+
+/* cpu_hotplug.c: the same of processors; and whether one is to go. */
+void cpu_hotplug_added(struct device *hotplug, unsigned number);
+bool cpu_hotplug_remove(struct device *hotplug, unsigned number);
+bool cpu_hotplug_going(const struct device *hotplug);
 
 /* acpi_pm.c: a general-purpose event has happened. */
 void acpi_pm_event(struct device *pm, unsigned gpe);

@@ -166,7 +166,8 @@ static int place_tables(struct machine *m, struct error *e)
 {
     struct acpi_tables *t = calloc(1, sizeof(*t));
     struct smbios *s = calloc(1, sizeof(*s));
-    const struct acpi_board board = {m->config->smp.cpus, m->chardevs.serial_count};
+    const struct acpi_board board = {m->vcpu_count, m->config->smp.cpus, m->config->smp.maxcpus,
+                                     m->chardevs.serial_count};
     int r = t && s ? smbios_build(s, m->config, false, e) : error_set(e, ENOMEM, "no memory");
     if (r == 0) {
         acpi_build(t, &board);
@@ -194,7 +195,7 @@ static int load_memory(struct machine *m, struct boot_entry *entry, struct error
 static int tell_firmware(struct machine *m, struct error *e)
 {
     const struct vm_config *c = m->config;
-    const struct firmware_board b = {c, &m->ram, &m->pci, m->chardevs.serial_count};
+    const struct firmware_board b = {c, &m->ram, &m->pci, m->vcpu_count, m->chardevs.serial_count};
     const char *order = c->boot_once && !m->booted ? c->boot_once : c->boot_order ? c->boot_order : "cad";
     u8 reg3d, reg38;
     firmware_boot_order(order, &reg3d, &reg38);
@@ -237,11 +238,8 @@ static void start_vcpus(void *opaque)
     struct error e;
     if (chardevs_waiting(&m->chardevs))
         return;
-    while (m->running < m->vcpu_count && !m->ended)
-        if (vcpu_start(&m->vcpu[m->running], &e) == 0)
-            m->running++;
-        else
-            machine_end(m, 1, "%s", e.text);
+    if (!m->ended && processors_start(m, &e) < 0)
+        machine_end(m, 1, "%s", e.text);
 }
 
 /* On a disk's thread. */

@@ -20,6 +20,7 @@
 #include "machine/net/net.h"
 #include "machine/object.h"
 #include "machine/pci/pci.h"
+#include "machine/processors.h"
 #include "machine/slots.h"
 #include "machine/state/dump.h"
 #include "machine/state/migration.h"
@@ -72,10 +73,10 @@ struct machine {
     struct monitors monitors;
     struct key_events keys;
     struct sandbox *sandbox; /* NULL: none */
-    struct device *device[MACHINE_MAX_DEVICES], *rtc, *pm, *hotplug;
+    struct device *device[MACHINE_MAX_DEVICES], *rtc, *pm, *hotplug, *cpu_slots;
     unsigned device_count;
     struct vcpu vcpu[MACHINE_MAX_VCPUS];
-    unsigned vcpu_count, running; /* running: those with a thread */
+    unsigned vcpu_count, running; /* running: those with a thread, which may have gone again */
     struct chips chips;
 
     struct gdbstub gdb;

@@ -40,6 +40,7 @@ enum {
     PC_PORT_PCI = 0xcf8,
     PC_PORT_RESET = 0xcf9,
     PC_PORT_PCI_HOTPLUG = 0xae00,
+    PC_PORT_CPU_HOTPLUG = 0x0cd8,
 };
 
 /* Where a PC has its serial ports. */
@@ -75,7 +76,7 @@ static inline unsigned pc_pci_pirq(unsigned slot)
 }
 
 /* General-purpose events of ACPI, by bit of GPE0. */
-enum { PC_GPE_PCI_HOTPLUG = 1 };
+enum { PC_GPE_PCI_HOTPLUG = 1, PC_GPE_CPU_HOTPLUG = 2 };
 
 enum { PC_RESET_VALUE = 0x06, PC_CMOS_CENTURY = 0x32, PC_IOAPIC_ID = 0 };
 

@@ -96,6 +96,8 @@ static int add_with_globals(struct machine *m, const char *driver, const struct 
 static int add_device(struct machine *m, const struct properties *p, struct error *e)
 {
     const char *driver = properties_get(p, "driver");
+    if (!strcmp(driver, PROCESSOR_DRIVER))
+        return processors_add(m, p, e);
     if (is_serial_port(driver))
         return m->plugged ? error_set(e, EINVAL, "Bus 'isa.0' does not support hotplugging") : 0;
     struct properties all;
@@ -118,7 +120,7 @@ static int remove_device(struct machine *m, const char *id, struct error *e)
                    ? 0
                    : error_set(e, EBUSY, "Device %s is already in the process of unplug", id);
     if (!console_port_remove(&m->pci, id))
-        return error_set(e, ENODEV, "Device '%s' not found", id);
+        return processors_remove(m, id, e);
     snprintf(path, sizeof(path), "/machine/peripheral/%s", id);
     monitor_event(m, "DEVICE_DELETED", json_pack("{s:s,s:s}", "device", id, "path", path));
     return 0;
@@ -126,6 +128,10 @@ static int remove_device(struct machine *m, const char *id, struct error *e)
 
 static void help_device(const char *name)
 {
+    if (name && !strcmp(name, PROCESSOR_DRIVER)) {
+        processor_help();
+        return;
+    }
     if (!name || !console_port_is(name))
         pci_device_help(name);
     if (!name || console_port_is(name))

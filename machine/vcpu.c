@@ -146,7 +146,7 @@ static bool may_run(struct vcpu *v)
 {
     struct machine *m = v->machine;
     loop_lock(&m->loop);
-    while ((m->pause || m->stopped) && !m->ended) {
+    while ((m->pause || m->stopped || v->absent) && !m->ended) {
         v->parked = true;
         pthread_cond_broadcast(&m->changed);
         pthread_cond_wait(&m->changed, &m->loop.lock);
@@ -224,7 +224,7 @@ int vcpu_create(struct vcpu *v, struct machine *m, unsigned id, struct error *e)
     v->run = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
     if (v->run == MAP_FAILED)
         return error_set(e, errno, "cannot map the state of processor %u: %s", id, strerror(errno));
-    int r = cpuid_set(v, m->config->smp.cpus, e);
+    int r = cpuid_set(v, m->config->smp.maxcpus, e);
     if (r < 0)
         return r;
     v->power_on = vcpu_state_save(v, e);

@@ -21,6 +21,8 @@ struct vcpu {
     struct vcpu_state *power_on; /* what KVM made of it; a reset puts this back */
     pthread_t thread;
     int tid;     /* of its thread, as the host counts; 0: not started */
+    char *name;  /* of one that was added; NULL: it has none */
+    bool absent; /* it has gone, and its thread waits for it to come again */
     bool parked; /* its thread is waiting outside of KVM_RUN */
     bool nmi;    /* to be injected before it runs on */
 };

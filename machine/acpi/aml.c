@@ -224,6 +224,15 @@ void aml_string(struct aml *a, const char *s)
     aml_bytes(a, s, strlen(s) + 1);
 }
 
+void aml_buffer(struct aml *a, const void *bytes, u8 len)
+{
+    aml_u8(a, BUFFER_OP);
+    size_t begin = a->len;
+    aml_integer(a, len);
+    aml_bytes(a, bytes, len);
+    aml_end(a, begin);
+}
+
 static u32 hex_digit(char c)
 {
     return (u32)(c >= 'A' ? c - 'A' + 10 : c - '0');

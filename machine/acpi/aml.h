@@ -34,6 +34,7 @@ void aml_end_resources(struct aml *a, size_t begin);
 void aml_name(struct aml *a, const char *name); /* Name (name, ...): the value follows */
 void aml_integer(struct aml *a, u64 v);
 void aml_string(struct aml *a, const char *s);
+void aml_buffer(struct aml *a, const void *bytes, u8 len);
 void aml_eisa_id(struct aml *a, const char *id); /* "PNP0501" */
 
 void aml_path(struct aml *a, const char *path); /* "\\_SB_.PCI0", "BNUM" */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "machine/acpi/aml.h"
+#include "machine/acpi/cpus.h"
 #include "machine/acpi/pci_slots.h"
 #include "machine/acpi/tables.h"
 #include "machine/pc.h"
@@ -29,8 +30,8 @@ enum {
 };
 enum { BOOT_LEGACY_DEVICES = 1 << 0, BOOT_8042 = 1 << 1, BOOT_NO_VGA = 1 << 2, BOOT_NO_ASPM = 1 << 4 };
 
-enum { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_OVERRIDE = 2, MADT_LAPIC_NMI = 4 };
-enum { MADT_PCAT_COMPAT = 1, MADT_ENABLED = 1, MPS_ACTIVE_HIGH_LEVEL = 0x0d };
+enum { MADT_IOAPIC = 1, MADT_OVERRIDE = 2, MADT_LAPIC_NMI = 4 };
+enum { MADT_PCAT_COMPAT = 1, MPS_ACTIVE_HIGH_LEVEL = 0x0d };
 
 /* A table starts at `begin` of the buffer; its length and checksum are filled in by table_end. */
 static size_t table_begin(struct aml *a, const char *signature, u8 revision)
@@ -221,19 +222,6 @@ static void add_pci_host(struct aml *a)
     aml_end(a, device);
 }
 
-static void add_cpus(struct aml *a, unsigned cpus)
-{
-    for (unsigned i = 0; i < cpus; i++) {
-        const char name[4] = {'C', 'P', "0123456789ABCDEF"[i / 16 % 16], "0123456789ABCDEF"[i % 16]};
-        size_t device = aml_begin_device(a, name);
-        aml_name(a, "_HID");
-        aml_string(a, "ACPI0007");
-        aml_name(a, "_UID");
-        aml_integer(a, i);
-        aml_end(a, device);
-    }
-}
-
 /* \_S5: what to write into SLP_TYP to power off (section 7.4.2.6). */
 static void add_s5(struct aml *a)
 {
@@ -252,7 +240,7 @@ static u32 build_dsdt(struct acpi_tables *t, struct aml *a, const struct acpi_bo
     add_s5(a);
     add_pic(a);
     size_t scope = aml_begin_scope(a, "\\_SB_");
-    add_cpus(a, b->cpus);
+    acpi_add_cpus(a, b);
     add_pci_host(a);
     add_board_resources(a);
     add_serial_ports(a, b->serial_ports);
@@ -261,6 +249,7 @@ static u32 build_dsdt(struct acpi_tables *t, struct aml *a, const struct acpi_bo
     add_fw_cfg(a);
     aml_end(a, scope);
     acpi_add_hotplug_event(a);
+    acpi_add_cpu_event(a, b);
     return table_end(t, a, table);
 }
 
@@ -356,14 +345,15 @@ static u32 build_fadt(struct acpi_tables *t, struct aml *a, u32 facs, u32 dsdt)
 
 /* Multiple APIC Description Table (section 5.2.12). ISA interrupts arrive at the inputs of their own number.
  */
-static u32 build_madt(struct acpi_tables *t, struct aml *a, unsigned cpus)
+static u32 build_madt(struct acpi_tables *t, struct aml *a, const struct acpi_board *b)
 {
     size_t table = table_begin(a, "APIC", 5);
     aml_u32(a, PC_LAPIC);
     aml_u32(a, MADT_PCAT_COMPAT);
-    for (unsigned i = 0; i < cpus; i++) {
-        aml_bytes(a, (const u8[]){MADT_LAPIC, 8, (u8)i, (u8)i}, 4);
-        aml_u32(a, MADT_ENABLED);
+    for (unsigned i = 0; i < b->max_cpus; i++) {
+        u8 entry[MADT_LAPIC_SIZE];
+        acpi_lapic_entry(entry, i, i < b->cpus ? MADT_ENABLED : MADT_ONLINE_CAPABLE);
+        aml_bytes(a, entry, sizeof(entry));
     }
     aml_bytes(a, (const u8[]){MADT_IOAPIC, 12, PC_IOAPIC_ID, 0}, 4);
     aml_u32(a, PC_IOAPIC);
@@ -426,7 +416,7 @@ void acpi_build(struct acpi_tables *t, const struct acpi_board *b)
     t->pointers = t->tables = 0;
     u32 dsdt = build_dsdt(t, &a, b);
     u32 facs = build_facs(&a);
-    const u32 tables[] = {build_fadt(t, &a, facs, dsdt), build_madt(t, &a, b->cpus), build_mcfg(t, &a)};
+    const u32 tables[] = {build_fadt(t, &a, facs, dsdt), build_madt(t, &a, b), build_mcfg(t, &a)};
     build_rsdp(t, build_xsdt(t, &a, tables, ARRAY_SIZE(tables)));
     t->size = a.len;
 }

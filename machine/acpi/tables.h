@@ -7,7 +7,10 @@
 
 /* What differs between boards. */
 struct acpi_board {
-    unsigned cpus, serial_ports;
+    unsigned cpus;       /* that are there now */
+    unsigned fixed_cpus; /* of these, those that stay: from there on up to max_cpus, they come and go */
+    unsigned max_cpus;
+    unsigned serial_ports;
 };
 
 enum { ACPI_POINTERS = 16, ACPI_TABLES = 8, ACPI_RSDP_SIZE = 36, ACPI_RSDP_SPACE = 64 };

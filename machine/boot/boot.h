@@ -63,7 +63,7 @@ struct firmware_board {
     const struct vm_config *config;
     const struct ram *ram;
     struct pci_bus *pci;
-    unsigned serial_ports;
+    unsigned cpus, serial_ports;
 };
 int firmware_describe(struct fw_cfg *f, const struct firmware_board *b, struct error *e);
 

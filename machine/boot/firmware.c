@@ -85,7 +85,8 @@ int firmware_read(struct rom *rom, const char *path, struct error *e)
 static int add_acpi(struct fw_cfg *f, const struct firmware_board *b)
 {
     struct acpi_tables *t = calloc(1, sizeof(*t));
-    const struct acpi_board board = {.cpus = b->config->smp.cpus, .serial_ports = b->serial_ports};
+    const struct vm_topology *smp = &b->config->smp;
+    const struct acpi_board board = {b->cpus, smp->cpus, smp->maxcpus, b->serial_ports};
     u8 steps[ACPI_LOADER_MAX];
     if (!t)
         return -ENOMEM;
@@ -178,10 +179,10 @@ static int add_boot_options(struct fw_cfg *f, const struct vm_config *c)
     return r == 0 ? add_number(f, "etc/boot-fail-wait", c->boot_fail_ms, 4) : r;
 }
 
-static int add_identity(struct fw_cfg *f, const struct vm_config *c)
+static int add_identity(struct fw_cfg *f, const struct vm_config *c, unsigned present)
 {
     static const u32 id = 3; /* the old interface, and DMA */
-    const u16 cpus = (u16)c->smp.cpus, most = (u16)c->smp.maxcpus, nographic = 1;
+    const u16 cpus = (u16)present, most = (u16)c->smp.maxcpus, nographic = 1;
     u8 uuid[16] = {0};
     unsigned n = 0;
     for (const char *p = c->uuid; p && *p && n < sizeof(uuid); p += 2) {
@@ -203,7 +204,7 @@ int firmware_describe(struct fw_cfg *f, const struct firmware_board *b, struct e
     int r = add_smbios(f, b, e);
     if (r < 0)
         return r;
-    if ((r = add_identity(f, b->config)) == 0 && (r = add_memory(f, b->ram)) == 0 &&
+    if ((r = add_identity(f, b->config, b->cpus)) == 0 && (r = add_memory(f, b->ram)) == 0 &&
         (r = add_acpi(f, b)) == 0 && (r = add_boot_options(f, b->config)) == 0 &&
         (r = add_boot_order(f, b)) == 0 && b->serial_ports)
         r = add_number(f, "etc/sercon-port", PC_PORT_COM1, 2); /* there is no display */

@@ -64,7 +64,8 @@ static void visit_all(struct machine *m, struct visit *v)
     console_ports_each(&m->pci, see_port, v);
     for (unsigned i = 0; i < m->vcpu_count; i++) {
         snprintf(name, sizeof(name), "device[%u]", i);
-        see(v, unattached, name, "host-x86_64-cpu", NULL);
+        const char *given = m->vcpu[i].name;
+        see(v, given ? peripheral : unattached, given ? given : name, PROCESSOR_DRIVER, NULL);
     }
     for (const struct object *o = m->objects.first; o; o = o->next)
         see(v, objects, o->id, o->type->name, NULL);

@@ -51,44 +51,40 @@ json_t *query_uuid(struct qmp_call *call)
     return json_pack("{s:s}", "UUID", uuid ? uuid : "00000000-0000-0000-0000-000000000000");
 }
 
-/* {props, qom-path} of a processor. */
-static json_t *cpu_place(const struct machine *m, unsigned i)
+static json_t *cpu_properties(const struct machine *m, unsigned i)
 {
-    const struct vm_topology *t = &m->config->smp;
-    unsigned core = i / t->threads, die = core / t->cores;
-    char path[48];
-    snprintf(path, sizeof(path), "/machine/unattached/device[%u]", i);
-    return json_pack("{s:{s:i,s:i,s:i,s:i},s:s}", "props", "core-id", (int)(core % t->cores), "thread-id",
-                     (int)(i % t->threads), "die-id", (int)(die % t->dies), "socket-id", (int)(die / t->dies),
-                     "qom-path", path);
-}
-
-static json_t *cpu_add(json_t *cpu, json_t *more)
-{
-    json_object_update(cpu, more);
-    json_decref(more);
-    return cpu;
+    const struct processor_place at = processor_place(m, i);
+    return json_pack("{s:i,s:i,s:i,s:i}", "core-id", (int)at.core, "thread-id", (int)at.thread, "die-id",
+                     (int)at.die, "socket-id", (int)at.socket);
 }
 
 json_t *query_cpus_fast(struct qmp_call *call)
 {
     const struct machine *m = call->machine;
     json_t *list = json_array();
+    char path[160];
     for (unsigned i = 0; i < m->vcpu_count; i++) {
-        json_t *more = json_pack("{s:i,s:s,s:i}", "cpu-index", (int)i, "target", "x86_64", "thread-id",
-                                 (int)m->vcpu[i].tid);
-        json_array_append_new(list, cpu_add(cpu_place(m, i), more));
+        processor_path(m, i, path, sizeof(path));
+        json_array_append_new(list, json_pack("{s:i,s:s,s:i,s:o,s:s}", "cpu-index", (int)i, "target",
+                                              "x86_64", "thread-id", (int)m->vcpu[i].tid, "props",
+                                              cpu_properties(m, i), "qom-path", path));
     }
     return list;
 }
 
+/* The highest first, as QEMU lists them; those that are there have a path. */
 json_t *query_hotpluggable_cpus(struct qmp_call *call)
 {
     const struct machine *m = call->machine;
     json_t *list = json_array();
-    for (unsigned i = 0; i < m->vcpu_count; i++) {
-        json_t *more = json_pack("{s:i,s:s}", "vcpus-count", 1, "type", "host-x86_64-cpu");
-        json_array_append_new(list, cpu_add(cpu_place(m, i), more));
+    char path[160];
+    for (unsigned i = m->config->smp.maxcpus; i-- > 0;) {
+        json_t *one = json_pack("{s:i,s:s,s:o}", "vcpus-count", 1, "type", PROCESSOR_DRIVER, "props",
+                                cpu_properties(m, i));
+        processor_path(m, i, path, sizeof(path));
+        if (i < m->vcpu_count)
+            json_object_set_new(one, "qom-path", json_string(path));
+        json_array_append_new(list, one);
     }
     return list;
 }
@@ -119,7 +115,7 @@ json_t *query_machines(struct qmp_call *call)
     json_t *list = json_array();
     (void)call;
     for (unsigned i = 0; machine_names[i]; i++) {
-        json_t *one = json_pack("{s:b,s:s,s:b,s:i,s:b}", "hotpluggable-cpus", 0, "name", machine_names[i],
+        json_t *one = json_pack("{s:b,s:s,s:b,s:i,s:b}", "hotpluggable-cpus", 1, "name", machine_names[i],
                                 "numa-mem-supported", 0, "cpu-max", MACHINE_MAX_VCPUS, "deprecated", 0);
         if (i == 0)
             json_object_set_new(one, "is-default", json_true());

@@ -360,6 +360,38 @@ def dump(build):
         c.ok("quit")
 
 
+def processors(build):
+    """They come in order, and what is wrong with a request is said; without a guest that listens, none goes."""
+    with guest(build, "-S", "-smp", "1,maxcpus=3,sockets=1,cores=3") as m:
+        c = m.negotiate().client
+        slots = c.ok("query-hotpluggable-cpus")
+        require(["qom-path" in s for s in slots] == [False, False, True] and [s["props"]["core-id"] for s in slots] == [2, 1, 0], slots)
+
+        def refused(why, **words):
+            error = c.ask("device_add", driver=slots[0]["type"], **words)["error"]["desc"]
+            require(why in error, "%s: %s" % (words, error))
+
+        refused("come in order", id="c", core_id=2)
+        refused("no property 'x'", id="c", x=1)
+        c.ok("device_add", driver=slots[1]["type"], id="c1", **slots[1]["props"])
+        refused("come in order", id="c", core_id=1)
+        c.ok("device_add", driver=slots[0]["type"], id="c2", **slots[0]["props"])
+        refused("all 3 processors are there", id="c3")
+        paths = [p["qom-path"] for p in c.ok("query-cpus-fast")]
+        require(paths == ["/machine/unattached/device[0]", "/machine/peripheral/c1", "/machine/peripheral/c2"], paths)
+        require({"name": "c2", "type": "child<host-x86_64-cpu>"} in c.ok("qom-list", path="/machine/peripheral"), "qom-list")
+        require("go in order" in c.ask("device_del", id="c1")["error"]["desc"], "the one in the middle")
+        require(c.ask("device_del", id="c3")["error"]["class"] == "DeviceNotFound", "one that is not there")
+        c.ok("device_del", id="c2")
+        require("already in the process" in c.ask("device_del", id="c2")["error"]["desc"], "asked twice")
+        c.ok("system_reset")
+        c.event("RESET")
+        c.ok("device_del", id="c2")
+        require(len(c.ok("query-cpus-fast")) == 3, "it has gone by itself")
+        c.ok("cont")
+        c.event("SHUTDOWN")
+
+
 def tests(build):
     return [("qmp-" + f.__name__.replace("_", "-"), lambda f=f: f(build))
-            for f in (answers_fit_the_schema, own_schema, states, paused, no_shutdown, errors, hostile, several, dump)]
+            for f in (answers_fit_the_schema, own_schema, states, paused, no_shutdown, errors, hostile, several, dump, processors)]

@@ -82,16 +82,18 @@ def hotplug(build, emulator):
     return run
 
 
-def vcpus(build):
-    """A processor comes and goes, in QEMU on Lodge's KVM; the machine with it comes back from a save."""
+def vcpus(build, emulator):
+    """A processor comes and goes, in lodge-vm, and in QEMU on Lodge's KVM; the machine with it comes back from a save."""
     def run():
-        with Daemon(build, "qemu") as daemon:
+        with Daemon(build, emulator) as daemon:
             with open(define_linux(build, daemon, change=lambda xml: xml.replace("<vcpu>2", "<vcpu current='1'>2").replace(
                     "type='qemu'", "type='kvm'"))) as file:
                 require("current='1'" in file.read(), "the document")
             with boot(daemon) as c:
                 daemon.virsh("setvcpus", "linux", "2", "--live")
                 has(c, "ls /sys/devices/system/cpu", "cpu1")
+                shell(c, "echo 1 >/sys/devices/system/cpu/cpu1/online", 60)
+                has(c, "cat /proc/cpuinfo", "processor\t: 1")
                 daemon.virsh("save", "linux", daemon.root + "/saved")
             daemon.virsh("restore", daemon.root + "/saved")
             require(daemon.virsh("vcpucount", "linux", "--live", "--current").strip() == "2", "the processor is lost in a save")
@@ -102,9 +104,14 @@ def vcpus(build):
                 has(c, "ls /sys/devices/system/cpu", "cpu1")
                 daemon.virsh("setvcpus", "linux", "1", "--live")
                 wait_for(lambda: "cpu1" not in shell(c, "ls /sys/devices/system/cpu", 60), "the processor leaves the guest")
+                for count in ("2", "1", "2") if emulator == "lodge-vm" else ():
+                    daemon.virsh("setvcpus", "linux", count, "--live")
+                    wait_for(lambda: ("cpu1" in shell(c, "ls /sys/devices/system/cpu", 60)) == (count == "2"), "processor 1 follows")
+                    shell(c, "echo 1 >/sys/devices/system/cpu/cpu1/online", 60)
+                    shell(c, "taskset 2 sh -c 'i=0; while [ $i -lt 10000 ]; do i=$((i+1)); done'", 60)
                 daemon.virsh("setvcpus", "linux", "0", "--live", good=False)
     return run
 
 
 def tests(build):
-    return [("hotplug-" + e, hotplug(build, e)) for e in EMULATORS] + [("vcpus", vcpus(build))]
+    return [("hotplug-" + e, hotplug(build, e)) for e in EMULATORS] + [("vcpus-" + e, vcpus(build, e)) for e in EMULATORS]

@@ -53,7 +53,7 @@ static void check_table(const u8 *table, size_t used)
 
 static void test_tables(unsigned cpus)
 {
-    const struct acpi_board board = {.cpus = cpus, .serial_ports = 2};
+    const struct acpi_board board = {cpus, min(cpus, 3u), cpus + 1, 2};
     memset(data, 0xee, sizeof(data));
     acpi_build(&tables, &board);
     acpi_place(&tables, data, BASE);
@@ -68,8 +68,10 @@ static void test_tables(unsigned cpus)
     check_table(madt, used);
     check_table(mcfg, used);
     CHECK_EQ(get32(fadt + 4), 276);
-    CHECK_EQ(get32(madt + 4), 44 + 8 * cpus + 12 + 10 + 6);
+    CHECK_EQ(get32(madt + 4), 44 + 8 * (cpus + 1) + 12 + 10 + 6);
     CHECK_EQ(get64(mcfg + 44), PC_ECAM);
+    CHECK_EQ(get32(madt + 44 + 8 * cpus - 4), 1); /* enabled */
+    CHECK_EQ(get32(madt + 44 + 8 * cpus + 4), 2); /* it may come */
     const u8 *dsdt = data + get64(fadt + 140) - BASE, *facs = data + get32(fadt + 36) - BASE;
     CHECK(!memcmp(dsdt, "DSDT", 4));
     check_table(dsdt, used);
@@ -83,7 +85,7 @@ static void test_tables(unsigned cpus)
 static void test_loader(void)
 {
     static u8 steps[ACPI_LOADER_MAX], placed[PC_ACPI_SIZE];
-    const struct acpi_board board = {.cpus = 3, .serial_ports = 1};
+    const struct acpi_board board = {3, 3, 3, 1};
     acpi_build(&tables, &board);
     memset(data, 0, sizeof(data));
     memset(placed, 0, sizeof(placed));

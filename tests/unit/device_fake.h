@@ -20,10 +20,11 @@ struct fake_board {
     struct bus ports, mmio;
     struct loop loop;
     struct pci_bus pci;
-    struct wire irq, reset, power, event, isa_wire[16];
+    struct wire irq, reset, power, event, cpu_event, isa_wire[16];
     struct irq_line isa[16];
     struct fw_cfg fw_cfg;
     u8 pam[7];
+    unsigned cpus, ejected;
     struct chardev chardev;
     struct device *device;
 };
@@ -39,6 +40,17 @@ static void wire_set(void *opaque, unsigned number, bool level)
 static void shadow_set(void *opaque, const u8 *pam)
 {
     memcpy(((struct fake_board *)opaque)->pam, pam, 7);
+}
+
+static unsigned cpus_count(void *opaque)
+{
+    return ((struct fake_board *)opaque)->cpus;
+}
+
+static void cpus_eject(void *opaque, unsigned number)
+{
+    (void)number;
+    ((struct fake_board *)opaque)->ejected++;
 }
 
 /* The device is created and reset. Its console is not connected to anything: tests look into its rings. */
@@ -60,6 +72,8 @@ static inline struct fake_board *fake_board(const struct device_type *type, u16 
         .reset = {.set = wire_set, .opaque = &b->reset},
         .power = {.set = wire_set, .opaque = &b->power},
         .event = {.set = wire_set, .opaque = &b->event},
+        .cpu_event = {.set = wire_set, .opaque = &b->cpu_event},
+        .cpus = {cpus_count, cpus_eject, b},
         .loop = &b->loop,
         .chardev = &b->chardev,
         .pci = &b->pci,
