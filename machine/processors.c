@@ -127,6 +127,8 @@ int processors_add(struct machine *m, const struct properties *p, struct error *
         free(name);
         return r;
     }
+    while (m->running && !m->vcpu[number].tid && !m->ended) /* who asks for its thread is told of it */
+        pthread_cond_wait(&m->changed, &m->loop.lock);
     if (m->plugged)
         cpu_hotplug_added(m->cpu_slots, number);
     return 0;

@@ -163,7 +163,10 @@ static bool may_run(struct vcpu *v)
 static void *vcpu_thread(void *arg)
 {
     struct vcpu *v = arg;
+    loop_lock(&v->machine->loop);
     v->tid = gettid();
+    pthread_cond_broadcast(&v->machine->changed);
+    loop_unlock(&v->machine->loop);
     sandbox_enter(v->machine->sandbox, SANDBOX_VCPU);
     while (may_run(v))
         while (run_once(v))

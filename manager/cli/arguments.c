@@ -1,10 +1,11 @@
 /* arguments.c - the words behind a verb: options by a table, and the rest */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "manager/cli/arguments.h"
+#include "manager/cli/verb.h"
 
 static const struct argument *find(const struct argument *table, const char *word, size_t len)
 {
@@ -64,14 +65,15 @@ static size_t next_name(const char **wanted)
     return strcspn(*wanted, " ");
 }
 
-int arguments_parse(int argc, char **argv, const struct argument *table, void *into, const char *wanted,
-                    const char **words, struct error *e)
+int arguments_parse(int argc, char **argv, const struct verb *v, void *into, const char **words,
+                    struct error *e)
 {
+    const char *wanted = v->words;
     unsigned count = 0;
     size_t n;
     for (int i = 1; i < argc; i++) {
         if (!strncmp(argv[i], "--", 2) && argv[i][2]) {
-            int r = option(argc, argv, &i, table, into, e);
+            int r = option(argc, argv, &i, v->table, into, e);
             if (r < 0)
                 return r;
         } else if (!(n = next_name(&wanted)))
@@ -87,4 +89,13 @@ int arguments_parse(int argc, char **argv, const struct argument *table, void *i
         return error_set(e, EINVAL, "%s: %.*s is missing: lodge help %s tells what there is", argv[0], (int)n,
                          wanted, argv[0]);
     return 0;
+}
+
+void arguments_usage(const struct verb *v, char *text, size_t size)
+{
+    size_t n = (size_t)snprintf(text, size, "%s", v->words);
+    for (const struct argument *a = v->table; a && a->name && n < size; a++)
+        n +=
+            (size_t)snprintf(text + n, size - n, "%s[--%s%s%s]%s", n ? " " : "", a->name, a->value ? " " : "",
+                             a->value ? a->value : "", a->type == ARGUMENT_TEXTS ? "..." : "");
 }

@@ -14,17 +14,24 @@ struct argument_texts {
     unsigned count;
 };
 
-/* --NAME, into the field at the offset: bool, const char *, u64, struct argument_texts. */
+/* --NAME, into the field at the offset: bool, const char *, u64, struct argument_texts. The table of a verb
+ * is what is read, what help and man page tell, and what bash completes. */
 struct argument {
     const char *name;
     enum argument_type type;
     size_t offset;
+    const char *
+        value; /* what the value is called: "FILE", or all that it may be: "raw|qcow2"; NULL: there is none */
 };
 
-/* Reads --NAME VALUE and --NAME=VALUE by the table, which ends with a row without a name; the other words, of
- * which there must be as many as `words` has places named in `wanted` ("NAME"; a word in brackets may be
- * absent), go into words in order. argv[0] is the verb. 0, or -EINVAL with e. */
-int arguments_parse(int argc, char **argv, const struct argument *table, void *into, const char *wanted,
-                    const char **words, struct error *e);
+struct verb;
+
+/* Reads --NAME VALUE and --NAME=VALUE by the verb's table; the other words, of which there must be as many as
+ * the verb's own `words` names, go into words in order. 0, or -EINVAL with e. */
+int arguments_parse(int argc, char **argv, const struct verb *v, void *into, const char **words,
+                    struct error *e);
+
+/* All that may stand behind the verb, on one line. */
+void arguments_usage(const struct verb *v, char *text, size_t size);
 
 #endif

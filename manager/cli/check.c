@@ -358,30 +358,36 @@ static int run_checks(const struct host *h, bool as_json)
     return status;
 }
 
+struct check_arguments {
+    const char *root;
+    bool json;
+};
+
+static const struct argument table[] = {
+    {"json", ARGUMENT_FLAG, offsetof(struct check_arguments, json), NULL},
+    {"root", ARGUMENT_TEXT, offsetof(struct check_arguments, root), "FOLDER"},
+    {0},
+};
+
 static int check(int argc, char **argv, struct error *e)
 {
-    struct host h = {0};
-    bool as_json = false;
-
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--json"))
-            as_json = true;
-        else if (!strcmp(argv[i], "--root") && i + 1 < argc)
-            h.root = argv[++i];
-        else
-            return error_set(
-                e, EINVAL, "check: unknown argument '%s': use lodge check [--json] [--root FOLDER]", argv[i]);
-    }
+    struct check_arguments a = {0};
+    int r = arguments_parse(argc, argv, &verb_check, &a, NULL, e);
+    if (r < 0)
+        return r;
+    const struct host h = {.root = a.root};
     if (h.root && !host_exists(&h, "/cpuid"))
         return error_set(e, ENOENT, "check: '%s' is no recorded host: there is no file 'cpuid' in it",
                          h.root);
-    return run_checks(&h, as_json);
+    return run_checks(&h, a.json);
 }
 
 const struct verb verb_check = {
-    "check",
-    "[--json] [--root FOLDER]",
-    "      tell what this host has for virtualization, each with PASS, WARN or FAIL, and what to do;\n"
-    "      status 2 if anything FAILs; --root: of a recorded host (docs/manager.md)\n",
-    check,
+    .name = "check",
+    .words = "",
+    .table = table,
+    .help =
+        "      tell what this host has for virtualization, each with PASS, WARN or FAIL, and what to do;\n"
+        "      status 2 if anything FAILs; --root: of a recorded host (docs/manager.md)\n",
+    .run = check,
 };

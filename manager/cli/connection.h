@@ -13,13 +13,13 @@ struct target {
     const char *root, *connect;
     bool json;
 };
-#define TARGET_ARGUMENTS(type, field)                              \
-    {"root", ARGUMENT_TEXT, offsetof(type, field.root)},           \
-        {"connect", ARGUMENT_TEXT, offsetof(type, field.connect)}, \
-    {                                                              \
-        "json", ARGUMENT_FLAG, offsetof(type, field.json)          \
+#define TARGET_PLACE(type, field)                                         \
+    {"root", ARGUMENT_TEXT, offsetof(type, field.root), "DIR"},           \
+    {                                                                     \
+        "connect", ARGUMENT_TEXT, offsetof(type, field.connect), "SOCKET" \
     }
-#define TARGET_HELP "[--json] [--root DIR | --connect SOCKET]"
+#define TARGET_ARGUMENTS(type, field) \
+    {"json", ARGUMENT_FLAG, offsetof(type, field.json), NULL}, TARGET_PLACE(type, field)
 
 struct connection {
     int fd;

@@ -133,7 +133,7 @@ struct console_arguments {
     struct target target;
 };
 
-static const struct argument table[] = {TARGET_ARGUMENTS(struct console_arguments, target), {0}};
+static const struct argument table[] = {TARGET_PLACE(struct console_arguments, target), {0}};
 
 static int run(int argc, char **argv, struct error *e)
 {
@@ -141,7 +141,7 @@ static int run(int argc, char **argv, struct error *e)
     struct connection c;
     struct remote_domain d;
     const char *name;
-    int r = arguments_parse(argc, argv, table, &a, "NAME", &name, e);
+    int r = arguments_parse(argc, argv, &verb_console, &a, &name, e);
     if (r < 0 || (r = connection_open(&c, &a.target, e)) < 0)
         return r;
     if ((r = connection_find(&c, name, &d, e)) == 0 && d.id < 0)
@@ -153,8 +153,9 @@ static int run(int argc, char **argv, struct error *e)
 }
 
 const struct verb verb_console = {
-    "console",
-    "NAME [--root DIR | --connect SOCKET]",
-    "      a machine's serial console on this terminal; Ctrl-] leaves it\n",
-    run,
+    .name = "console",
+    .words = "NAME",
+    .table = table,
+    .help = "      a machine's serial console on this terminal; Ctrl-] leaves it\n",
+    .run = run,
 };

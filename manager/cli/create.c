@@ -22,22 +22,22 @@ struct create_arguments {
 
 #define AT(field) offsetof(struct create_arguments, field)
 static const struct argument table[] = {
+    {"import", ARGUMENT_TEXT, AT(import), "IMAGE"},
+    {"kernel", ARGUMENT_TEXT, AT(kernel), "FILE"},
+    {"initrd", ARGUMENT_TEXT, AT(initrd), "FILE"},
+    {"append", ARGUMENT_TEXT, AT(append), "TEXT"},
+    {"memory", ARGUMENT_TEXT, AT(memory), "SIZE"},
+    {"cpus", ARGUMENT_NUMBER, AT(cpus), "N"},
+    {"disk", ARGUMENT_TEXTS, AT(disks), "IMAGE"},
+    {"format", ARGUMENT_TEXT, AT(format), "raw|qcow2"},
+    {"network", ARGUMENT_TEXT, AT(network), "user|none|NAME"},
+    {"forward", ARGUMENT_TEXTS, AT(forwards), "HOSTPORT:GUESTPORT"},
+    {"emulator", ARGUMENT_TEXT, AT(emulator), "PROGRAM"},
+    {"machine", ARGUMENT_TEXT, AT(machine), "TYPE"},
+    {"start", ARGUMENT_FLAG, AT(start), NULL},
+    {"autostart", ARGUMENT_FLAG, AT(autostart), NULL},
+    {"print-xml", ARGUMENT_FLAG, AT(print_xml), NULL},
     TARGET_ARGUMENTS(struct create_arguments, target),
-    {"import", ARGUMENT_TEXT, AT(import)},
-    {"kernel", ARGUMENT_TEXT, AT(kernel)},
-    {"initrd", ARGUMENT_TEXT, AT(initrd)},
-    {"append", ARGUMENT_TEXT, AT(append)},
-    {"memory", ARGUMENT_TEXT, AT(memory)},
-    {"cpus", ARGUMENT_NUMBER, AT(cpus)},
-    {"disk", ARGUMENT_TEXTS, AT(disks)},
-    {"format", ARGUMENT_TEXT, AT(format)},
-    {"network", ARGUMENT_TEXT, AT(network)},
-    {"forward", ARGUMENT_TEXTS, AT(forwards)},
-    {"emulator", ARGUMENT_TEXT, AT(emulator)},
-    {"machine", ARGUMENT_TEXT, AT(machine)},
-    {"start", ARGUMENT_FLAG, AT(start)},
-    {"autostart", ARGUMENT_FLAG, AT(autostart)},
-    {"print-xml", ARGUMENT_FLAG, AT(print_xml)},
     {0},
 };
 #undef AT
@@ -259,7 +259,7 @@ static int run(int argc, char **argv, struct error *e)
     struct remote_domain d;
     struct error none;
     const char *name;
-    int r = arguments_parse(argc, argv, table, &a, "NAME", &name, e);
+    int r = arguments_parse(argc, argv, &verb_create, &a, &name, e);
     char *xml = r == 0 && check(&a, e) == 0 ? document(name, &a, e) : NULL;
     if (!xml)
         return -EINVAL;
@@ -277,11 +277,11 @@ static int run(int argc, char **argv, struct error *e)
 }
 
 const struct verb verb_create = {
-    "create",
-    "NAME --import IMAGE | --kernel FILE [--initrd FILE] [--append TEXT] [--memory SIZE] [--cpus N]\n"
-    "        [--disk IMAGE]... [--format raw|qcow2] [--network user|none|NAME] [--forward HOSTPORT:GUESTPORT]...\n"
-    "        [--machine TYPE] [--emulator PROGRAM] [--start] [--autostart] [--print-xml] " TARGET_HELP,
-    "      make a machine: from a disk image that has a system on it, or from a kernel;\n"
-    "      defaults: --memory 1G, --cpus 1, --network user (the world, and ports that --forward names)\n",
-    run,
+    .name = "create",
+    .words = "NAME",
+    .table = table,
+    .help =
+        "      make a machine: of --import, a disk image with a system on it, or of --kernel;\n"
+        "      defaults: --memory 1G, --cpus 1, --network user (the world, and ports that --forward names)\n",
+    .run = run,
 };

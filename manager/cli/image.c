@@ -10,19 +10,59 @@
 #include "manager/cli/image.h"
 
 static const struct image_verb verbs[] = {
-    {"create", "[-f FORMAT] [-b FILE [-F FORMAT]] [-o OPTION,...] FILE [SIZE]",
-     "make an image; -o help lists the options", "fbFouq", 1, 2, image_verb_create},
-    {"info", "[-f FORMAT] [--backing-chain] [-U] [--json] FILE", "tell what an image is", "fUjC", 1, 1,
-     image_verb_info},
-    {"check", "[-f FORMAT] [-r leaks|all] [-U] [--json] FILE",
-     "look for faults: status 2 where there are any, 3 where only room is lost", "frUjq", 1, 1,
-     image_verb_check},
-    {"convert",
-     "[-f FORMAT] [-O FORMAT] [-o OPTION,...] [-B FILE [-F FORMAT]] [-c] [-n] [-S SIZE] [-p] FILE... TARGET",
-     "copy an image into another format", "fObBFocnSptTUqmW", 2, 16, image_verb_convert},
-    {"resize", "[-f FORMAT] [--preallocation=MODE] [--shrink] FILE [+|-]SIZE",
-     "make an image larger, or with --shrink smaller", "fsPq", 2, 2, image_verb_resize},
+    {"create", "FILE [SIZE]", "make an image; -o help lists the options", "fbFouqj", 1, 2, image_verb_create},
+    {"info", "FILE", "tell what an image is", "fCUj", 1, 1, image_verb_info},
+    {"check", "FILE", "look for faults: status 2 where there are any, 3 where only room is lost", "frUqj", 1,
+     1, image_verb_check},
+    {"convert", "FILE... TARGET", "copy an image into another format", "fOoBFcnSptTUqmWj", 2, 16,
+     image_verb_convert},
+    {"resize", "FILE [+|-]SIZE", "make an image larger, or with --shrink smaller", "fPsqj", 2, 2,
+     image_verb_resize},
 };
+
+/* How the options are written, by the letters that the verbs know them by. */
+static const struct {
+    char letter;
+    const char *usage;
+} usages[] = {
+    {'f', "-f FORMAT"},    {'O', "-O FORMAT"},
+    {'b', "-b FILE"},      {'B', "-B FILE"},
+    {'F', "-F FORMAT"},    {'o', "-o OPTION,..."},
+    {'t', "-t CACHE"},     {'T', "-T CACHE"},
+    {'r', "-r leaks|all"}, {'S', "-S SIZE"},
+    {'m', "-m N"},         {'c', "-c"},
+    {'n', "-n"},           {'p', "-p"},
+    {'q', "-q"},           {'u', "-u"},
+    {'U', "-U"},           {'W', "-W"},
+    {'j', "--json"},       {'C', "--backing-chain"},
+    {'s', "--shrink"},     {'P', "--preallocation MODE"},
+};
+
+static const char *usage_of(char letter)
+{
+    for (size_t k = 0; k < ARRAY_SIZE(usages); k++)
+        if (usages[k].letter == letter)
+            return usages[k].usage;
+    return "";
+}
+
+static void verb_usage(const struct image_verb *v, char *text, size_t size)
+{
+    size_t n = 0;
+    for (const char *l = v->letters; *l && n < size; l++)
+        n += (size_t)snprintf(text + n, size - n, "[%s] ", usage_of(*l));
+    snprintf(text + n, size - n, "%s", v->words);
+}
+
+static bool image_part(unsigned i, const char **name, const char **help, char *usage, size_t size)
+{
+    if (i >= ARRAY_SIZE(verbs))
+        return false;
+    *name = verbs[i].name;
+    *help = verbs[i].help;
+    verb_usage(&verbs[i], usage, size);
+    return true;
+}
 
 enum { OUTPUT = 256, JSON, CHAIN, SHRINK, PREALLOCATION, SHARED_LONG };
 static const struct option longs[] = {
@@ -113,7 +153,9 @@ static int set_option(struct image_arguments *a, int option, const char *value, 
 
 static void print_verb(const struct image_verb *v)
 {
-    printf("  lodge image %s %s\n      %s\n", v->name, v->arguments, v->help);
+    char usage[USAGE_MAX];
+    verb_usage(v, usage, sizeof(usage));
+    printf("  lodge image %s %s\n      %s\n", v->name, usage, v->help);
 }
 
 /* Words and options may be mixed. 1: help has been printed. */
@@ -135,8 +177,8 @@ static int parse(const struct image_verb *v, struct image_arguments *a, int argc
         } else if (option == ':') {
             r = error_set(e, EINVAL, "image %s: option '%s' needs a value", v->name, argv[optind - 1]);
         } else if (option == '?' || option == 1 || !strchr(v->letters, letter_of(option))) {
-            r = error_set(e, EINVAL, "image %s: '%s' is not understood: use lodge image %s %s", v->name,
-                          argv[optind - 1], v->name, v->arguments);
+            r = error_set(e, EINVAL, "image %s: '%s' is not understood: lodge image %s -h tells what is",
+                          v->name, argv[optind - 1], v->name);
         } else {
             r = set_option(a, option, optarg, e);
         }
@@ -149,7 +191,7 @@ static int parse(const struct image_verb *v, struct image_arguments *a, int argc
     if (r == 0 && !help && (a->words < v->least || a->words > v->most || optind < argc))
         r = error_set(e, EINVAL, "image %s: %s: use lodge image %s %s", v->name,
                       a->words < v->least ? "a file or a size is missing" : "there are too many words",
-                      v->name, v->arguments);
+                      v->name, v->words);
     return r;
 }
 
@@ -183,7 +225,7 @@ int image_cache_mode(const char *mode, struct image_options *o, struct error *e)
 /* As qemu-img draws it: percent, on one line. */
 void image_progress(const struct image_arguments *a, u64 done, u64 all)
 {
-    if (!a->progress || a->quiet)
+    if (!a->progress || a->quiet || a->json)
         return;
     printf("    (%.2f/100%%)\r", all ? 100.0 * (double)done / (double)all : 100.0);
     if (done == all)
@@ -215,8 +257,10 @@ static int run(int argc, char **argv, struct error *e)
 }
 
 const struct verb verb_image = {
-    "image",
-    "create|info|check|convert|resize ...",
-    "      make, look at, copy and change disk images, as qemu-img does; lodge image help tells more\n",
-    run,
+    .name = "image",
+    .words = "VERB ...",
+    .help =
+        "      make, look at, copy and change disk images, as qemu-img does; lodge help image lists the verbs\n",
+    .run = run,
+    .part = image_part,
 };

@@ -18,7 +18,7 @@ struct image_arguments {
 };
 
 struct image_verb {
-    const char *name, *arguments, *help;
+    const char *name, *words, *help;
     const char *letters;  /* of the options that it has */
     unsigned least, most; /* words */
     int (*run)(struct image_arguments *a, struct error *e);
@@ -33,6 +33,9 @@ int image_verb_resize(struct image_arguments *a, struct error *e);
 /* -o and what stands beside it; the size is where the -o option or `size` says. 1: help has been printed. */
 int image_creation(struct image_arguments *a, const char *format, const char *filename, const char *size,
                    struct image_create *c, struct error *e);
+
+/* What the image is now, for programs. */
+void image_print_json(struct disk_image *i);
 
 /* Of a cache mode of QEMU's. */
 int image_cache_mode(const char *mode, struct image_options *o, struct error *e);

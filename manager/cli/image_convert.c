@@ -185,6 +185,8 @@ int image_verb_convert(struct image_arguments *a, struct error *e)
 {
     struct conversion v = {.a = a};
     int r = convert(&v, a, e);
+    if (r == 0 && a->json && v.target)
+        image_print_json(v.target);
     for (unsigned k = 0; k < v.sources; k++)
         image_close(v.source[k]);
     image_close(v.target);

@@ -133,6 +133,20 @@ static void print_created(const struct image_create *c)
     printf(" size=%" PRIu64 "\n", c->size);
 }
 
+/* The same for programs. Whatever its backing file is, it is not looked at: -u makes images that have none
+ * yet. */
+static int print_made(const struct image_create *c, struct error *e)
+{
+    const struct image_options o = {
+        .filename = c->filename, .format = c->format, .read_only = true, .no_lock = true, .check = true};
+    struct disk_image *i = image_open(&o, e);
+    if (!i)
+        return -EINVAL;
+    image_print_json(i);
+    image_close(i);
+    return 0;
+}
+
 int image_verb_create(struct image_arguments *a, struct error *e)
 {
     struct image_create c;
@@ -140,7 +154,9 @@ int image_verb_create(struct image_arguments *a, struct error *e)
         image_creation(a, a->format ? a->format : "raw", a->word[0], a->words > 1 ? a->word[1] : NULL, &c, e);
     if (r)
         return min(r, 0);
-    if ((r = image_create(&c, e)) == 0 && !a->quiet)
+    if ((r = image_create(&c, e)) == 0 && a->json)
+        return print_made(&c, e);
+    if (r == 0 && !a->quiet)
         print_created(&c);
     return r;
 }
@@ -181,7 +197,9 @@ int image_verb_resize(struct image_arguments *a, struct error *e)
                                                  : error_set(e, ENOTSUP,
                                                              "image resize: of preallocations only off "
                                                              "and full are supported");
-    if (r == 0 && !a->quiet)
+    if (r == 0 && a->json)
+        image_print_json(i);
+    else if (r == 0 && !a->quiet)
         puts("Image resized.");
     image_close(i);
     return r;

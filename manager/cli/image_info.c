@@ -32,6 +32,11 @@ static void print_json(json_t *value)
     json_decref(value);
 }
 
+void image_print_json(struct disk_image *i)
+{
+    print_json(image_describe(i, false));
+}
+
 static json_t *number(u64 v)
 {
     return json_integer((json_int_t)v);

@@ -17,20 +17,20 @@ struct life_arguments {
 };
 
 static const struct argument start_table[] = {
+    {"console", ARGUMENT_FLAG, offsetof(struct life_arguments, console), NULL},
+    {"paused", ARGUMENT_FLAG, offsetof(struct life_arguments, paused), NULL},
     TARGET_ARGUMENTS(struct life_arguments, target),
-    {"console", ARGUMENT_FLAG, offsetof(struct life_arguments, console)},
-    {"paused", ARGUMENT_FLAG, offsetof(struct life_arguments, paused)},
     {0},
 };
 static const struct argument stop_table[] = {
+    {"force", ARGUMENT_FLAG, offsetof(struct life_arguments, force), NULL},
+    {"timeout", ARGUMENT_NUMBER, offsetof(struct life_arguments, timeout), "SECONDS"},
     TARGET_ARGUMENTS(struct life_arguments, target),
-    {"force", ARGUMENT_FLAG, offsetof(struct life_arguments, force)},
-    {"timeout", ARGUMENT_NUMBER, offsetof(struct life_arguments, timeout)},
     {0},
 };
 static const struct argument rm_table[] = {
+    {"force", ARGUMENT_FLAG, offsetof(struct life_arguments, force), NULL},
     TARGET_ARGUMENTS(struct life_arguments, target),
-    {"force", ARGUMENT_FLAG, offsetof(struct life_arguments, force)},
     {0},
 };
 
@@ -64,7 +64,7 @@ static int run_start(int argc, char **argv, struct error *e)
     struct connection c;
     struct remote_domain d;
     const char *name;
-    int r = arguments_parse(argc, argv, start_table, &a, "NAME", &name, e);
+    int r = arguments_parse(argc, argv, &verb_start, &a, &name, e);
     if (r < 0 || (r = begin(&c, &d, &a.target, name, e)) < 0)
         return r;
     struct remote_domain_create_with_flags_ret started;
@@ -109,7 +109,7 @@ static int run_stop(int argc, char **argv, struct error *e)
     struct connection c;
     struct remote_domain d;
     const char *name;
-    int r = arguments_parse(argc, argv, stop_table, &a, "NAME", &name, e);
+    int r = arguments_parse(argc, argv, &verb_stop, &a, &name, e);
     if (r < 0 || (r = begin(&c, &d, &a.target, name, e)) < 0)
         return r;
     if (d.id < 0)
@@ -131,7 +131,7 @@ static int run_rm(int argc, char **argv, struct error *e)
     struct connection c;
     struct remote_domain d;
     const char *name;
-    int r = arguments_parse(argc, argv, rm_table, &a, "NAME", &name, e);
+    int r = arguments_parse(argc, argv, &verb_rm, &a, &name, e);
     if (r < 0 || (r = begin(&c, &d, &a.target, name, e)) < 0)
         return r;
     bool running = d.id >= 0;
@@ -149,20 +149,23 @@ static int run_rm(int argc, char **argv, struct error *e)
 }
 
 const struct verb verb_start = {
-    "start",
-    "NAME [--console] [--paused] " TARGET_HELP,
-    "      start a machine; --console: and watch it do so\n",
-    run_start,
+    .name = "start",
+    .words = "NAME",
+    .table = start_table,
+    .help = "      start a machine; --console: and watch it do so\n",
+    .run = run_start,
 };
 const struct verb verb_stop = {
-    "stop",
-    "NAME [--force] [--timeout SECONDS] " TARGET_HELP,
-    "      press its power button and wait (60 s) until it is off; --force: switch it off\n",
-    run_stop,
+    .name = "stop",
+    .words = "NAME",
+    .table = stop_table,
+    .help = "      press its power button and wait (60 s) until it is off; --force: switch it off\n",
+    .run = run_stop,
 };
 const struct verb verb_rm = {
-    "rm",
-    "NAME [--force] " TARGET_HELP,
-    "      forget a machine; its disks stay; --force: though it runs\n",
-    run_rm,
+    .name = "rm",
+    .words = "NAME",
+    .table = rm_table,
+    .help = "      forget a machine; its disks stay; --force: though it runs\n",
+    .run = run_rm,
 };

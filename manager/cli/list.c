@@ -12,9 +12,9 @@ struct list_arguments {
 };
 
 static const struct argument table[] = {
+    {"all", ARGUMENT_FLAG, offsetof(struct list_arguments, all), NULL},
+    {"names", ARGUMENT_FLAG, offsetof(struct list_arguments, names), NULL},
     TARGET_ARGUMENTS(struct list_arguments, target),
-    {"all", ARGUMENT_FLAG, offsetof(struct list_arguments, all)},
-    {"names", ARGUMENT_FLAG, offsetof(struct list_arguments, names)},
     {0},
 };
 
@@ -57,7 +57,7 @@ static int run(int argc, char **argv, struct error *e)
     struct list_arguments a = {0};
     struct connection c;
     struct remote_connect_list_all_domains_ret all = {0};
-    int r = arguments_parse(argc, argv, table, &a, "", NULL, e);
+    int r = arguments_parse(argc, argv, &verb_list, &a, NULL, e);
     if (r < 0 || (r = connection_open(&c, &a.target, e)) < 0)
         return r;
     r = CALL_RET(&c, CONNECT_LIST_ALL_DOMAINS, connect_list_all_domains, &all, e, 1,
@@ -86,8 +86,9 @@ static int run(int argc, char **argv, struct error *e)
 }
 
 const struct verb verb_list = {
-    "list",
-    "[--all] [--names] " TARGET_HELP,
-    "      the machines that run; --all: those that do not, too\n",
-    run,
+    .name = "list",
+    .words = "",
+    .table = table,
+    .help = "      the machines that run; --all: those that do not, too\n",
+    .run = run,
 };

@@ -17,8 +17,8 @@ struct logs_arguments {
 };
 
 static const struct argument table[] = {
+    {"follow", ARGUMENT_FLAG, offsetof(struct logs_arguments, follow), NULL},
     TARGET_ARGUMENTS(struct logs_arguments, target),
-    {"follow", ARGUMENT_FLAG, offsetof(struct logs_arguments, follow)},
     {0},
 };
 
@@ -70,7 +70,7 @@ static int run(int argc, char **argv, struct error *e)
     struct logs_arguments a = {0};
     const char *name;
     char path[4096];
-    int r = arguments_parse(argc, argv, table, &a, "NAME", &name, e);
+    int r = arguments_parse(argc, argv, &verb_logs, &a, &name, e);
     if (r == 0 && strchr(name, '/'))
         r = error_set(e, EINVAL, "logs: '%s' is no name", name);
     if (r == 0 && a.follow && a.target.json)
@@ -94,8 +94,9 @@ static int run(int argc, char **argv, struct error *e)
 }
 
 const struct verb verb_logs = {
-    "logs",
-    "NAME [--follow] " TARGET_HELP,
-    "      how a machine was started, and what its program said\n",
-    run,
+    .name = "logs",
+    .words = "NAME",
+    .table = table,
+    .help = "      how a machine was started, and what its program said\n",
+    .run = run,
 };

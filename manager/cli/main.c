@@ -13,9 +13,48 @@ const struct verb *const lodge_verbs[] = {&verb_create,  &verb_list,  &verb_star
                                           &verb_run,     &verb_image, &verb_check, &verb_completion};
 const size_t verb_count = ARRAY_SIZE(lodge_verbs);
 
+enum { WIDTH = 110 };
+
+/* Up to the next blank that is not within brackets. */
+static size_t usage_word(const char *usage)
+{
+    size_t n = 0;
+    for (bool inside = false; usage[n] && (inside || usage[n] != ' '); n++)
+        inside = usage[n] == '[' || (inside && usage[n] != ']');
+    return n;
+}
+
+/* A usage, broken between options where a line is full. */
+static void print_usage(const char *usage, size_t column)
+{
+    while (*usage) {
+        size_t n = usage_word(usage);
+        if (column + n >= WIDTH)
+            column = (size_t)printf("\n       ") - 1;
+        column += (size_t)printf(" %.*s", (int)n, usage);
+        usage += n + (usage[n] == ' ');
+    }
+    putchar('\n');
+}
+
 static void print_verb(const struct verb *v)
 {
-    printf("  lodge %s%s%s\n%s", v->name, *v->arguments ? " " : "", v->arguments, v->help);
+    char usage[USAGE_MAX];
+    arguments_usage(v, usage, sizeof(usage));
+    print_usage(usage, (size_t)printf("  lodge %s", v->name));
+    fputs(v->help, stdout);
+}
+
+/* With the verbs behind it. */
+static void print_whole_verb(const struct verb *v)
+{
+    char usage[USAGE_MAX];
+    const char *name, *help;
+    print_verb(v);
+    for (unsigned i = 0; v->part && v->part(i, &name, &help, usage, sizeof(usage)); i++) {
+        print_usage(usage, (size_t)printf("  lodge %s %s", v->name, name));
+        printf("      %s\n", help);
+    }
 }
 
 static void print_help(void)
@@ -24,7 +63,7 @@ static void print_help(void)
     for (size_t i = 0; i < verb_count; i++)
         print_verb(lodge_verbs[i]);
     puts(
-        "  lodge help [VERB]\n  lodge version\n\n"
+        "  lodge help [VERB]\n  lodge version [--json]\n\n"
         "Machines are those of the system's lodged, of a lodged with a folder of its own (--root DIR, or LODGE_ROOT in the\n"
         "environment), or of a libvirtd (--connect /run/libvirt/libvirt-sock). --json: answers for programs.");
 }
@@ -43,6 +82,26 @@ static void print_roff(const char *text)
     putchar('\n');
 }
 
+static void print_man_row(const char *verb, const char *part, const char *usage, const char *help)
+{
+    printf(".TP\n.B lodge %s %s\n", verb, part);
+    if (*usage) {
+        print_roff(usage);
+        puts(".br");
+    }
+    print_roff(help);
+}
+
+static void print_man_verb(const struct verb *v)
+{
+    char usage[USAGE_MAX];
+    const char *name, *help;
+    arguments_usage(v, usage, sizeof(usage));
+    print_man_row(v->name, "", usage, v->help);
+    for (unsigned i = 0; v->part && v->part(i, &name, &help, usage, sizeof(usage)); i++)
+        print_man_row(v->name, name, usage, help);
+}
+
 static void print_man(void)
 {
     puts(
@@ -51,12 +110,8 @@ static void print_man(void)
         ".SH DESCRIPTION\nMachines are those of\n.BR lodged (8):\nthe system's, or one with a folder of its own\n"
         "(\\-\\-root DIR, or LODGE_ROOT in the environment), or those of a libvirtd\n"
         "(\\-\\-connect /run/libvirt/libvirt-sock). \\-\\-json: answers for programs.\n.SH VERBS");
-    for (size_t i = 0; i < verb_count; i++) {
-        printf(".TP\n.B lodge %s\n", lodge_verbs[i]->name);
-        print_roff(lodge_verbs[i]->arguments);
-        puts(".br");
-        print_roff(lodge_verbs[i]->help);
-    }
+    for (size_t i = 0; i < verb_count; i++)
+        print_man_verb(lodge_verbs[i]);
     puts(".SH EXIT STATUS\n0: done. 1: not; the last line says why, and what to do. Others: see the verb.\n"
          ".SH SEE ALSO\n.BR lodged (8),\n.BR lodge\\-vm (1),\n.BR virsh (1)");
 }
@@ -82,7 +137,7 @@ int main(int argc, char **argv)
     const char *name = argc > 1 ? argv[1] : "";
     const struct verb *about = argc > 2 ? find_verb(argv[is(name, "help") ? 2 : 1]) : NULL;
     if (about && (is(name, "help") || !strcmp(argv[2], "--help"))) {
-        print_verb(about);
+        print_whole_verb(about);
         return EXIT_SUCCESS;
     }
     if (is(name, "help")) {
@@ -94,7 +149,8 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     if (is(name, "version")) {
-        puts("lodge " LODGE_VERSION);
+        puts(argc > 2 && !strcmp(argv[2], "--json") ? "{\"version\": \"" LODGE_VERSION "\"}"
+                                                    : "lodge " LODGE_VERSION);
         return EXIT_SUCCESS;
     }
     const struct verb *v = find_verb(name);

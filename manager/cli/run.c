@@ -9,14 +9,15 @@
 #include "manager/cli/verb.h"
 
 struct run_options {
-    const char *kernel, *initrd, *append, *memory, *cpus;
+    const char *kernel, *initrd, *append, *memory, *cpus, *accel;
 };
 
-static const struct argument options[] = {
-    {"initrd", ARGUMENT_TEXT, offsetof(struct run_options, initrd)},
-    {"append", ARGUMENT_TEXT, offsetof(struct run_options, append)},
-    {"memory", ARGUMENT_TEXT, offsetof(struct run_options, memory)},
-    {"cpus", ARGUMENT_TEXT, offsetof(struct run_options, cpus)},
+static const struct argument table[] = {
+    {"initrd", ARGUMENT_TEXT, offsetof(struct run_options, initrd), "FILE"},
+    {"append", ARGUMENT_TEXT, offsetof(struct run_options, append), "TEXT"},
+    {"memory", ARGUMENT_TEXT, offsetof(struct run_options, memory), "SIZE"},
+    {"cpus", ARGUMENT_TEXT, offsetof(struct run_options, cpus), "N"},
+    {"accel", ARGUMENT_TEXT, offsetof(struct run_options, accel), "auto|lodge|kvm"},
     {0},
 };
 
@@ -37,10 +38,10 @@ static int machine_path(char *path, size_t size, struct error *e)
 
 static int run(int argc, char **argv, struct error *e)
 {
-    struct run_options o = {.append = "", .memory = "512M", .cpus = "1"};
+    struct run_options o = {.append = "", .memory = "512M", .cpus = "1", .accel = "auto"};
     char vm[4096], append[8192];
     int r;
-    if ((r = arguments_parse(argc, argv, options, &o, "KERNEL", &o.kernel, e)) < 0 ||
+    if ((r = arguments_parse(argc, argv, &verb_run, &o, &o.kernel, e)) < 0 ||
         (r = machine_path(vm, sizeof(vm), e)) < 0)
         return r;
     /* The terminal is the guest's serial port; a kernel that is told of another console keeps that. */
@@ -56,6 +57,8 @@ static int run(int argc, char **argv, struct error *e)
                           o.memory,
                           "-smp",
                           o.cpus,
+                          "-accel",
+                          o.accel,
                           "-nographic",
                           o.initrd ? "-initrd" : NULL,
                           o.initrd,
@@ -66,9 +69,11 @@ static int run(int argc, char **argv, struct error *e)
 }
 
 const struct verb verb_run = {
-    "run",
-    "KERNEL [--initrd FILE] [--append TEXT] [--memory SIZE] [--cpus N]",
-    "      boot a kernel with its console on this terminal (Ctrl-a h for keys, Ctrl-a x to leave);\n"
-    "      defaults: --append console=ttyS0, --memory 512M, --cpus 1\n",
-    run,
+    .name = "run",
+    .words = "KERNEL",
+    .table = table,
+    .help =
+        "      boot a kernel with its console on this terminal (Ctrl-a h for keys, Ctrl-a x to leave);\n"
+        "      defaults: --append console=ttyS0, --memory 512M, --cpus 1, --accel auto (the kernel's KVM where it has hardware)\n",
+    .run = run,
 };

@@ -17,9 +17,9 @@ struct top_arguments {
 };
 
 static const struct argument table[] = {
+    {"count", ARGUMENT_NUMBER, offsetof(struct top_arguments, count), "N"},
+    {"delay", ARGUMENT_NUMBER, offsetof(struct top_arguments, delay), "SECONDS"},
     TARGET_ARGUMENTS(struct top_arguments, target),
-    {"count", ARGUMENT_NUMBER, offsetof(struct top_arguments, count)},
-    {"delay", ARGUMENT_NUMBER, offsetof(struct top_arguments, delay)},
     {0},
 };
 
@@ -136,7 +136,7 @@ static int run(int argc, char **argv, struct error *e)
     struct top_arguments a = {.delay = 2, .count = isatty(STDOUT_FILENO) ? UINT64_MAX : 1};
     struct connection c;
     struct uses before, now;
-    int r = arguments_parse(argc, argv, table, &a, "", NULL, e);
+    int r = arguments_parse(argc, argv, &verb_top, &a, NULL, e);
     if (r == 0 && (!a.delay || a.delay > 3600))
         return error_set(e, EINVAL, "top: --delay wants 1 to 3600 seconds");
     if (r < 0 || (r = connection_open(&c, &a.target, e)) < 0)
@@ -162,8 +162,9 @@ static int run(int argc, char **argv, struct error *e)
 }
 
 const struct verb verb_top = {
-    "top",
-    "[--count N] [--delay SECONDS] " TARGET_HELP,
-    "      what the machines use, every two seconds; once, if not on a terminal\n",
-    run,
+    .name = "top",
+    .words = "",
+    .table = table,
+    .help = "      what the machines use, every two seconds; once, if not on a terminal\n",
+    .run = run,
 };

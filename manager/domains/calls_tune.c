@@ -8,6 +8,7 @@
 #include "manager/domains/hotplug.h"
 #include "manager/domains/job.h"
 #include "manager/domains/life.h"
+#include "manager/domains/pin.h"
 #include "manager/domains/stats.h"
 #include "manager/domains/store.h"
 
@@ -207,7 +208,7 @@ static int set_live_vcpus(struct domain *d, unsigned count, struct vir_error *e)
         set_count(d->live, now);
         store_state(d);
     }
-    return 0;
+    return pin_apply_all(d, e);
 }
 
 static int set_vcpus(struct call *call, const struct remote_domain *name, unsigned count, u32 flags)

@@ -208,7 +208,7 @@ def lodge_run(build):
     """What `make run` does."""
     def run():
         with Console([build.path("lodge"), "run", build.kernel(), "--initrd", build.path("initramfs.cpio.gz"),
-                      "--append", "quiet", "--memory", "256M"]) as console:
+                      "--append", "quiet", "--memory", "256M", "--accel", "lodge"]) as console:
             console.expect(PROMPT, BOOT_PATIENCE)
             power_off(console)
     return run

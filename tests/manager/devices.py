@@ -98,6 +98,7 @@ def vcpus(build, emulator):
             daemon.virsh("restore", daemon.root + "/saved")
             require(daemon.virsh("vcpucount", "linux", "--live", "--current").strip() == "2", "the processor is lost in a save")
             daemon.virsh("destroy", "linux")
+            daemon.virsh("vcpupin", "linux", "1", "0", "--config")
             with boot(daemon) as c:
                 require(daemon.virsh("vcpucount", "linux", "--live", "--current").strip() == "1", "the definition has changed")
                 daemon.virsh("setvcpus", "linux", "2", "--live")
@@ -107,6 +108,8 @@ def vcpus(build, emulator):
                 for count in ("2", "1", "2") if emulator == "lodge-vm" else ():
                     daemon.virsh("setvcpus", "linux", count, "--live")
                     wait_for(lambda: ("cpu1" in shell(c, "ls /sys/devices/system/cpu", 60)) == (count == "2"), "processor 1 follows")
+                    last = daemon.virsh("vcpuinfo", "linux", "--pretty").split("VCPU:")[-1]
+                    require(count == "1" or re.search(r"CPU Affinity: +0 ", last), "a pin of one that comes:" + last)
                     shell(c, "echo 1 >/sys/devices/system/cpu/cpu1/online", 60)
                     shell(c, "taskset 2 sh -c 'i=0; while [ $i -lt 10000 ]; do i=$((i+1)); done'", 60)
                 daemon.virsh("setvcpus", "linux", "0", "--live", good=False)
