@@ -166,7 +166,9 @@ static int place_tables(struct machine *m, struct error *e)
 {
     struct acpi_tables *t = calloc(1, sizeof(*t));
     struct smbios *s = calloc(1, sizeof(*s));
-    const struct acpi_board board = {m->vcpu_count, m->config->smp.cpus, m->config->smp.maxcpus,
+    const struct vm_topology *smp = &m->config->smp;
+    /* The first time, the processors that it begins with are still to be made. */
+    const struct acpi_board board = {max(m->vcpu_count, smp->cpus), smp->cpus, smp->maxcpus,
                                      m->chardevs.serial_count};
     int r = t && s ? smbios_build(s, m->config, false, e) : error_set(e, ENOMEM, "no memory");
     if (r == 0) {

@@ -158,16 +158,37 @@ int connection_call(struct connection *c, s32 procedure, const struct xdr_struct
     return r < 0 ? r : receive_reply(c, h.serial, ret_type, ret, e);
 }
 
+/* A libvirtd may want policykit's word for who is not root, which it gets by itself when it is asked to. */
+static int authenticate(struct connection *c, struct error *e)
+{
+    enum { NONE = 0, POLKIT = 2, PROC_AUTH_POLKIT = 70 };
+    struct remote_auth_list_ret auth;
+    int r = connection_call(c, PROC_AUTH_LIST, NULL, NULL, &xdr_remote_auth_list_ret, &auth, e);
+    s32 wanted = r == 0 && auth.types_count ? auth.types[0] : NONE;
+    if (wanted == POLKIT)
+        return connection_call(c, PROC_AUTH_POLKIT, NULL, NULL, NULL, NULL, e);
+    return wanted == NONE
+               ? r
+               : error_set(e, EACCES,
+                           "the daemon at '%s' wants a password (SASL), which lodge does not do: virsh does",
+                           c->path);
+}
+
+/* A libvirtd is the system's or that of a user's session, and says no to the other name. */
+static int open_driver(struct connection *c, struct error *e)
+{
+    struct error other;
+    char system[] = "qemu:///system", session[] = "qemu:///session";
+    int r = CALL(c, CONNECT_OPEN, connect_open, e, system, 0);
+    return r < 0 && c->error_code && CALL(c, CONNECT_OPEN, connect_open, &other, session, 0) == 0 ? 0 : r;
+}
+
 int connection_open(struct connection *c, const struct target *t, struct error *e)
 {
     *c = (struct connection){.fd = -1};
-    struct remote_auth_list_ret auth;
-    char uri[] = "qemu:///system";
     int r = connect_to(c, t, e);
-    if (r == 0)
-        r = connection_call(c, PROC_AUTH_LIST, NULL, NULL, &xdr_remote_auth_list_ret, &auth, e);
-    if (r == 0)
-        r = CALL(c, CONNECT_OPEN, connect_open, e, uri, 0);
+    if (r == 0 && (r = authenticate(c, e)) == 0)
+        r = open_driver(c, e);
     if (r < 0)
         connection_close(c);
     return r;

@@ -20,6 +20,13 @@ struct create_arguments {
     bool start, autostart, print_xml;
 };
 
+/* What the daemon is like for which the document is made. */
+struct daemon {
+    bool kvm; /* it has KVM: lodged always does; a libvirtd without the kernel's knows machines of QEMU's TCG
+                 alone */
+    bool passt; /* a libvirtd forwards no ports but by passt */
+};
+
 #define AT(field) offsetof(struct create_arguments, field)
 static const struct argument table[] = {
     {"import", ARGUMENT_TEXT, AT(import), "IMAGE"},
@@ -138,7 +145,7 @@ static int put_forward(FILE *f, const char *forward, struct error *e)
 }
 
 /* user (the default), none, or the name of a network. */
-static int put_network(FILE *f, const struct create_arguments *a, struct error *e)
+static int put_network(FILE *f, const struct create_arguments *a, bool passt, struct error *e)
 {
     bool user = !strcmp(a->network, "user");
     int r = 0;
@@ -153,29 +160,32 @@ static int put_network(FILE *f, const struct create_arguments *a, struct error *
         fputs("'/>", f);
     }
     fputs("<model type='virtio'/>", f);
+    if (passt && a->forwards.count)
+        fputs("<backend type='passt'/>", f);
     for (unsigned i = 0; i < a->forwards.count && r == 0; i++)
         r = put_forward(f, a->forwards.at[i], e);
     fputs("</interface>", f);
     return r;
 }
 
-static int put_devices(FILE *f, const struct create_arguments *a, struct error *e)
+static int put_devices(FILE *f, const struct create_arguments *a, bool passt, struct error *e)
 {
     unsigned n = 0;
     int r = a->import ? put_disk(f, a, "import", a->import, n++, e) : 0;
     for (unsigned i = 0; i < a->disks.count && r == 0; i++)
         r = put_disk(f, a, "disk", a->disks.at[i], n++, e);
     if (r == 0)
-        r = put_network(f, a, e);
+        r = put_network(f, a, passt, e);
     if (r == 0)
         fputs("<console type='pty'/><rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>",
               f);
     return r;
 }
 
-static int put_machine(FILE *f, const char *name, const struct create_arguments *a, struct error *e)
+static int put_machine(FILE *f, const char *name, const struct create_arguments *a, const struct daemon *d,
+                       struct error *e)
 {
-    fputs("<domain type='kvm'>", f);
+    fprintf(f, "<domain type='%s'>", d->kvm ? "kvm" : "qemu");
     put_element(f, "name", name);
     int r = put_memory(f, a->memory, e);
     fprintf(f, "<vcpu>%lu</vcpu><os><type arch='x86_64' machine='%s'>hvm</type>", a->cpus, a->machine);
@@ -187,21 +197,23 @@ static int put_machine(FILE *f, const char *name, const struct create_arguments 
     if (a->kernel && asprintf(&append, "%s%s%s", console, *console && *a->append ? " " : "", a->append) >= 0)
         put_element(f, "cmdline", append);
     free(append);
-    fputs("</os><features><acpi/><apic/></features><cpu mode='host-passthrough'/><devices>", f);
+    fprintf(f, "</os><features><acpi/><apic/></features><cpu mode='%s'/><devices>",
+            d->kvm ? "host-passthrough" : "maximum");
     if (r == 0)
         r = put_file(f, "emulator", "emulator", a->emulator, e);
     if (r == 0)
-        r = put_devices(f, a, e);
+        r = put_devices(f, a, d->passt, e);
     fputs("</devices></domain>\n", f);
     return r;
 }
 
-static char *document(const char *name, const struct create_arguments *a, struct error *e)
+static char *document(const char *name, const struct create_arguments *a, const struct daemon *d,
+                      struct error *e)
 {
     char *text = NULL;
     size_t size;
     FILE *f = open_memstream(&text, &size);
-    int r = f ? put_machine(f, name, a, e) : error_set(e, ENOMEM, "create: no memory");
+    int r = f ? put_machine(f, name, a, d, e) : error_set(e, ENOMEM, "create: no memory");
     if (f)
         fclose(f);
     if (r == 0)
@@ -228,11 +240,24 @@ static int check(const struct create_arguments *a, struct error *e)
                                        : 0;
 }
 
-static int define(struct connection *c, const char *name, const struct create_arguments *a, char *xml,
-                  struct error *e)
+static struct daemon ask_daemon(struct connection *c)
+{
+    struct error none;
+    struct remote_connect_get_capabilities_ret has = {0};
+    const char *name = strrchr(c->path, '/');
+    int r = connection_call(c, PROC_CONNECT_GET_CAPABILITIES, NULL, NULL,
+                            &xdr_remote_connect_get_capabilities_ret, &has, &none);
+    return (struct daemon){.kvm = r < 0 || strstr(has.capabilities, "<domain type='kvm'"),
+                           .passt = strcmp(name ? name + 1 : c->path, "lodged-sock")};
+}
+
+static int define(struct connection *c, const char *name, const struct create_arguments *a, struct error *e)
 {
     struct remote_domain_define_xml_ret defined;
-    int r = CALL_RET(c, DOMAIN_DEFINE_XML, domain_define_xml, &defined, e, xml);
+    const struct daemon d = ask_daemon(c);
+    char *xml = document(name, a, &d, e);
+    int r = xml ? CALL_RET(c, DOMAIN_DEFINE_XML, domain_define_xml, &defined, e, xml) : -EINVAL;
+    free(xml);
     if (r == 0 && a->autostart)
         r = CALL(c, DOMAIN_SET_AUTOSTART, domain_set_autostart, e, defined.dom, 1);
     if (r == 0 && a->start)
@@ -251,6 +276,16 @@ static int define(struct connection *c, const char *name, const struct create_ar
     return 0;
 }
 
+static int print_document(const char *name, const struct create_arguments *a, struct error *e)
+{
+    char *xml = document(name, a, &(const struct daemon){.kvm = true}, e);
+    if (!xml)
+        return -EINVAL;
+    fputs(xml, stdout);
+    free(xml);
+    return 0;
+}
+
 static int run(int argc, char **argv, struct error *e)
 {
     struct create_arguments a = {
@@ -260,19 +295,17 @@ static int run(int argc, char **argv, struct error *e)
     struct error none;
     const char *name;
     int r = arguments_parse(argc, argv, &verb_create, &a, &name, e);
-    char *xml = r == 0 && check(&a, e) == 0 ? document(name, &a, e) : NULL;
-    if (!xml)
-        return -EINVAL;
+    if (r < 0 || (r = check(&a, e)) < 0)
+        return r;
     if (a.print_xml)
-        fputs(xml, stdout);
-    else if ((r = connection_open(&c, &a.target, e)) == 0) {
-        if (connection_find(&c, name, &d, &none) == 0)
-            r = error_set(e, EEXIST, "there is a machine '%s' already: lodge rm %s forgets it", name, name);
-        else
-            r = define(&c, name, &a, xml, e);
-        connection_close(&c);
-    }
-    free(xml);
+        return print_document(name, &a, e);
+    if ((r = connection_open(&c, &a.target, e)) < 0)
+        return r;
+    if (connection_find(&c, name, &d, &none) == 0)
+        r = error_set(e, EEXIST, "there is a machine '%s' already: lodge rm %s forgets it", name, name);
+    else
+        r = define(&c, name, &a, e);
+    connection_close(&c);
     return r;
 }
 

@@ -22,12 +22,26 @@ static const struct argument table[] = {
     {0},
 };
 
+/* Of a libvirtd: of the system's, whose socket is in /run, or of a session's, which is in the folders of its
+ * user. */
+static int libvirt_log_path(const char *socket, const char *name, char *path, size_t size)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (!strncmp(socket, "/run/libvirt/", 13) || !strncmp(socket, "/var/run/libvirt/", 17))
+        return snprintf(path, size, "/var/log/libvirt/qemu/%s.log", name);
+    return snprintf(path, size, "%s%s/libvirt/qemu/log/%s.log",
+                    cache  ? cache
+                    : home ? home
+                           : "",
+                    cache ? "" : "/.cache", name);
+}
+
 /* The daemon's protocol has no logs: they are files. */
 static int log_path(const struct target *t, const char *name, char *path, size_t size, struct error *e)
 {
     const char *root = target_root(t);
     int n = root         ? snprintf(path, size, "%s/log/%s.log", root, name)
-            : t->connect ? snprintf(path, size, "/var/log/libvirt/qemu/%s.log", name)
+            : t->connect ? libvirt_log_path(t->connect, name, path, size)
                          : snprintf(path, size, "/var/log/lodge/%s.log", name);
     return n < 0 || (size_t)n >= size ? error_set(e, ENAMETOOLONG, "the path of the log is too long") : 0;
 }

@@ -1,13 +1,16 @@
 # lodge.py - the verbs of lodge that manage machines
 # SPDX-License-Identifier: GPL-2.0-or-later
 import json
+import os
 import re
+import shutil
 import subprocess
 import tempfile
 
 from harness.console import Console
 from harness.lodge import PROMPT, Skip, output_of, require
-from manager.daemon import Daemon, wait_for
+from manager.daemon import QEMU, Daemon, wait_for
+from manager.libvirtd import NOBODY, Libvirtd
 
 # What must fail, and what it must say; on a daemon with a machine "a" that runs.
 REFUSED = [
@@ -126,5 +129,47 @@ def console(build):
     return run
 
 
+def on_libvirtd(build):
+    """The verbs manage machines of Debian's libvirtd; of a machine of the user's session, its log, too."""
+    def run():
+        with Libvirtd() as daemon:
+            environment = {**os.environ, "XDG_CACHE_HOME": daemon.root + "/cache"}
+            place = ["--connect", daemon.socket]
+
+            def do(*words, good=True):
+                p = subprocess.run([build.path("lodge"), *words, *place], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=90, env=environment)
+                require((p.returncode == 0) == good, "lodge %s says: %s" % (" ".join(words), p.stdout.decode()))
+                return p.stdout.decode()
+            for path, name in ((build.kernel(), "vmlinuz"), (build.path("initramfs.cpio.gz"), "initrd")):
+                shutil.copy(path, daemon.root + "/" + name)
+            with open(daemon.root + "/d.img", "wb") as disk:
+                disk.truncate(1 << 20)
+            os.chown(disk.name, NOBODY, NOBODY)
+            require(json.loads(do("list", "--all", "--json")) == [], "an empty list")
+            do("create", "a", "--kernel", daemon.root + "/vmlinuz", "--initrd", daemon.root + "/initrd", "--append", "quiet", "--memory", "256M",
+               "--cpus", "2", "--disk", disk.name, "--emulator", QEMU)
+            require(json.loads(do("list", "--all", "--json")) == [{"name": "a", "id": None, "state": "shut off", "cpus": 2, "memory": 256 << 20}], "list")
+            require("already" in do("create", "a", "--kernel", daemon.root + "/vmlinuz", good=False), "create of what there is")
+            with Console([build.path("lodge"), "start", "a", "--console", *place]) as c:
+                c.expect(PROMPT, 180)
+                c.send("echo seven is $((3+4))\n")
+                c.expect("seven is 7", 60)
+                c.send("\x1d")
+                require(c.wait(30) == 0, "the console is not left by Ctrl-]")
+            require("runs already" in do("start", "a", good=False) and "is running" in do("rm", "a", good=False), "refusals")
+            top = json.loads(do("top", "--count", "1", "--delay", "1", "--json"))
+            require(top[0]["name"] == "a" and top[0]["resident"] > 1 << 20, str(top))
+            require("-kernel" in do("logs", "a") and json.loads(do("logs", "a", "--json"))["name"] == "a", "logs")
+            require("switches it off" in do("stop", "a", "--timeout", "1", good=False), "a guest without ACPI's daemon")
+            require(json.loads(do("stop", "a", "--force", "--json")) == {"name": "a", "result": "stopped"}, "stop")
+            do("start", "a", "--paused")
+            require("paused" in do("list"), "start --paused")
+            require(json.loads(do("rm", "a", "--force", "--json"))["name"] == "a" and do("list", "--all", "--names") == "", "rm")
+            do("create", "b", "--import", disk.name, "--forward", "8080:80", "--autostart")
+            require("<backend type='passt'/>" in daemon.virsh("dumpxml", "b") and "enable" in daemon.virsh("dominfo", "b"), "create --forward --autostart")
+            do("rm", "b")
+    return run
+
+
 def tests(build):
-    return [("lodge-table", lambda: one_table(build)), ("lodge-image-json", lambda: image_json(build)), ("lodge-verbs", verbs(build)), ("lodge-console", console(build))]
+    return [("lodge-table", lambda: one_table(build)), ("lodge-image-json", lambda: image_json(build)), ("lodge-verbs", verbs(build)), ("lodge-console", console(build)), ("lodge-libvirtd", on_libvirtd(build))]
