@@ -258,6 +258,11 @@ static int define(struct connection *c, const char *name, const struct create_ar
     char *xml = document(name, a, &d, e);
     int r = xml ? CALL_RET(c, DOMAIN_DEFINE_XML, domain_define_xml, &defined, e, xml) : -EINVAL;
     free(xml);
+    if (r < 0 && d.passt && a->forwards.count && strstr(e->text, "passt")) {
+        const struct error why = *e;
+        r = error_set(e, ENOTSUP, "%.300s: a libvirtd forwards ports with passt alone: leave --forward out",
+                      why.text);
+    }
     if (r == 0 && a->autostart)
         r = CALL(c, DOMAIN_SET_AUTOSTART, domain_set_autostart, e, defined.dom, 1);
     if (r == 0 && a->start)
