@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/image/image.h"
@@ -413,6 +414,78 @@ void image_get_info(struct disk_image *i, struct image_info *info)
     if (fstat(i->fd, &st) == 0)
         info->allocated = (u64)st.st_blocks * 512;
     i->format->info(i, info);
+}
+
+/* ---- snapshots ---- */
+
+static int find_snapshot(struct disk_image *i, const char *name)
+{
+    struct image_info n;
+    int found = -1;
+    image_get_info(i, &n);
+    for (unsigned k = 0; k < n.snapshots; k++) {
+        const struct image_snapshot *s = i->format->snapshot(i, k);
+        if (!strcmp(s->name, name))
+            return (int)k;
+        if (!strcmp(s->id, name))
+            found = (int)k;
+    }
+    return found;
+}
+
+static int snapshot_error(const struct disk_image *i, const char *name, const char *verb, int r,
+                          struct error *e)
+{
+    return r < 0 ? error_set(e, -r, "cannot %s the snapshot '%s' of '%s': %s", verb, name, i->filename,
+                             r == -EOVERFLOW ? "its clusters cannot count so many: make an image with "
+                                               "-o refcount_bits=16"
+                                             : strerror(-r))
+                 : 0;
+}
+
+static int check_snapshots(const struct disk_image *i, struct error *e)
+{
+    return i->format->snapshot_create
+               ? 0
+               : error_set(e, ENOTSUP, "'%s': images of format %s keep no snapshots: use qcow2", i->filename,
+                           i->format->name);
+}
+
+int image_snapshot_create(struct disk_image *i, const char *name, struct error *e)
+{
+    struct timespec now;
+    int r = check_snapshots(i, e);
+    if (r < 0)
+        return r;
+    if (!*name || find_snapshot(i, name) >= 0)
+        return error_set(e, EEXIST, "there is a snapshot '%s' of '%s' already: use another name", name,
+                         i->filename);
+    clock_gettime(CLOCK_REALTIME, &now);
+    const struct image_snapshot s = {
+        .name = name, .date_sec = (u32)now.tv_sec, .date_nsec = (u32)now.tv_nsec};
+    return snapshot_error(i, name, "make", i->format->snapshot_create(i, &s), e);
+}
+
+static int no_snapshot(const struct disk_image *i, const char *name, struct error *e)
+{
+    return error_set(e, ENOENT, "there is no snapshot '%s' of '%s': lodge image snapshot -l lists them", name,
+                     i->filename);
+}
+
+int image_snapshot_apply(struct disk_image *i, const char *name, struct error *e)
+{
+    int r = check_snapshots(i, e), n = r < 0 ? -1 : find_snapshot(i, name);
+    if (r == 0 && n < 0)
+        return no_snapshot(i, name, e);
+    return r < 0 ? r : snapshot_error(i, name, "go back to", i->format->snapshot_apply(i, (unsigned)n), e);
+}
+
+int image_snapshot_delete(struct disk_image *i, const char *name, struct error *e)
+{
+    int r = check_snapshots(i, e), n = r < 0 ? -1 : find_snapshot(i, name);
+    if (r == 0 && n < 0)
+        return no_snapshot(i, name, e);
+    return r < 0 ? r : snapshot_error(i, name, "remove", i->format->snapshot_delete(i, (unsigned)n), e);
 }
 
 /* The file is emptied only when it is sure that nobody else has it. */

@@ -105,6 +105,10 @@ struct image_format {
     int (*resize)(struct disk_image *i, u64 size, struct error *e);
     void (*info)(struct disk_image *i, struct image_info *info);
     const struct image_snapshot *(*snapshot)(struct disk_image *i, unsigned n); /* NULL: it has none */
+    /* Of `shown`, the name and the time count. */
+    int (*snapshot_create)(struct disk_image *i, const struct image_snapshot *shown);
+    int (*snapshot_apply)(struct disk_image *i, unsigned n);
+    int (*snapshot_delete)(struct disk_image *i, unsigned n);
     int (*check)(struct disk_image *i, struct image_check *c,
                  struct error *e); /* NULL: there is nothing to check */
     /* Writes a whole cluster (the image's last one may be shorter) in fewer bytes. NULL: it cannot. */
@@ -147,6 +151,11 @@ int image_map(struct disk_image *i, u64 offset, u64 bytes, struct image_extent *
 /* Shrinking needs `shrink`, for it loses what is beyond. */
 int image_resize(struct disk_image *i, u64 size, bool shrink, struct error *e);
 void image_get_info(struct disk_image *i, struct image_info *info);
+/* A snapshot inside the image: made of what is there now; gone back to, what is there now being lost;
+ * removed. By its name, or its id. 0 or -errno with e. */
+int image_snapshot_create(struct disk_image *i, const char *name, struct error *e);
+int image_snapshot_apply(struct disk_image *i, const char *name, struct error *e);
+int image_snapshot_delete(struct disk_image *i, const char *name, struct error *e);
 int image_check(struct disk_image *i, struct image_check *c, struct error *e);
 /* Makes the file, or empties one that nobody else has open. */
 int image_create(const struct image_create *c, struct error *e);

@@ -18,6 +18,9 @@ static const struct image_verb verbs[] = {
      image_verb_convert},
     {"resize", "FILE [+|-]SIZE", "make an image larger, or with --shrink smaller", "fPsqj", 2, 2,
      image_verb_resize},
+    {"snapshot", "[-l] [-c NAME] [-a NAME] [-d NAME] FILE",
+     "list the states that a qcow2 image keeps inside, make one, go back to one, remove one", "fUqjlcad", 1,
+     1, image_verb_snapshot, "lc:a:d:"},
 };
 
 /* How the options are written, by the letters that the verbs know them by. */
@@ -50,7 +53,8 @@ static void verb_usage(const struct image_verb *v, char *text, size_t size)
 {
     size_t n = 0;
     for (const char *l = v->letters; *l && n < size; l++)
-        n += (size_t)snprintf(text + n, size - n, "[%s] ", usage_of(*l));
+        if (!v->own || !strchr(v->own, *l))
+            n += (size_t)snprintf(text + n, size - n, "[%s] ", usage_of(*l));
     snprintf(text + n, size - n, "%s", v->words);
 }
 
@@ -135,7 +139,16 @@ static int set_option(struct image_arguments *a, int option, const char *value, 
     case 'r': a->repair = value; break;
     case 'S': a->sparse = value; break;
     case 'o': return add_options(a, value, e);
-    case 'c': a->compress = true; break;
+    case 'c': /* convert's, or snapshot's with a name */
+    case 'a':
+    case 'd':
+    case 'l':
+        if (a->action)
+            return error_set(e, EINVAL, "image: of -l, -c, -a and -d one is enough");
+        a->compress = option == 'c' && !value;
+        a->action = a->compress ? 0 : (char)option;
+        a->snapshot = value;
+        break;
     case 'n': a->keep_target = true; break;
     case 'p': a->progress = true; break;
     case 'q': a->quiet = true; break;
@@ -163,12 +176,13 @@ static int parse(const struct image_verb *v, struct image_arguments *a, int argc
                  struct error *e)
 {
     int option, r = 0;
+    char letters[64];
+    snprintf(letters, sizeof(letters), "-:f:qUh%s", v->own ? v->own : "O:b:B:F:o:t:T:r:S:m:cnpuW");
     bool less = argc > 1 && argv[argc - 1][0] == '-' && isdigit((unsigned char)argv[argc - 1][1]);
     const char *last = less ? argv[--argc] : NULL; /* a size that is taken away is no option */
     opterr = 0;
     optind = 1;
-    while (r == 0 &&
-           (option = getopt_long(argc, argv, "-:f:O:b:B:F:o:t:T:r:S:m:cnpqUuWh", longs, NULL)) != -1) {
+    while (r == 0 && (option = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
         if (option == 1 && a->words < ARRAY_SIZE(a->word)) {
             a->word[a->words++] = optarg;
         } else if (option == 'h') {
@@ -252,7 +266,8 @@ static int run(int argc, char **argv, struct error *e)
         properties_free(&a.options);
         return r;
     }
-    return error_set(e, EINVAL, "image: unknown verb '%s': use one of: create, info, check, convert, resize",
+    return error_set(e, EINVAL,
+                     "image: unknown verb '%s': use one of: create, info, check, convert, resize, snapshot",
                      name);
 }
 

@@ -13,6 +13,8 @@ struct image_arguments {
     struct properties options; /* -o */
     bool json, quiet, progress, shared, shrink, compress, keep_target, chain, unsafe, salvage;
     unsigned preallocation;
+    char action; /* of snapshot: l, c, a or d; 0: none */
+    const char *snapshot;
     const char *word[16];
     unsigned words;
 };
@@ -22,6 +24,7 @@ struct image_verb {
     const char *letters;  /* of the options that it has */
     unsigned least, most; /* words */
     int (*run)(struct image_arguments *a, struct error *e);
+    const char *own; /* getopt's letters instead of those of the others; NULL: none */
 };
 
 int image_verb_create(struct image_arguments *a, struct error *e);
@@ -29,6 +32,7 @@ int image_verb_info(struct image_arguments *a, struct error *e);
 int image_verb_check(struct image_arguments *a, struct error *e);
 int image_verb_convert(struct image_arguments *a, struct error *e);
 int image_verb_resize(struct image_arguments *a, struct error *e);
+int image_verb_snapshot(struct image_arguments *a, struct error *e);
 
 /* -o and what stands beside it; the size is where the -o option or `size` says. 1: help has been printed. */
 int image_creation(struct image_arguments *a, const char *format, const char *filename, const char *size,

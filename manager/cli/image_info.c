@@ -70,6 +70,15 @@ static void print_snapshot(const struct image_snapshot *s)
         printf("%11" PRIu64 "\n", s->icount);
 }
 
+static void print_snapshots(struct disk_image *i, const struct image_info *n)
+{
+    if (n->snapshots)
+        printf("Snapshot list:\n%-10s%-17s%8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK",
+               "ICOUNT");
+    for (unsigned k = 0; k < n->snapshots; k++)
+        print_snapshot(i->format->snapshot(i, k));
+}
+
 /* Version 2 has no flags to tell of. */
 static void print_format(const struct image_info *n)
 {
@@ -98,11 +107,7 @@ static void print_info(struct disk_image *i)
         printf("backing file: %s\n", n.backing);
     if (n.backing && n.backing_format)
         printf("backing file format: %s\n", n.backing_format);
-    if (n.snapshots)
-        printf("Snapshot list:\n%-10s%-17s%8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK",
-               "ICOUNT");
-    for (unsigned k = 0; k < n.snapshots; k++)
-        print_snapshot(i->format->snapshot(i, k));
+    print_snapshots(i, &n);
     if (n.compat)
         print_format(&n);
 }
@@ -237,4 +242,35 @@ int image_verb_check(struct image_arguments *a, struct error *e)
         print_check(&c);
     image_close(i);
     return r < 0 ? r : status_of(&c);
+}
+
+/* ---- snapshot ---- */
+
+static void list_snapshots(const struct image_arguments *a, struct disk_image *i)
+{
+    struct image_info n;
+    image_get_info(i, &n);
+    if (!a->json) {
+        print_snapshots(i, &n);
+        return;
+    }
+    json_t *o = image_describe(i, false), *list = json_object_get(o, "snapshots");
+    print_json(list ? json_incref(list) : json_array());
+    json_decref(o);
+}
+
+int image_verb_snapshot(struct image_arguments *a, struct error *e)
+{
+    bool list = !a->action || a->action == 'l';
+    struct disk_image *i = open_one(a, list, false, e);
+    if (!i)
+        return -EINVAL;
+    int r = a->action == 'c'   ? image_snapshot_create(i, a->snapshot, e)
+            : a->action == 'a' ? image_snapshot_apply(i, a->snapshot, e)
+            : a->action == 'd' ? image_snapshot_delete(i, a->snapshot, e)
+                               : 0;
+    if (r == 0 && (list || a->json))
+        list_snapshots(a, i);
+    image_close(i);
+    return r;
 }

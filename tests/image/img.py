@@ -1,5 +1,6 @@
 # img.py - lodge image against qemu-img: what one makes the other reads, checks and compares; what is refused is refused by name
 # SPDX-License-Identifier: GPL-2.0-or-later
+import hashlib
 import json
 import os
 import tempfile
@@ -49,6 +50,62 @@ def same_info(lodge, image):
 def fill(*argv):
     ok("qemu-io", *argv[:-1], *[w for c in ("write -P 5 0 1M", "write -P 6 5000000 3000", "write -P 7 200M 3M", "write -z 10M 1M",
                                             "write -P 9 100M 50k") for w in ("-c", c)], argv[-1])
+
+
+@folder
+def snapshots(lodge):
+    """Made, gone back to and removed by one, and looked at by the other; each state is what it was, and no room is lost."""
+    for shape in ("", "-o cluster_size=512", "-o compat=0.10", "-o refcount_bits=8,cluster_size=4k"):
+        ok(lodge, "image", "create", "-q", "-f", "qcow2", *shape.split(), "a.qcow2", "24M")
+        states, sums = {}, []
+
+        def write(pattern):
+            ok("qemu-io", "-f", "qcow2", *[w for at in ("0 3M", "%dM 70k" % (10 + pattern), "20M 1M", "%d 5000" % (7 << 20)) for w in ("-c", "write -P %d %s" % (pattern, at))], "a.qcow2")
+
+        def whole():
+            ok("qemu-img", "check", "a.qcow2")
+            ok(lodge, "image", "check", "a.qcow2")
+            same_info(lodge, "a.qcow2")
+            ok("qemu-img", "convert", "-O", "raw", "a.qcow2", "now.raw")
+            with open("now.raw", "rb") as f:
+                return hashlib.sha256(f.read()).hexdigest()
+        for n, tool in enumerate(((lodge, "image"), ("qemu-img",), (lodge, "image"))):
+            write(n + 1)
+            states["s%d" % n] = whole()
+            ok(*tool, "snapshot", "-c", "s%d" % n, "a.qcow2")
+            require(whole() == states["s%d" % n], "a snapshot has changed the image")
+        write(9)
+        ok(lodge, "image", "resize", "-q", "a.qcow2", "32M")
+        for name in ("s1", "s0", "s2"):
+            ok(lodge, "image", "snapshot", "-a", name, "a.qcow2")
+            require(whole() == states[name], "after going back to " + name)
+            ok("qemu-img", "snapshot", "-a", name, "a.qcow2")
+            require(whole() == states[name], "QEMU goes back to " + name)
+            write(8)
+        rows = json.loads(ok(lodge, "image", "snapshot", "--json", "a.qcow2"))
+        require([s["name"] for s in rows] == ["s0", "s1", "s2"], rows)
+        require("s1" in ok(lodge, "image", "snapshot", "a.qcow2") and "s1" in ok("qemu-img", "snapshot", "-l", "a.qcow2"), "the list")
+        fails("already", lodge, "image", "snapshot", "-c", "s1", "a.qcow2")
+        fails("there is no snapshot", lodge, "image", "snapshot", "-a", "s9", "a.qcow2")
+        ok(lodge, "image", "snapshot", "-d", "s1", "a.qcow2")
+        whole()
+        ok("qemu-img", "snapshot", "-a", "s0", "a.qcow2")
+        require(whole() == states["s0"], "after another was removed")
+        ok(lodge, "image", "snapshot", "-d", "s0", "a.qcow2")
+        ok(lodge, "image", "snapshot", "-d", "s2", "a.qcow2")
+        require(whole() == states["s0"] and ok(lodge, "image", "snapshot", "-l", "a.qcow2") == "", "after all were removed")
+        os.unlink("a.qcow2")
+    ok(lodge, "image", "create", "-q", "-f", "qcow2", "-o", "refcount_bits=1", "b.qcow2", "8M")
+    ok("qemu-io", "-f", "qcow2", "-c", "write 0 1M", "b.qcow2")
+    fails("refcount_bits=16", lodge, "image", "snapshot", "-c", "s", "b.qcow2")
+    ok("qemu-img", "check", "b.qcow2")
+    fails("keep no snapshots", lodge, "image", "snapshot", "-f", "raw", "-c", "s", "now.raw")
+    # compressed clusters, which share clusters of the file
+    ok(lodge, "image", "convert", "-c", "-f", "raw", "-O", "qcow2", "now.raw", "c.qcow2")
+    for words in (("-c", "s"), ("-c", "t"), ("-d", "s"), ("-a", "t"), ("-d", "t")):
+        ok(lodge, "image", "snapshot", *words, "c.qcow2")
+        ok("qemu-img", "check", "c.qcow2")
+        ok("qemu-img", "compare", "now.raw", "c.qcow2")
 
 
 @folder
@@ -148,5 +205,5 @@ def refused(lodge):
 
 
 def tests(build):
-    return [(t, lambda f=f: f(build)) for t, f in (("convert", convert), ("chains", chains), ("resize", resize), ("repairs", repairs),
+    return [(t, lambda f=f: f(build)) for t, f in (("snapshots", snapshots), ("convert", convert), ("chains", chains), ("resize", resize), ("repairs", repairs),
                                                     ("refused", refused))]

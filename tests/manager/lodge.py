@@ -84,7 +84,7 @@ def one_table(build):
         if name in ("help", "version"):
             continue
         text = output_of([program, "help", name], 20)[1]
-        for verb, usage in re.findall(r"^  lodge (\w+(?: (?:create|info|check|convert|resize)\b)?)((?:.|\n        )*)$", text, re.M):
+        for verb, usage in re.findall(r"^  lodge (\w+(?: (?:create|info|check|convert|resize|snapshot)\b)?)((?:.|\n        )*)$", text, re.M):
             at = man.index(".B lodge " + verb)
             entry = man[at:man.index("\n.TP", at) if "\n.TP" in man[at:] else len(man)]
             for option, value in re.findall(r"\[(--?[\w-]+)( [^\]]+)?\]", usage):

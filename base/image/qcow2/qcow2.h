@@ -105,7 +105,8 @@ struct freed {
 struct qcow2_snapshot {
     u64 l1_offset;
     u32 l1_entries;
-    u32 extra; /* bytes of extra data */
+    u32 extra;     /* bytes of extra data */
+    u64 at, bytes; /* of its record in the file */
     struct image_snapshot shown;
 };
 
@@ -161,6 +162,9 @@ void qcow2_feature_name(struct qcow2 *q, unsigned bit, char name[64]);
 /* ---- snapshots.c ---- */
 int qcow2_read_snapshots(struct qcow2 *q, struct error *e);
 void qcow2_free_snapshots(struct qcow2 *q);
+int qcow2_snapshot_create(struct disk_image *i, const struct image_snapshot *shown);
+int qcow2_snapshot_apply(struct disk_image *i, unsigned n);
+int qcow2_snapshot_delete(struct disk_image *i, unsigned n);
 
 /* ---- cache.c ---- */
 int cache_init(struct qcow2 *q);
