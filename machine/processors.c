@@ -40,13 +40,20 @@ int processors_create(struct machine *m, struct error *e)
     return r;
 }
 
+/* Whoever asks is told of its thread; the lock is free meanwhile. */
+static void wait_for_thread(struct machine *m, const struct vcpu *v)
+{
+    while (!v->tid && !m->ended)
+        pthread_cond_wait(&m->changed, &m->loop.lock);
+}
+
 int processors_start(struct machine *m, struct error *e)
 {
     int r = 0;
     while (m->running < m->vcpu_count && r == 0) {
         r = vcpu_start(&m->vcpu[m->running], e);
         if (r == 0)
-            m->running++;
+            wait_for_thread(m, &m->vcpu[m->running++]);
     }
     return r;
 }
@@ -127,8 +134,6 @@ int processors_add(struct machine *m, const struct properties *p, struct error *
         free(name);
         return r;
     }
-    while (m->running && !m->vcpu[number].tid && !m->ended) /* who asks for its thread is told of it */
-        pthread_cond_wait(&m->changed, &m->loop.lock);
     if (m->plugged)
         cpu_hotplug_added(m->cpu_slots, number);
     return 0;

@@ -21,7 +21,7 @@ void processor_path(const struct machine *m, unsigned number, char *path, size_t
 
 /* Those that the machine begins with. 0 or -errno with e. */
 int processors_create(struct machine *m, struct error *e);
-/* Threads of all that have none. */
+/* With the lock held: threads of all that have none. */
 int processors_start(struct machine *m, struct error *e);
 
 /* With the lock held. One more, which a guest that runs hears of; its number is the next one. */

@@ -25,15 +25,14 @@ class Qmp:
                 require(time.monotonic() < end, "there is no monitor at " + path)
                 time.sleep(0.1)
         self.socket.settimeout(BOOT_PATIENCE)
-        self.file = self.socket.makefile("rw")
+        self.file = self.socket.makefile("r")  # one that writes as well would forget what it has read ahead
         self.events = []
         self.file.readline()
         self("qmp_capabilities")
 
     def __call__(self, command, **arguments):
         arguments = {k.replace("_", "-"): v for k, v in arguments.items()}
-        self.file.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
-        self.file.flush()
+        self.socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
         while True:
             answer = json.loads(self.file.readline())
             if "event" not in answer:
