@@ -10,11 +10,12 @@
 #include "manager/domains/job.h"
 #include "manager/domains/life.h"
 #include "manager/domains/notify.h"
+#include "manager/domains/snapshot.h"
 #include "manager/domains/store.h"
 
 enum { DEFINE_VALIDATE = 1, CREATE_PAUSED = 1, CREATE_VALIDATE = 16 };
-/* There are no snapshots, NVRAM, checkpoints or TPMs, so that what is to become of them is no question. */
-enum { UNDEFINE_MANAGED_SAVE = 1, UNDEFINE_ALL = 127 };
+/* There are no NVRAM, checkpoints or TPMs, so that what is to become of them is no question. */
+enum { UNDEFINE_MANAGED_SAVE = 1, UNDEFINE_SNAPSHOTS = 2, UNDEFINE_ALL = 127 };
 
 static int define(struct call *call, const char *text, struct remote_domain *ret)
 {
@@ -63,6 +64,14 @@ int handle_domain_define_xml_flags(struct call *call, const struct remote_domain
     return define(call, args->xml, &ret->dom);
 }
 
+static unsigned count_snapshots(const struct domain *d)
+{
+    struct snapshots s = snapshots_read(d);
+    unsigned n = s.count;
+    snapshots_free(&s);
+    return n;
+}
+
 static int undefine(struct call *call, const struct remote_domain *name, u32 flags)
 {
     struct domain *d = domain_find(call, name);
@@ -73,6 +82,11 @@ static int undefine(struct call *call, const struct remote_domain *name, u32 fla
     if (store_has_save(d) && !(flags & UNDEFINE_MANAGED_SAVE))
         return vir_fail(&call->error, VIR_ERR_OPERATION_INVALID,
                         "Refusing to undefine while domain managed save image exists");
+    unsigned snapshots = count_snapshots(d);
+    if (snapshots && !domain_active(d) && !(flags & UNDEFINE_SNAPSHOTS))
+        return vir_fail(&call->error, VIR_ERR_OPERATION_INVALID,
+                        "cannot delete inactive domain with %u snapshots", snapshots);
+    snapshots_forget(d);
     store_forget_save(d);
     store_forget_config(d);
     d->persistent = d->autostart = false;
@@ -168,6 +182,8 @@ static int check_rename(struct domain *d, const char *name, struct vir_error *e)
         return vir_fail(e, VIR_ERR_INVALID_ARG, "Can't rename domain to itself");
     if (domains_by_name(&d->manager->domains, name))
         return vir_fail(e, VIR_ERR_OPERATION_INVALID, "domain with name '%s' already exists", name);
+    if (count_snapshots(d))
+        return vir_fail(e, VIR_ERR_OPERATION_INVALID, "cannot rename domain with snapshots");
     return store_has_save(d)
                ? vir_fail(e, VIR_ERR_OPERATION_INVALID, "domain with a managed saved state can't be renamed")
                : 0;

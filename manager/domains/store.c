@@ -23,6 +23,7 @@ static const struct {
     {"state", offsetof(struct settings, run_dir), "/domains", ".xml"},
     {"monitor", offsetof(struct settings, run_dir), "/domains", ".monitor"},
     {"save", offsetof(struct settings, state_dir), "/save", ".save"},
+    {"snapshots", offsetof(struct settings, state_dir), "/snapshots", ""},
     {"log", offsetof(struct settings, log_dir), "", ".log"},
 };
 

@@ -11,10 +11,12 @@
  * RUN/domains/NAME.xml        of a running one: its state, process, and live document
  * RUN/domains/NAME.monitor    its QMP socket
  * STATE/save/NAME.save        of one that comes back as it was when it is started
+ * STATE/snapshots/NAME/       its snapshots
  * LOG/NAME.log
  */
-char *store_path(const struct domain *d,
-                 const char *kind); /* "config", "autostart", "state", "monitor", "save", "log" */
+char *
+store_path(const struct domain *d,
+           const char *kind); /* "config", "autostart", "state", "monitor", "save", "snapshots", "log" */
 int store_folders(struct manager *m, struct error *e);
 
 int store_config(struct domain *d, struct vir_error *e);

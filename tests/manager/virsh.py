@@ -76,7 +76,7 @@ REFUSED = [
     ("define @secret", "'passwd' of <graphics> is not supported"), ("define @nomemory", "[Mm]emory"), ("define @emulator", "Cannot check QEMU binary"), ("setmem a 1G --live", "not running"),
     ("domifstat a 52:54:00:00:00:01", "not running"), ("domblkstat a vda", "not running"), ("setmem a 1G --config", "higher than max"),
     ("setvcpus a 9 --config", "greater than max"), ("attach-disk a @disk vda --config", "already exists|duplicated"), ("detach-disk a vdz --config", "No disk found|not found"),
-    ("snapshot-create a", "not supported by the connection driver: virDomainSnapshotCreateXML"), ("snapshot-current a", "no current snapshot"),
+    ("snapshot-create a", "internal snapshot for disk vda unsupported for storage type raw"), ("snapshot-current a", "no current snapshot"),
     ("blockpull a vda", "not supported by the connection driver: virDomainBlockPull"), ("migrate a qemu:///x", "not running|refused|Failed|Cannot"),
     ("domtime a", "domain is not running"), ("domjobinfo a", "domain is not running"), ("vcpupin a 9 0 --config", "vcpu 9 is out of range"), ("define @pin", "bitmap '0-'"), ("nodedev-dumpxml x", "no node device with matching name"),
     ("iface-dumpxml eth9", "couldn't find interface"), ("send-key a KEY_ENTER", "not running"), ("domrename a a", "itself|already exists"), ("domblkinfo a vdz", "invalid path"),
