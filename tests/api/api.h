@@ -1,8 +1,9 @@
 /* api.h - what a test of the KVM API needs: the same checks run on the library and on /dev/kvm */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A test is a program that takes `lodge` or `kvm`: whose API it checks. With `kvm` the kernel is the oracle:
- * a check that fails there is a wrong check. Where /dev/kvm does not open, it ends with status 77: skipped.
+ * A test is a program that takes `lodge`, `shim` or `kvm`: whose API it checks. With `shim` the library is
+ * behind /dev/kvm. With `kvm` the kernel is the oracle: a check that fails there is a wrong check. Where
+ * /dev/kvm does not open, it ends with status 77: skipped.
  */
 #ifndef TESTS_API_H
 #define TESTS_API_H
@@ -23,34 +24,35 @@
 
 enum { SKIPPED = 77, PAGE = 4096 };
 
-static bool api_is_kernel;
+static bool api_is_kernel, api_is_device;
 
 static inline int kvm_open(void)
 {
-    return api_is_kernel ? open("/dev/kvm", O_RDWR | O_CLOEXEC) : lodge_kvm_open();
+    return api_is_device ? open("/dev/kvm", O_RDWR | O_CLOEXEC) : lodge_kvm_open();
 }
 
 static inline int kvm_ioctl(int fd, unsigned long request, unsigned long arg)
 {
-    return api_is_kernel ? ioctl(fd, request, arg) : lodge_kvm_ioctl(fd, request, arg);
+    return api_is_device ? ioctl(fd, request, arg) : lodge_kvm_ioctl(fd, request, arg);
 }
 
 static inline int kvm_close(int fd)
 {
-    return api_is_kernel ? close(fd) : lodge_kvm_close(fd);
+    return api_is_device ? close(fd) : lodge_kvm_close(fd);
 }
 
 /* First thing in main. Returns the system descriptor. */
 static inline int api_start(int argc, char **argv)
 {
-    if (argc != 2 || (strcmp(argv[1], "lodge") && strcmp(argv[1], "kvm"))) {
-        fprintf(stderr, "usage: %s lodge|kvm\n", argv[0]);
+    if (argc != 2 || (strcmp(argv[1], "lodge") && strcmp(argv[1], "shim") && strcmp(argv[1], "kvm"))) {
+        fprintf(stderr, "usage: %s lodge|shim|kvm\n", argv[0]);
         exit(2);
     }
     api_is_kernel = !strcmp(argv[1], "kvm");
+    api_is_device = strcmp(argv[1], "lodge");
     int fd = kvm_open();
     if (fd < 0) {
-        printf("%s: %s\n", api_is_kernel ? "/dev/kvm" : "lodge_kvm_open", strerror(errno));
+        printf("%s: %s\n", api_is_device ? "/dev/kvm" : "lodge_kvm_open", strerror(errno));
         exit(api_is_kernel ? SKIPPED : 1);
     }
     return fd;

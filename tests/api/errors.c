@@ -136,7 +136,7 @@ int main(int argc, char **argv)
     shadow_pages(m.vm);
     no_irqchip(m.vm, m.vcpu);
     capabilities(kvm, m.vm);
-    if (!api_is_kernel)
+    if (!api_is_device)
         CHECK_FAILS(0, KVM_GET_API_VERSION, 0, EBADF);
     return TEST_DONE();
 }

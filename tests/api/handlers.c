@@ -17,7 +17,7 @@ static sigjmp_buf caught;
 
 static int set_handler(int number, const struct sigaction *a, struct sigaction *old)
 {
-    return api_is_kernel ? sigaction(number, a, old) : lodge_kvm_sigaction(number, a, old);
+    return api_is_device ? sigaction(number, a, old) : lodge_kvm_sigaction(number, a, old);
 }
 
 static struct machine looping(void)
