@@ -11,6 +11,7 @@
 #include "hypervisor/api/io_bus.h"
 #include "hypervisor/api/object.h"
 #include "hypervisor/api/user.h"
+#include "hypervisor/direct/backing.h"
 #include "hypervisor/irq/irq.h"
 #include "hypervisor/timer.h"
 #include "hypervisor/translate/engine.h"
@@ -23,6 +24,8 @@ static void vm_destroy(void *target)
 {
     struct vm *vm = target;
 
+    if (vm->backing)
+        backing_retire(vm->backing);
     for (unsigned i = 0; i < vm->vcpu_count; i++)
         if (vm->vcpu[i]->lapic)
             lapic_destroy(vm->vcpu[i]);

@@ -42,7 +42,6 @@ struct direct {
     bool never;            /* it failed once: not possible here */
     bool hold;             /* the translator goes on until the vcpu has been in ring 0 */
     pthread_t thread;      /* that traces the shadows */
-    int filters;           /* seccomp_filters when the vcpu was made */
     u64 entries;
     u64 own; /* nanoseconds that the vcpu's thread has run, at the last look */
     struct space space[SPACES];
@@ -60,6 +59,17 @@ __attribute__((visibility("default"))) void lodge_kvm_direct(enum lodge_kvm_dire
 {
     mode = how;
     was_told = true;
+}
+
+__attribute__((visibility("default"))) int lodge_kvm_madvise(void *address, size_t size, int advice)
+{
+    bool ours = backing_advised(address, size, advice);
+    return (int)syscall(SYS_madvise, address, size, ours && advice == MADV_FREE ? MADV_DONTNEED : advice);
+}
+
+__attribute__((visibility("default"))) void lodge_kvm_userfault(void *address, size_t size)
+{
+    backing_watch(address, size);
 }
 
 bool direct_is_wanted(void)
@@ -141,8 +151,8 @@ static u64 find_stub(struct vcpu *v)
     return 0;
 }
 
-/* How many filters of system calls this thread has: what is tried with more than when the vcpu was made may
- * be answered with the program's end. */
+/* How many filters of system calls this thread has: what is tried with more than those with which the program
+ * started, which are its surroundings', may be answered with the program's end. */
 static int seccomp_filters(void)
 {
     char text[4096], *line;
@@ -157,6 +167,13 @@ static int seccomp_filters(void)
     return line ? atoi(line + strlen("Seccomp_filters:")) : prctl(PR_GET_SECCOMP);
 }
 
+static int filters_at_start;
+
+static __attribute__((constructor)) void count_filters(void)
+{
+    filters_at_start = seccomp_filters();
+}
+
 static bool space_start(struct vcpu *v, struct space *s)
 {
     u64 stub = find_stub(v);
@@ -164,7 +181,7 @@ static bool space_start(struct vcpu *v, struct space *s)
         return false;
     *s = (struct space){.cr3 = cr3_base(v), .paging = conditions_paging(v), .cr2 = v->cr2};
     const char *why = NULL;
-    if (mode != LODGE_KVM_DIRECT_FILTERED && seccomp_filters() != v->direct->filters)
+    if (mode != LODGE_KVM_DIRECT_FILTERED && seccomp_filters() != filters_at_start)
         why = "its thread has got a filter of system calls";
     else if (!pages_create(&s->pages, v, &s->process, v->direct->known) ||
              shadow_start(&s->process, backing_fd(v->vm->backing), stub))
@@ -520,7 +537,6 @@ int direct_create_vcpu(struct vcpu *v)
     pthread_mutex_init(&d->lock, NULL);
 
     d->policy.always = v->engine->stress.modes & STRESS_DIRECT;
-    d->filters = seccomp_filters();
     v->direct = d;
     return 0;
 }

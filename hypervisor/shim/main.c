@@ -26,6 +26,8 @@ static void print_help(void)
         "Runs PROGRAM so that it finds a KVM, whether or not this machine has one: what it opens as /dev/kvm is\n"
         "Lodge's hypervisor, in the program itself. The programs that it starts are served likewise. PROGRAM\n"
         "must be a 64-bit x86 program that is linked dynamically with glibc, and not set-user-ID.\n\n"
+        "Guests' programs run on the processor as they are, in processes beside PROGRAM, where that pays and is\n"
+        "possible; LODGE_DIRECT=off in the environment: never.\n\n"
         "  -d LETTERS   print what the hypervisor does:\n%s"
         "  -D FILE      print it to FILE; default: standard error\n"
         "  --help, --version\n\n"

@@ -93,7 +93,7 @@ int engine_create(struct vm *vm)
     e->translator = map_table(sizeof(*e->translator));
     int r = e->by_code && e->translator ? map_code(e) : -ENOMEM;
     if (e->stress.modes & STRESS_DIRECT || direct_is_wanted())
-        vm->backing = backing_create(); /* NULL: without */
+        vm->backing = backing_create(vm); /* NULL: without */
     if (!r)
         r = map_poll(e);
     if (!r)

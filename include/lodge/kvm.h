@@ -47,10 +47,15 @@ const char *lodge_kvm_dump_help(void);
 /* Whether 64-bit programs of guests that compute may run on the host's CPU as they are, in processes that the
  * vcpus' threads make and trace (docs/engine.md). Applies to VMs created later. Without a call they do not,
  * unless LODGE_DIRECT=on is in the environment; LODGE_DIRECT=off holds whatever is called. FILTERED: as ON,
- * and filters of system calls that the program gets after it has made vcpus let the calls of docs/engine.md
- * through; without that word a vcpu's thread does not try them once it has got a filter. */
+ * and filters of system calls that the program gets let the calls of docs/engine.md through; without that word a
+ * vcpu's thread does not try them once it has got a filter beyond those that the program started with. */
 enum lodge_kvm_direct { LODGE_KVM_DIRECT_OFF, LODGE_KVM_DIRECT_ON, LODGE_KVM_DIRECT_FILTERED };
 void lodge_kvm_direct(enum lodge_kvm_direct how);
+
+/* For a program that does that, and asks of the VM's memory what only private memory has: like madvise(2), which
+ * would not discard it; and before UFFDIO_REGISTER of a range, which then is not used directly any more. */
+int lodge_kvm_madvise(void *address, size_t size, int advice);
+void lodge_kvm_userfault(void *address, size_t size);
 
 /* What the engine of a VM (fd: from KVM_CREATE_VM) has done so far, as lines for a person: for each vcpu the
  * exits by cause, exceptions, translations, TLB misses, stores to code; the use of the code cache. Like

@@ -241,6 +241,129 @@ def threads(build):
     return run
 
 
+# Memory that shadows can have looks private all the same: it can be discarded, a child has its own, and faults
+# can be heard of. A filter of system calls that came after the start keeps shadows away.
+PRIVATE = r"""
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/kvm.h>
+#include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define REQUIRE(x) do { if (!(x)) { perror(#x); return 1; } } while (0)
+enum { PAGE = 4096, SIZE = 96 << 20 };
+
+static char *memory(int vm, unsigned slot)
+{
+    char *ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct kvm_userspace_memory_region r = {slot, 0, (unsigned long)slot * SIZE, SIZE, (unsigned long)ram};
+    strcpy(ram, "begin");
+    strcpy(ram + SIZE - PAGE, "end");
+    return ioctl(vm, KVM_SET_USER_MEMORY_REGION, &r) ? NULL : ram;
+}
+
+static int is_shared(const char *ram)
+{
+    char line[512], rights[5];
+    unsigned long from, to;
+    FILE *f = fopen("/proc/self/maps", "r");
+    int shared = 0;
+    while (fgets(line, sizeof(line), f))
+        if (sscanf(line, "%lx-%lx %4s", &from, &to, rights) == 3 && from <= (unsigned long)ram && (unsigned long)ram < to)
+            shared = rights[3] == 's';
+    fclose(f);
+    return shared;
+}
+
+static int in_child(char *ram)
+{
+    pid_t pid = fork();
+    int status;
+    if (pid == 0) {
+        int good = !strcmp(ram, "begin") && !strcmp(ram + SIZE - PAGE, "end");
+        strcpy(ram, "child");
+        _exit(good ? 7 : 1);
+    }
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int dies_without(char *ram)
+{
+    pid_t pid = fork();
+    int status;
+    if (pid == 0) {
+        ram[0] = 1;
+        _exit(0);
+    }
+    return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status);
+}
+
+static void *touch(void *page)
+{
+    return (void *)(long)*(volatile char *)page;
+}
+
+static int faults_are_heard(char *page)
+{
+    int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+    struct uffdio_api api = {.api = UFFD_API};
+    struct uffdio_register r = {{(unsigned long)page, PAGE}, UFFDIO_REGISTER_MODE_MISSING};
+    struct uffd_msg m;
+    static char source[PAGE] __attribute__((aligned(4096))) = "X";
+    struct uffdio_copy copy = {(unsigned long)page, (unsigned long)source, PAGE};
+    pthread_t t;
+    void *got;
+    if (fd < 0 && (errno == EPERM || errno == ENOSYS))
+        return 0;
+    REQUIRE(fd >= 0 && ioctl(fd, UFFDIO_API, &api) == 0 && ioctl(fd, UFFDIO_REGISTER, &r) == 0);
+    REQUIRE(madvise(page, PAGE, MADV_DONTNEED) == 0);
+    REQUIRE(pthread_create(&t, NULL, touch, page) == 0);
+    struct pollfd p = {fd, POLLIN};
+    REQUIRE(poll(&p, 1, 10000) == 1 && read(fd, &m, sizeof(m)) == sizeof(m) && m.event == UFFD_EVENT_PAGEFAULT);
+    REQUIRE(ioctl(fd, UFFDIO_COPY, &copy) == 0);
+    REQUIRE(pthread_join(t, &got) == 0 && got == (void *)'X');
+    return 0;
+}
+
+int main(void)
+{
+    int kvm = open("/dev/kvm", O_RDWR), vm = ioctl(kvm, KVM_CREATE_VM, 0);
+    char *ram = memory(vm, 0), *other = memory(vm, 1);
+    REQUIRE(ram && other && is_shared(ram) && is_shared(ram + SIZE - PAGE) && !strcmp(ram, "begin") && !strcmp(ram + SIZE - PAGE, "end"));
+    REQUIRE(in_child(ram) == 7 && !strcmp(ram, "begin"));
+    REQUIRE(madvise(ram, SIZE, MADV_DONTFORK) == 0 && dies_without(ram));
+    REQUIRE(madvise(ram, SIZE, MADV_DOFORK) == 0 && in_child(ram) == 7);
+    REQUIRE(madvise(ram, PAGE, MADV_DONTNEED) == 0 && ram[0] == 0 && !strcmp(ram + SIZE - PAGE, "end"));
+    REQUIRE(madvise(ram + SIZE - PAGE, PAGE, MADV_FREE) == 0);
+    REQUIRE(madvise(ram + 1, PAGE, MADV_DONTNEED) == -1 && errno == EINVAL);
+    REQUIRE(faults_are_heard(ram) == 0 && !strcmp(other, "begin"));
+    close(vm);
+    close(kvm);
+    REQUIRE(madvise(other, PAGE, MADV_DONTNEED) == 0);
+    puts("private");
+}
+"""
+
+
+def private(build):
+    def run():
+        with tempfile.TemporaryDirectory() as folder:
+            wants(build, [compiled(folder, "private", "-pthread", source=PRIVATE)], 0, "private")
+    return run
+
+
 def api(build, name, path):
     """The tests of the API, which open /dev/kvm as any program would."""
     def run():
@@ -253,5 +376,5 @@ def api(build, name, path):
 
 def tests(build):
     return [("programs", programs(build)), ("set-user-id", set_user_id(build)), ("seen", seen(build)),
-            ("shell", shell_sees(build)), ("dump", dump(build)), ("threads", threads(build))] + \
+            ("shell", shell_sees(build)), ("dump", dump(build)), ("threads", threads(build)), ("private", private(build))] + \
            [("api-" + name, api(build, name, path)) for name, path in build.files("tests/api")]

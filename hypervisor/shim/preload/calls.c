@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <linux/userfaultfd.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/base.h"
@@ -19,6 +21,16 @@ static bool is_everybodys(unsigned long request)
     return request == FIOCLEX || request == FIONCLEX || request == FIONBIO || request == FIOASYNC;
 }
 
+/* A copy of what it asks for: the pointer may be anything. */
+static void before_register(const struct uffdio_register *arg)
+{
+    struct uffdio_range range;
+    struct iovec local = {&range, sizeof(range)}, remote = {(void *)(uintptr_t)&arg->range, sizeof(range)};
+
+    if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == sizeof(range))
+        lodge_kvm_userfault((void *)(uintptr_t)range.start, range.len);
+}
+
 /* EBADF is an answer too (a bad eventfd, say), so that only then the descriptor itself is asked about. */
 EXPORT int ioctl(int fd, unsigned long request, ...)
 {
@@ -27,6 +39,8 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
     unsigned long arg = va_arg(ap, unsigned long);
     va_end(ap);
 
+    if (request == UFFDIO_REGISTER)
+        before_register((const struct uffdio_register *)arg);
     if (!is_everybodys(request)) {
         bool outer = cancel_hold();
         int e = errno, r = lodge_kvm_ioctl(fd, request, arg);

@@ -1,4 +1,4 @@
-/* map.c - mmap: what the kernel refuses of a vcpu's descriptor, and a file in memory would not */
+/* map.c - mmap: what the kernel refuses of a vcpu's descriptor, and a file in memory would not; madvise */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -30,3 +30,8 @@ static bool refused(size_t size, int prot, int flags, int fd, off_t offset)
 
 MMAP(mmap)
 MMAP(mmap64)
+
+EXPORT int madvise(void *address, size_t size, int advice)
+{
+    return lodge_kvm_madvise(address, size, advice);
+}

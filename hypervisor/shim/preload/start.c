@@ -5,6 +5,12 @@
 #include "hypervisor/shim/shim.h"
 #include "lodge/kvm.h"
 
+/* LODGE_DIRECT=off holds. */
+static __attribute__((constructor)) void start_direct(void)
+{
+    lodge_kvm_direct(LODGE_KVM_DIRECT_ON);
+}
+
 /* lodge-kvm has seen to it that the letters are good and the file can be written. */
 static __attribute__((constructor)) void start_dump(void)
 {
