@@ -6,7 +6,7 @@
 #include "hypervisor/cpu/vcpu.h"
 #include "hypervisor/gate.h"
 
-enum { VM_MAX_VCPUS = 64, VM_MAX_SLOTS = 509 };
+enum { VM_MAX_VCPUS = 512, VM_MAX_SLOTS = 509 };
 
 struct memslot {
     u32 id, flags; /* KVM_MEM_* */

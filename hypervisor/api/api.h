@@ -27,8 +27,8 @@ enum {
     MAX_CPUID_ENTRIES = 256, /* KVM_MAX_CPUID_ENTRIES of the kernel */
     MAX_IO_MSRS = 256,       /* KVM_GET_MSRS and KVM_SET_MSRS take fewer than this */
     MAX_IRQ_ROUTES = 4096,
-    APIC_BUS_NS = 1,   /* 1 GHz, unless KVM_CAP_X86_APIC_BUS_CYCLES_NS tells another */
-    MAX_VCPU_ID = 255, /* ids are below: they are xAPIC ids, and 255 is the broadcast */
+    APIC_BUS_NS = 1,    /* 1 GHz, unless KVM_CAP_X86_APIC_BUS_CYCLES_NS tells another */
+    MAX_VCPU_ID = 1024, /* ids are below; an xAPIC's has 8 bits of it */
     MAX_MCE_BANKS = 32,
 };
 /* IA32_MCG_CAP bits that KVM_X86_SETUP_MCE accepts beside the bank count. */

@@ -17,11 +17,15 @@ static bool is_broadcast(const struct lapic *l, const struct apic_message *m)
     return m->destination == X2APIC_BROADCAST;
 }
 
+/* A processor whose number an xAPIC's ID has no room for is started by that number all the same, as in the
+ * kernel: it begins in xAPIC mode. */
 static bool matches_physical(struct lapic *l, u32 destination)
 {
     u32 id = *lapic_reg(l, APIC_ID);
 
-    return destination == (lapic_x2apic(l) ? id : id >> 24);
+    if (lapic_x2apic(l))
+        return destination == id;
+    return destination == id >> 24 || (l->v->id > XAPIC_BROADCAST && destination == l->v->id);
 }
 
 /* SDM 3A 10.6.2.2: flat is one bit for each APIC; a cluster is four bits of number and four of members. In
