@@ -157,6 +157,35 @@ static void interrupts(void)
     __asm__ volatile("clts");
 }
 
+static void send_to_self(u32 command)
+{
+    static volatile u32 *const apic = (volatile u32 *)0xfee00000;
+    apic[0xf0 / 4] = 0x1ff;
+    apic[0x310 / 4] = apic[0x20 / 4];
+    apic[0x300 / 4] = command;
+    __asm__ volatile("sti\n\tnop\n\tnop\n\tcli" ::: "memory");
+    apic[0xb0 / 4] = 0;
+}
+
+/* What comes from without: its task's IRET is the end of an NMI too. */
+static void arrivals(void)
+{
+    enum { VECTOR = 0x82, ASSERT = BIT(14), AS_NMI = 4 << 8 };
+    set_task(task_loop);
+    idt_set(VECTOR, 0, TASK, 0x85, 0);
+    send_to_self(ASSERT | VECTOR);
+    check_seen("interrupt of the APIC through a task gate", TASK, NT | 2);
+    check_eq("  IF of the interrupted task", MAIN->eflags & IF, IF);
+    set_task(task_loop);
+    idt_set(NMI, 0, TASK, 0x85, 0);
+    send_to_self(ASSERT | AS_NMI);
+    check_seen("NMI through a task gate", TASK, NT | 2);
+    send_to_self(ASSERT | AS_NMI);
+    check_eq("  and another", seen.runs, 2);
+    idt_set(NMI, trap_entries[NMI], CODE32, 0x8e, 0);
+    __asm__ volatile("clts");
+}
+
 static void refusals(void)
 {
     set_task(task_loop);
@@ -329,6 +358,7 @@ int main(void)
     calls();
     jumps();
     interrupts();
+    arrivals();
     refusals();
     bad_segments();
     sixteen_bits();
