@@ -63,6 +63,7 @@ struct vm {
     int stats_file;         /* api/stats_fd.c; 0: nobody has asked for it */
     u32 tsc_khz;            /* of new vcpus */
     _Atomic u64 generation; /* of guest memory as written by others than vcpus: see cache.h */
+    _Atomic bool told;      /* of these writes, but before KVM_RUN is entered (api/writes.c) */
     bool dead;              /* KVM_BUG: every ioctl is EIO */
     /* Held for writing while memory changes, for reading by ioctls of vcpus that reach guest memory: these,
      * unlike KVM_RUN, are not stopped by vm_stop_vcpus. After vm->lock and a vcpu's lock. */

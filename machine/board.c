@@ -171,13 +171,22 @@ struct pci_place board_pci_place(struct machine *m)
     };
 }
 
+static int create_vm(struct machine *m, struct error *e)
+{
+    m->vm_fd = kvm_call(m->kvm, m->sys_fd, KVM_CREATE_VM, 0, e);
+    if (m->vm_fd >= 0 && m->kvm->writes) {
+        m->ram.writes = m->kvm->writes(m->vm_fd);
+        m->ram.wrote = m->kvm->wrote;
+    }
+    return m->vm_fd;
+}
+
 int board_create(struct machine *m, struct error *e)
 {
     struct slots *slots = &m->slots;
     int r;
     create_pci(m);
-    if ((r = m->sys_fd = kvm_open(m->kvm, e)) < 0 ||
-        (r = m->vm_fd = kvm_call(m->kvm, m->sys_fd, KVM_CREATE_VM, 0, e)) < 0 ||
+    if ((r = m->sys_fd = kvm_open(m->kvm, e)) < 0 || (r = create_vm(m, e)) < 0 ||
 
         (r = slots_create(slots, m->kvm, m->vm_fd, &m->ram, m->boot.firmware, e)) < 0 ||
 

@@ -21,8 +21,13 @@ static int kernel_ioctl(int fd, unsigned long request, unsigned long arg)
     return ioctl(fd, request, arg);
 }
 
-const struct kvm_api kvm_lodge = {"lodge", lodge_kvm_open, lodge_kvm_ioctl, lodge_kvm_close};
-const struct kvm_api kvm_kernel = {"kvm", kernel_open, kernel_ioctl, close};
+const struct kvm_api kvm_lodge = {.name = "lodge",
+                                  .open = lodge_kvm_open,
+                                  .ioctl = lodge_kvm_ioctl,
+                                  .close = lodge_kvm_close,
+                                  .writes = lodge_kvm_writes,
+                                  .wrote = lodge_kvm_wrote};
+const struct kvm_api kvm_kernel = {.name = "kvm", .open = kernel_open, .ioctl = kernel_ioctl, .close = close};
 
 const struct kvm_api *kvm_api(unsigned accel)
 {

@@ -8,12 +8,17 @@
 #include "base/base.h"
 #include "base/error.h"
 
+struct lodge_kvm_writes;
+
 /* The whole difference between -accel lodge and -accel kvm. Results as open(2), ioctl(2) and close(2). */
 struct kvm_api {
     const char *name;
     int (*open)(void);
     int (*ioctl)(int fd, unsigned long request, unsigned long arg);
     int (*close)(int fd);
+    /* lodge/kvm.h: it wants to be told what devices write; NULL: it does not */
+    struct lodge_kvm_writes *(*writes)(int fd);
+    void (*wrote)(struct lodge_kvm_writes *w, const void *memory, size_t size);
 };
 
 extern const struct kvm_api kvm_lodge, kvm_kernel;

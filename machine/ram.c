@@ -31,19 +31,29 @@ void ram_destroy(struct ram *r)
     munmap(r->host, r->size);
 }
 
-void ram_mark_pages(const struct ram *r, const void *host, u64 len)
+void ram_mark_dirty(const struct ram *r, const void *host, u64 len)
 {
     u64 from = (u64)((const u8 *)host - r->host), end = from + len;
-    for (u64 page = from / 4096; page * 4096 < end; page++)
+    for (u64 page = from / 4096; r->dirty && page * 4096 < end; page++)
         __atomic_fetch_or(&r->dirty[page / 64], BIT(page % 64), __ATOMIC_RELAXED);
+}
+
+static void give_back(void *host, u64 len)
+{
+    if (madvise(host, len, MADV_REMOVE)) /* where the hypervisor has made it a file's (direct/backing.h) */
+        madvise(host, len, MADV_DONTNEED);
 }
 
 void ram_clear(struct ram *r)
 {
-    ram_mark(r, r->host, r->size);
-    if (madvise(r->host, r->size,
-                MADV_REMOVE)) /* where the hypervisor has made it a file's (direct/backing.h) */
-        madvise(r->host, r->size, MADV_DONTNEED);
+    give_back(r->host, r->size);
+    ram_mark_dirty(r, r->host, r->size);
+}
+
+void ram_discard(const struct ram *r, void *host, u64 len)
+{
+    give_back(host, len);
+    ram_mark(r, host, len);
 }
 
 void *ram_at(const struct ram *r, u64 gpa, u64 len)

@@ -43,7 +43,7 @@ static void merge(const struct slots *s, const struct slot *slot, const u64 *bit
 {
     for (u64 page = 0; page < slot->size / 4096; page++)
         if (bits[page / 64] >> page % 64 & 1)
-            ram_mark(s->ram, slot->host + page * 4096, 4096);
+            ram_mark_dirty(s->ram, slot->host + page * 4096, 4096);
 }
 
 static int collect(struct slots *s, unsigned n, struct error *e)

@@ -430,6 +430,21 @@ void cache_verify(struct engine *e, struct code_page *p, u64 generation)
     p->verified = generation;
 }
 
+/* Under the lock also where no page has code: a block that is being made of the old bytes is there before, or
+ * is made of the new ones. */
+void cache_written(struct engine *e, const u8 *host, size_t n)
+{
+    pthread_mutex_lock(&e->lock);
+    for (const u8 *page = page_of(host); n && page < host + n; page += 4096) {
+        struct code_page *p = cache_page(e, page);
+        if (!p)
+            continue;
+        end_direct(e, p);
+        cache_verify(e, p, p->verified);
+    }
+    pthread_mutex_unlock(&e->lock);
+}
+
 static bool has_noted(const struct vcpu *v, u64 epoch)
 {
     return atomic_load(&v->state) != STATE_RUNNING || atomic_load(&v->epoch) >= epoch;

@@ -21,9 +21,10 @@
  * takes the slow path, which invalidates the blocks whose bytes it touches. Writes by others (devices of the
  * embedding program) are found by comparing each page's bytes once per generation, at the first entry to the
  * page. A generation starts when KVM_RUN is entered and when the library is told of outside work
- * (engine_new_generation). A vcpu takes notice of it whenever it passes through the run loop, as it does for
- * each interrupt and exception, and when it fetches from a page that its fetch TLB does not have. Nothing of
- * this is needed for a page that is stored to again and again, whose blocks check themselves (checked.c).
+ * (engine_new_generation), unless it is told what is written (cache_written). A vcpu takes notice of it
+ * whenever it passes through the run loop, as it does for each interrupt and exception, and when it fetches
+ * from a page that its fetch TLB does not have. Nothing of this is needed for a page that is stored to again
+ * and again, whose blocks check themselves (checked.c).
  *
  * Several vcpus (design: SMP). engine.lock covers all of struct engine and what hangs on it, but for what is
  * read without it:
@@ -243,6 +244,8 @@ void cache_invalidate(struct engine *e, struct block *b);
 /* Drops the page's blocks that differ from memory. They are looked at only where a sum over the page's lines
  * tells that something has changed: also a store next to code. */
 void cache_verify(struct engine *e, struct code_page *p, u64 generation);
+/* Somebody who is no vcpu has written there. Any thread, without the lock. */
+void cache_written(struct engine *e, const u8 *host, size_t n);
 /* Whether no vcpu has a store to the page in flight that it did not announce. */
 bool cache_settle(struct vcpu *v, struct code_page *p);
 bool block_unchanged(const struct block *b);

@@ -26,6 +26,8 @@ u64 *engine_poll_armed(const struct engine *e)
 
 void engine_new_generation(struct vm *vm)
 {
+    if (atomic_load_explicit(&vm->told, memory_order_relaxed))
+        return;
     atomic_fetch_add(&vm->generation, 1);
     for (unsigned i = 0; i < vm->vcpu_count; i++)
         if (atomic_load(&vm->vcpu[i]->state) == STATE_RUNNING)

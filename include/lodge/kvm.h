@@ -57,6 +57,15 @@ void lodge_kvm_direct(enum lodge_kvm_direct how);
 int lodge_kvm_madvise(void *address, size_t size, int advice);
 void lodge_kvm_userfault(void *address, size_t size);
 
+/* A program that writes to a VM's memory while its vcpus run (devices do) may tell of it: what lodge_kvm_writes gives
+ * for the VM (fd: from KVM_CREATE_VM), which lives as long as the VM, or NULL with errno, is for lodge_kvm_wrote, to be
+ * called after each write and before the guest hears of it. Without that the library looks for changed code at each
+ * interrupt and ioeventfd, which costs more than most devices do; what was written while no vcpu was in KVM_RUN, or
+ * before the one that is to see it enters KVM_RUN, needs no word. */
+struct lodge_kvm_writes;
+struct lodge_kvm_writes *lodge_kvm_writes(int fd);
+void lodge_kvm_wrote(struct lodge_kvm_writes *w, const void *memory, size_t size);
+
 /* What the engine of a VM (fd: from KVM_CREATE_VM) has done so far, as lines for a person: for each vcpu the
  * exits by cause, exceptions, translations, TLB misses, stores to code; the use of the code cache. Like
  * snprintf: writes at most size bytes, and returns the whole text's length. -1 with errno (EBADF: fd is no VM

@@ -120,8 +120,8 @@ static bool transfer(struct fw_cfg *f, u32 control, u32 length, u64 gpa)
         if (length && !to)
             return false;
         if (length) {
-            ram_mark(f->ram, to, length);
             read_item(f, to, length);
+            ram_mark(f->ram, to, length);
         }
         return true;
     }
@@ -141,8 +141,8 @@ static void run_dma(struct fw_cfg *f, u64 gpa)
     bool good =
         transfer(f, __builtin_bswap32(a.control), __builtin_bswap32(a.length), __builtin_bswap64(a.gpa));
     u32 result = good ? 0 : __builtin_bswap32(DMA_ERROR);
-    ram_mark(f->ram, at, sizeof(result));
     memcpy(at, &result, sizeof(result));
+    ram_mark(f->ram, at, sizeof(result));
 }
 
 static u64 data_read(void *opaque, u64 offset, unsigned size)

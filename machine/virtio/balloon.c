@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <jansson.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include "machine/virtio/balloon.h"
@@ -66,7 +65,7 @@ static void discard(const struct virtio_balloon *d, const struct run *r)
 {
     void *host = r->count ? ram_at(d->v.ram, r->first * PAGE, r->count * PAGE) : NULL;
     if (host)
-        madvise(host, r->count * PAGE, MADV_DONTNEED);
+        ram_discard(d->v.ram, host, r->count * PAGE);
 }
 
 /* Memory that ends, or has a hole, within a run is no memory at all there, so a run never joins two pages
@@ -118,7 +117,7 @@ static void report_free(struct virtio_balloon *d, struct virtqueue *q, const str
         uintptr_t start = ALIGN_UP((uintptr_t)c->in[i].iov_base, (uintptr_t)PAGE);
         uintptr_t end = ((uintptr_t)c->in[i].iov_base + c->in[i].iov_len) & ~(uintptr_t)(PAGE - 1);
         if (start < end)
-            madvise((void *)start, end - start, MADV_DONTNEED);
+            ram_discard(d->v.ram, (void *)start, end - start);
     }
     virtq_push(q, c->head, 0);
 }

@@ -79,8 +79,8 @@ struct blk_request {
 
 static void finish(struct virtqueue *q, u16 head, u8 *status_at, u8 status, u32 in_bytes)
 {
-    ram_mark(q->device->ram, status_at, 1);
     *status_at = status;
+    ram_mark(q->device->ram, status_at, 1);
     virtq_push(q, head, in_bytes + 1);
 }
 
@@ -88,7 +88,7 @@ static void request_done(struct block_request *b, int result)
 {
     struct blk_request *r = container_of(b, struct blk_request, block);
     struct virtio_blk *d = r->d;
-    for (unsigned i = 0; i < b->iov_count && b->op == BLOCK_READ; i++) /* they may have been sent since */
+    for (unsigned i = 0; i < b->iov_count && b->op == BLOCK_READ; i++)
         ram_mark(d->v.ram, b->iov[i].iov_base, b->iov[i].iov_len);
     finish(r->queue, r->head, r->status, result < 0 ? S_IOERR : S_OK, result < 0 ? 0 : r->in_bytes);
     virtq_notify(r->queue);
@@ -174,8 +174,7 @@ static u8 discard_or_zero(const struct work *w)
 
 static u8 get_id(const struct work *w)
 {
-    u32 n =
-        (u32)iov_write(w->chain->in, w->chain->in_count, 0, w->d->id, min(w->data_bytes, (size_t)ID_BYTES));
+    u32 n = (u32)virtq_write(w->queue, w->chain, 0, w->d->id, min(w->data_bytes, (size_t)ID_BYTES));
     finish(w->queue, w->chain->head, w->status, S_OK, n);
     return S_OK;
 }

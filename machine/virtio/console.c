@@ -92,9 +92,9 @@ static bool send_control(struct virtio_console *d, unsigned nr, unsigned event)
     struct virtq_chain chain;
     if (!virtq_pop(q, &chain))
         return false;
-    size_t n = iov_write(chain.in, chain.in_count, 0, &c, sizeof(c));
+    size_t n = virtq_write(q, &chain, 0, &c, sizeof(c));
     if (event == PORT_NAME && n == sizeof(c))
-        n += iov_write(chain.in, chain.in_count, n, p->name, strlen(p->name) + 1);
+        n += virtq_write(q, &chain, n, p->name, strlen(p->name) + 1);
     virtq_push(q, chain.head, (u32)n);
     return true;
 }
@@ -200,7 +200,7 @@ static void receive(struct port *p)
         size_t n = 0, room = min(chain.in_bytes, sizeof(bytes));
         while (n < room && chardev_read(p->chardev, &bytes[n]))
             n++;
-        virtq_push(q, chain.head, (u32)iov_write(chain.in, chain.in_count, 0, bytes, n));
+        virtq_push(q, chain.head, (u32)virtq_write(q, &chain, 0, bytes, n));
     }
     virtq_notify(q);
 }

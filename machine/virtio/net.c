@@ -87,14 +87,14 @@ static int fill(struct virtio_net *d, const struct net_header *h, const u8 *pack
             return 0;
         }
         if (!chains)
-            iov_write(at->in, at->in_count, 0, &header, HEADER);
-        size_t n = iov_write(at->in, at->in_count, skip, packet + done, len - done);
+            virtq_write(q, at, 0, &header, HEADER);
+        size_t n = virtq_write(q, at, skip, packet + done, len - done);
         virtq_fill(q, chains++, at->head, (u32)(skip + n));
         done += n;
     } while (done < len && virtio_has(&d->v, F_MRG_RXBUF) && chains < q->size);
     if (done == len && chains) {
         const u16 count = (u16)chains;
-        iov_write(first.in, first.in_count, NUM_BUFFERS, &count, sizeof(count));
+        virtq_write(q, &first, NUM_BUFFERS, &count, sizeof(count));
         return (int)chains;
     }
     bool too_small = chains && !virtio_has(&d->v, F_MRG_RXBUF);
@@ -259,7 +259,7 @@ static void take_control(struct virtio_net *d)
             return;
         }
         const u8 failed = !control(d, c.iov, c.out_count);
-        virtq_push(q, c.head, (u32)iov_write(c.in, c.in_count, 0, &failed, 1));
+        virtq_push(q, c.head, (u32)virtq_write(q, &c, 0, &failed, 1));
     }
     virtq_notify(q);
 }

@@ -55,8 +55,8 @@ static void mark(struct virtqueue *q, const void *at, size_t n)
 static void set_avail_event(struct virtqueue *q, u16 v)
 {
     u8 *at = q->used + RING_HEADER + USED_ELEMENT * q->size;
-    mark(q, at, sizeof(v));
     store16(at, v);
+    mark(q, at, sizeof(v));
 }
 
 bool virtq_restore(struct virtqueue *q)
@@ -86,7 +86,6 @@ static bool add_buffer(struct virtqueue *q, struct virtq_chain *c, const struct 
         return false;
     c->iov[n] = (struct iovec){host, d->len};
     if (d->flags & DESC_WRITE) {
-        mark(q, host, d->len);
         c->in_count++;
         c->in_bytes += d->len;
     } else {
@@ -158,14 +157,28 @@ void virtq_unpop(struct virtqueue *q)
     q->last_avail--;
 }
 
+size_t virtq_write(struct virtqueue *q, const struct virtq_chain *c, size_t offset, const void *from,
+                   size_t bytes)
+{
+    const size_t done = iov_write(c->in, c->in_count, offset, from, bytes);
+    size_t left = done;
+    for (unsigned i = 0; i < c->in_count && left; i++) {
+        const size_t skip = min(offset, c->in[i].iov_len), n = min(c->in[i].iov_len - skip, left);
+        mark(q, (const u8 *)c->in[i].iov_base + skip, n);
+        offset -= skip;
+        left -= n;
+    }
+    return done;
+}
+
 void virtq_fill(struct virtqueue *q, unsigned ahead, u16 head, u32 written)
 {
     const u32 element[2] = {head, written};
     u16 at = (u16)(q->used_index + ahead) % q->size;
     if (!q->enabled)
         return;
-    mark(q, q->used + RING_HEADER + USED_ELEMENT * at, sizeof(element));
     memcpy(q->used + RING_HEADER + USED_ELEMENT * at, element, sizeof(element));
+    mark(q, q->used + RING_HEADER + USED_ELEMENT * at, sizeof(element));
 }
 
 void virtq_flush(struct virtqueue *q, unsigned count)
@@ -173,8 +186,8 @@ void virtq_flush(struct virtqueue *q, unsigned count)
     if (!q->enabled)
         return;
     q->used_index = (u16)(q->used_index + count);
-    mark(q, q->used + 2, sizeof(u16));
     store16(q->used + 2, q->used_index);
+    mark(q, q->used + 2, sizeof(u16));
 }
 
 void virtq_push(struct virtqueue *q, u16 head, u32 written)

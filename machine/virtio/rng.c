@@ -26,7 +26,7 @@ static bool answer(struct virtio_rng *d, struct virtqueue *q, const struct virtq
     if (!n && wanted)
         return false;
     d->left -= n;
-    virtq_push(q, c->head, (u32)iov_write(c->in, c->in_count, 0, bytes, n));
+    virtq_push(q, c->head, (u32)virtq_write(q, c, 0, bytes, n));
     return true;
 }
 

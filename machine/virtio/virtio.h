@@ -170,6 +170,11 @@ void virtq_unpop(struct virtqueue *q);
 /* Whether virtq_pop would give one. Asks the driver to notify if not. */
 bool virtq_ready(struct virtqueue *q);
 
+/* Writes to the chain's in part, from `offset` bytes on; how many there was room for. What a device writes to
+ * it by other means, it marks (ram_mark). */
+size_t virtq_write(struct virtqueue *q, const struct virtq_chain *c, size_t offset, const void *from,
+                   size_t bytes);
+
 /* The chain is used: `written` bytes of its in part. virtq_notify then interrupts, if the driver wants it. */
 void virtq_push(struct virtqueue *q, u16 head, u32 written);
 /* For several chains at once (mergeable receive buffers): fill each, then publish all. */
