@@ -125,7 +125,8 @@ static int prepare(struct machine *m, struct error *e)
     struct dump *d = &m->dump;
     struct core_piece pieces[CORE_PIECES_MAX];
     unsigned count = find_pieces(m, pieces);
-    d->total = d->completed = 0;
+    d->total = 0;
+    d->completed = 0;
     for (unsigned i = 0; i < count; i++)
         d->total += pieces[i].size;
     if (!count)
