@@ -458,6 +458,13 @@ static unsigned physical_bits(const struct vcpu *v)
     return min(max(bits, 32u), 52u);
 }
 
+static unsigned host_linear_bits(void)
+{
+    u32 r[4];
+    host_cpuid(0x80000008, 0, r);
+    return max(r[EAX] >> 8 & 0xff, 48u);
+}
+
 static u32 x87_rules(struct vcpu *v)
 {
     u32 rules = 0;
@@ -483,5 +490,6 @@ void cpuid_update(struct vcpu *v)
     v->xcr0_host = xcr0_offered();
     v->xcr0_supported = xsave ? xsave->eax & v->xcr0_host : 0;
     v->x87.rules = x87_rules(v);
+    v->x87.address_bits = host_linear_bits();
     v->xsave_features = features ? features->eax & host[EAX] : 0;
 }

@@ -230,6 +230,7 @@ struct vcpu {
         u32 segment; /* X87_CURRENT: the operand's is this one */
         u16 cs, ds;  /* their selectors, where they are not the current ones */
         u32 rules;   /* what of it is shown, by the guest's CPUID: x87.h */
+        u32 address_bits; /* of ip and dp, that loading keeps: as many as the host's linear addresses have */
         struct {     /* of the last one before it that raised an unmasked exception */
             u64 dp;
             u16 op, ds;

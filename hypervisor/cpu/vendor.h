@@ -3,8 +3,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Guest code runs on the host's CPU, so what is done in the CPU's place is done as the host's does it. Seen
- * by fuzz-cpu on an AMD Zen 5 and on an Intel Emerald Rapids; docs/engine.md has the same list for readers.
- * What follows the guest's CPUID is elsewhere: x87's pointers (x87.h), SYSCALL and SYSENTER (syscall.c).
+ * by fuzz-cpu on AMD's Zen 3 and Zen 5 and on Intel's Emerald Rapids; docs/engine.md has the same list for
+ * readers. What follows the guest's CPUID is elsewhere: x87's pointers (x87.h), SYSCALL and SYSENTER
+ * (syscall.c).
  */
 #ifndef CPU_VENDOR_H
 #define CPU_VENDOR_H
@@ -30,10 +31,11 @@ static inline bool loops_obey_rep_prefix(void)
     return host_is_amd();
 }
 
-/* Where both operands fault, CMPS shows the one at rDI, but REPE CMPSB the one at rSI. */
+/* Where both operands fault, CMPS shows the one at rDI, but REPE CMPSB the one at rSI: on Zen 5, not on those
+ * up to Zen 4. */
 static inline bool repe_cmpsb_reads_source_first(void)
 {
-    return host_is_amd();
+    return host_is_amd() && !__builtin_cpu_is("amdfam17h") && !__builtin_cpu_is("amdfam19h");
 }
 
 /* XSAVE and XRSTOR look at the first part of their area before they find that its end is not canonical. */
@@ -49,7 +51,7 @@ static inline bool vectors_are_aligned(void)
     return host_is_amd();
 }
 
-/* FDP is kept as FIP is: its bits from 57 on are copies of bit 56. */
+/* FDP is kept as FIP is: the bits beyond a linear address are copies of its highest. */
 static inline bool fdp_is_sign_extended(void)
 {
     return host_is_amd();

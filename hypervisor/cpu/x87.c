@@ -87,10 +87,10 @@ void x87_save(struct vcpu *v, struct xsave_area *a, bool wide)
 
 void x87_restore(struct vcpu *v, const struct xsave_area *a, bool wide)
 {
-    enum { ADDRESS_BITS = 57 }; /* that are kept */
-    struct pointers p = {sign_extend(a->fip, ADDRESS_BITS), a->fdp, a->fop, 0, 0};
+    unsigned kept = v->x87.address_bits;
+    struct pointers p = {sign_extend(a->fip, kept), a->fdp, a->fop, 0, 0};
     if (fdp_is_sign_extended())
-        p.dp = sign_extend(a->fdp, ADDRESS_BITS);
+        p.dp = sign_extend(a->fdp, kept);
     if (!(a->fsw & ERROR_SUMMARY) && (v->x87.rules & X87_RESTORED_AT_ERROR))
         return;
     if (!wide)
