@@ -4,6 +4,7 @@
 #include "hypervisor/cpu/segments.h"
 #include "hypervisor/cpu/stack.h"
 #include "hypervisor/cpu/tasks.h"
+#include "hypervisor/cpu/vendor.h"
 
 /* The code segment of a return in protected mode. Its selector's RPL is the new CPL. */
 static struct segment return_code(struct vcpu *v, u16 selector)
@@ -77,10 +78,18 @@ static void ret_far_real(struct vcpu *v, const struct insn *in)
     enter_return(v, &cs, rip, &s);
 }
 
+/* The stack of a return that pops count words. */
+static void returning_stack(struct vcpu *v, const struct insn *in, unsigned count, struct stack *s)
+{
+    stack_current(v, s);
+    if (in_64bit(v) && far_returns_read_highest_first())
+        stack_touch(v, s, count, in->opsize);
+}
+
 static void ret_far_protected(struct vcpu *v, const struct insn *in)
 {
     struct stack s;
-    stack_current(v, &s);
+    returning_stack(v, in, 2, &s);
     u64 rip = stack_pop(v, &s, in->opsize);
     struct segment cs = return_code(v, (u16)stack_pop(v, &s, in->opsize));
     stack_skip(&s, (u16)in->imm);
@@ -159,7 +168,7 @@ static void iret_to_vm86(struct vcpu *v, u64 rip, u16 cs, u64 flags, struct stac
 static void iret_protected(struct vcpu *v, const struct insn *in)
 {
     struct stack s;
-    stack_current(v, &s);
+    returning_stack(v, in, 3, &s);
     u64 rip = stack_pop(v, &s, in->opsize);
     u16 selector = (u16)stack_pop(v, &s, in->opsize);
     u64 flags = stack_pop(v, &s, in->opsize);

@@ -51,11 +51,20 @@ void stack_push(struct vcpu *v, struct stack *s, unsigned size, u64 value)
     guest_store(v, stack_linear(s, s->sp & s->mask), size, value, s->as);
 }
 
+static u64 load_item(struct vcpu *v, const struct stack *s, u64 offset, unsigned size)
+{
+    stack_check(v, s, offset, size);
+    return guest_load(v, stack_linear(s, offset), size, s->as);
+}
+
+void stack_touch(struct vcpu *v, const struct stack *s, unsigned count, unsigned size)
+{
+    load_item(v, s, (s->sp + (u64)(count - 1) * size) & s->mask, size);
+}
+
 u64 stack_pop(struct vcpu *v, struct stack *s, unsigned size)
 {
-    u64 offset = s->sp & s->mask;
-    stack_check(v, s, offset, size);
-    u64 value = guest_load(v, stack_linear(s, offset), size, s->as);
+    u64 value = load_item(v, s, s->sp & s->mask, size);
     stack_skip(s, size);
     return value;
 }

@@ -28,6 +28,8 @@ void stack_set(struct stack *s, const struct segment *ss, u64 sp, bool flat);
 void stack_probe(struct vcpu *v, const struct stack *s, unsigned count, unsigned size);
 /* stack_probe has shown that there is room. */
 void stack_push(struct vcpu *v, struct stack *s, unsigned size, u64 value);
+/* Reads the one of count words of size bytes that lies highest, for its faults only. */
+void stack_touch(struct vcpu *v, const struct stack *s, unsigned count, unsigned size);
 /* Faults by itself; pops take effect at stack_commit only, as all else. */
 u64 stack_pop(struct vcpu *v, struct stack *s, unsigned size);
 void stack_skip(struct stack *s, u64 bytes);

@@ -178,8 +178,19 @@ static bool found_left_out(const struct job *j, u64 at)
     return int1 || (j->native.vector == 13 && j->native.error); /* a selector */
 }
 
+/* AMD's processors want the offset of an operand to be canonical, and not just its sum with the base of FS or
+ * GS. */
+static bool is_based(const struct decoded *d)
+{
+    for (unsigned i = 0; i < d->i.operand_count; i++)
+        if (d->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+            (d->op[i].mem.segment == ZYDIS_REGISTER_FS || d->op[i].mem.segment == ZYDIS_REGISTER_GS))
+            return __builtin_cpu_is("amd");
+    return false;
+}
+
 /* What the engine is known not to do: #GP of an indirect branch itself where its target is not
- * canonical; #GP of what is both undefined and too long. */
+ * canonical; #GP of what is both undefined and too long; #GP of is_based. */
 bool is_known_difference(const struct job *j)
 {
     struct decoded d;
@@ -190,5 +201,5 @@ bool is_known_difference(const struct job *j)
         return false;
     if (!decode_bytes(&d, j->c.code + at, (unsigned)(j->c.code_length - at)))
         return j->guest.vector == 6;
-    return d.i.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR && j->guest.vector == 13;
+    return is_based(&d) || (d.i.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR && j->guest.vector == 13);
 }
