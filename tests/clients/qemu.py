@@ -20,11 +20,23 @@ OVMF = "/usr/share/OVMF/OVMF_CODE.fd"
 MODULES = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "button", "evdev"]
 
 
+def connect(sock, path):
+    """The socket is there a moment before QEMU listens on it."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            sock.connect(path)
+            return
+        except ConnectionRefusedError:
+            require(time.monotonic() < end, "nobody listens on %s" % path)
+            time.sleep(0.01)
+
+
 class Qmp:
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(PATIENCE)
-        self.socket.connect(path)
+        connect(self.socket, path)
         self.file = self.socket.makefile("rw")
         self.events = []
         self.read()
