@@ -41,11 +41,13 @@ static void hold_clocks(struct machine *m)
     m->kvm->ioctl(m->vm_fd, KVM_GET_PIT2, (unsigned long)&m->pit);
 }
 
-/* On the main thread, soon after a stop: the vcpus park, and what counts time on its own stands still. */
+/* On the main thread, soon after a stop: the vcpus park, the disks come to rest (one that failed after the
+ * guest went on would stop it again), and what counts time on its own stands still. */
 static void freeze(struct loop_timer *t)
 {
     struct machine *m = container_of(t, struct machine, freeze);
     machine_wait_parked(m);
+    block_wait(&m->blocks);
     if (!m->stopped || m->frozen || m->ended)
         return;
     hold_clocks(m);
@@ -316,6 +318,7 @@ int machine_create(struct machine *m, const struct vm_config *c, struct terminal
                                    .snapshot = c->snapshot,
                                    .failed = block_failed,
                                    .opaque = m,
+                                   .quiet = PTHREAD_COND_INITIALIZER,
                                    .sandbox = &m->sandbox};
     m->nets = (struct net_set){.loop = &m->loop, .chardevs = &m->chardevs};
     m->objects = (struct object_set){.place = {.nets = &m->nets}};

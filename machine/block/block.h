@@ -92,6 +92,8 @@ struct block_set {
     void (*failed)(void *opaque, struct block_node *n, const struct block_request *r, int err,
                    enum block_policy action);
     void *opaque;
+    unsigned busy;        /* requests that a thread has: neither done nor held */
+    pthread_cond_t quiet; /* there are none any more */
 };
 
 /* -blockdev and blockdev-add; -drive. 0 or -errno with e. */
@@ -126,6 +128,9 @@ void block_submit(struct block_node *n, struct block_request *r);
 int block_call(struct block_set *s, struct block_node *n, int (*call)(struct disk_image *i, void *opaque),
                void *opaque);
 
+/* The guest has stopped: returns when all that it has asked for is done or held. The lock is free meanwhile.
+ */
+void block_wait(struct block_set *s);
 /* The guest goes on: what it was stopped for is tried again. */
 void block_retry(struct block_set *s);
 /* While the guest is reset: what was held fails, and nothing more is held. */

@@ -107,6 +107,8 @@ static void complete(struct io_thread *t, struct block_request *r, int result)
     account(&t->node->stats, r, loop_now() - r->started, result);
     if (result == 0 || !failed(t, r, &result))
         r->done(r, result);
+    if (--s->busy == 0)
+        pthread_cond_broadcast(&s->quiet);
     loop_unlock(s->loop);
 }
 
@@ -280,6 +282,7 @@ struct io_thread *io_thread_start(struct block_set *s, struct block_node *n, str
 void io_thread_submit(struct io_thread *t, struct block_request *r)
 {
     r->next = NULL;
+    t->set->busy++;
     pthread_mutex_lock(&t->lock);
     bool was_empty = !t->first;
     *t->last = r;

@@ -304,6 +304,12 @@ static struct block_request *take_held(struct block_node *n)
     return r;
 }
 
+void block_wait(struct block_set *s)
+{
+    while (s->busy)
+        pthread_cond_wait(&s->quiet, &s->loop->lock);
+}
+
 void block_retry(struct block_set *s)
 {
     for (struct block_node *n = s->first; n; n = n->next) {

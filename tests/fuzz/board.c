@@ -97,7 +97,7 @@ static void create(void)
     must(ram_create(&m->ram, config.memory, &e), &e);
     must(chardevs_create(&m->chardevs, &config, &e), &e);
     must(board_create(m, &e), &e);
-    m->blocks = (struct block_set){.loop = &m->loop};
+    m->blocks = (struct block_set){.loop = &m->loop, .quiet = PTHREAD_COND_INITIALIZER};
     m->nets = (struct net_set){.loop = &m->loop};
     m->objects = (struct object_set){.place = {.nets = &m->nets}};
     loop_lock(&m->loop);

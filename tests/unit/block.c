@@ -162,7 +162,7 @@ static bool host_has_uring(void)
 
 static void test_many(const char *format, const char *more)
 {
-    struct block_set set = {.loop = &loop};
+    struct block_set set = {.loop = &loop, .quiet = PTHREAD_COND_INITIALIZER};
     char text[300];
     make_image(format);
     snprintf(text, sizeof(text), "file=%s,format=%s,id=d,discard=unmap,%s", path, format, more);
@@ -201,7 +201,7 @@ static void one_done(struct block_request *r, int result)
 /* A node that cannot be written to: what becomes of a write. */
 static void test_policy(const char *policy, enum block_policy action, int result)
 {
-    struct block_set set = {.loop = &loop, .failed = failed};
+    struct block_set set = {.loop = &loop, .failed = failed, .quiet = PTHREAD_COND_INITIALIZER};
     char text[300], zeros[512] = {0};
     const struct iovec iov = {zeros, sizeof(zeros)};
     struct block_request r = {
@@ -220,6 +220,52 @@ static void test_policy(const char *policy, enum block_policy action, int result
         block_drain(n, true);
     }
     CHECK_EQ(last_result, result);
+    block_close_all(&set);
+    loop_unlock(&loop);
+}
+
+static unsigned canceled;
+
+static void count_canceled(struct block_request *r, int result)
+{
+    (void)r;
+    canceled += result == -ECANCELED;
+}
+
+static unsigned held_by(const struct block_node *n)
+{
+    unsigned count = 0;
+    for (const struct block_request *r = n->held; r; r = r->next)
+        count++;
+    return count;
+}
+
+/* A guest that stops for one write has more of them under way: a stop waits until each is held, or done. */
+static void test_wait(void)
+{
+    enum { WRITES = 64 };
+    struct block_set set = {.loop = &loop, .failed = failed, .quiet = PTHREAD_COND_INITIALIZER};
+    struct block_request r[WRITES];
+    char text[300], zeros[512] = {0};
+    const struct iovec iov = {zeros, sizeof(zeros)};
+    snprintf(text, sizeof(text), "file=%s,format=raw,id=d,readonly=on,werror=stop", path);
+    loop_lock(&loop);
+    struct block_node *n = make_node(&set, text);
+    for (unsigned i = 0; i < WRITES; i++) {
+        r[i] = (struct block_request){
+            .op = BLOCK_WRITE, .bytes = sizeof(zeros), .iov = &iov, .iov_count = 1, .done = count_canceled};
+        block_submit(n, &r[i]);
+    }
+    block_wait(&set);
+    CHECK_EQ(held_by(n), WRITES);
+    block_retry(&set);
+    CHECK_EQ(held_by(n), 0);
+    block_wait(&set);
+    CHECK_EQ(held_by(n), WRITES);
+    CHECK_EQ(canceled, 0);
+    block_drain(n, true);
+    CHECK_EQ(canceled, WRITES);
+    block_wait(&set);
     block_close_all(&set);
     loop_unlock(&loop);
 }
@@ -243,6 +289,7 @@ int main(void)
     test_policy("ignore", POLICY_IGNORE, 0);
     test_policy("enospc", POLICY_REPORT, -EROFS);
     test_policy("stop", POLICY_STOP, -ECANCELED);
+    test_wait();
     unlink(path);
     loop_free(&loop);
     return TEST_DONE();
