@@ -4,6 +4,7 @@
 
 #include "manager/daemon/manager.h"
 #include "manager/daemon/text.h"
+#include "manager/domains/snapshot.h"
 #include "manager/domains/store.h"
 
 /* virConnectListAllDomainsFlags: of a group, what is asked for is or-ed; the groups are and-ed. */
@@ -40,7 +41,7 @@ static u32 properties_of(const struct domain *d)
 {
     u32 is = (domain_active(d) ? LIST_ACTIVE : LIST_INACTIVE) |
              (d->persistent ? LIST_PERSISTENT : LIST_TRANSIENT) |
-             (d->autostart ? LIST_AUTOSTART : LIST_NO_AUTOSTART) | LIST_NO_SNAPSHOT | LIST_NO_CHECKPOINT;
+             (d->autostart ? LIST_AUTOSTART : LIST_NO_AUTOSTART) | LIST_NO_CHECKPOINT;
     is |= d->state == DOMAIN_RUNNING   ? LIST_RUNNING
           : d->state == DOMAIN_PAUSED  ? LIST_PAUSED
           : d->state == DOMAIN_SHUTOFF ? LIST_SHUTOFF
@@ -48,11 +49,21 @@ static u32 properties_of(const struct domain *d)
     return is;
 }
 
+static bool has_snapshot(const struct domain *d)
+{
+    struct snapshots s = snapshots_read(d);
+    bool any = s.count;
+    snapshots_free(&s);
+    return any;
+}
+
 bool domain_matches(const struct domain *d, u32 flags)
 {
     u32 is = properties_of(d);
     if (flags & (LIST_MANAGEDSAVE | LIST_NO_MANAGEDSAVE))
         is |= store_has_save(d) ? LIST_MANAGEDSAVE : LIST_NO_MANAGEDSAVE;
+    if (flags & (LIST_HAS_SNAPSHOT | LIST_NO_SNAPSHOT))
+        is |= has_snapshot(d) ? LIST_HAS_SNAPSHOT : LIST_NO_SNAPSHOT;
     for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
         if ((flags & groups[i]) && !(flags & groups[i] & is))
             return false;

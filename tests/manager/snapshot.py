@@ -44,7 +44,9 @@ def life(build, emulator):
                 out = daemon.virsh(*command.split(" "), good=good)
                 require(re.search(wanted, out, re.M), "virsh %s\nwants /%s/ but prints:\n%s" % (command, wanted, out))
                 return out
+            require(do("list --all --name --with-snapshot") == "\n" and do("list --all --name --without-snapshot") == "a\n\n", "a has none")
             do("snapshot-create-as a s1 --description first", "Domain snapshot s1 created")
+            require(do("list --all --name --with-snapshot") == "a\n\n" and do("list --all --name --without-snapshot") == "\n", "a has one")
             do("snapshot-current a --name", "^s1$")
             for image in images:
                 write(image, 2)
