@@ -171,8 +171,10 @@ int main(int argc, char **argv)
     struct error e;
     struct end_signals signals;
     int parent = -1, r = options_parse(&config, argc, argv, &e);
-    if (r > 0 || (r == 0 && print_help(&config)))
+    if (r > 0 || (r == 0 && print_help(&config))) {
+        vm_config_free(&config);
         return EXIT_SUCCESS;
+    }
     fill_standard_descriptors();
     report_times(config.timestamps);
     if (r == 0)

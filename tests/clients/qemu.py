@@ -37,7 +37,7 @@ class Qmp:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(PATIENCE)
         connect(self.socket, path)
-        self.file = self.socket.makefile("rw")
+        self.file = self.socket.makefile("r")
         self.events = []
         self.read()
         self.do("qmp_capabilities")
@@ -48,9 +48,7 @@ class Qmp:
         return json.loads(line)
 
     def do(self, command, **arguments):
-        json.dump({"execute": command, "arguments": arguments}, self.file)
-        self.file.write("\n")
-        self.file.flush()
+        self.socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
         while True:
             reply = self.read()
             if "event" in reply:
