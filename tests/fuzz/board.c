@@ -41,7 +41,8 @@ static int fake_open(void)
     return 1001;
 }
 
-static const struct kvm_api fake_kvm = {"fake", fake_open, fake_ioctl, close};
+static const struct kvm_api fake_kvm = {
+    .name = "fake", .open = fake_open, .ioctl = fake_ioctl, .close = close};
 
 static struct machine *machine;
 static struct vm_config config;
@@ -104,7 +105,8 @@ static void create(void)
     must(plug_all(m, &e), &e);
     plug_missing();
     m->fw_cfg.ram = &m->ram;
-    must(firmware_describe(&m->fw_cfg, &(struct firmware_board){&config, &m->ram, &m->pci, 1}, &e), &e);
+    struct firmware_board board = {.config = &config, .ram = &m->ram, .pci = &m->pci, .cpus = 1};
+    must(firmware_describe(&m->fw_cfg, &board, &e), &e);
     must(board_reset(m, &e), &e);
     must(vcpu_reset(&m->vcpu[0], &entry, &e), &e);
     must(stream_write_header(&sink, m), &e);
