@@ -201,5 +201,7 @@ bool is_known_difference(const struct job *j)
         return false;
     if (!decode_bytes(&d, j->c.code + at, (unsigned)(j->c.code_length - at)))
         return j->guest.vector == 6;
-    return is_based(&d) || (d.i.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR && j->guest.vector == 13);
+    if (j->guest.vector != 13)
+        return is_based(&d);
+    return d.i.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR;
 }
