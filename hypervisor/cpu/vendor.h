@@ -3,7 +3,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Guest code runs on the host's CPU, so what is done in the CPU's place is done as the host's does it. Seen
- * by fuzz-cpu on AMD's Zen 3 and Zen 5 and on Intel's Emerald Rapids; docs/engine.md has the same list for
+ * by fuzz-cpu on AMD's Zen 3, 4 and 5 and on Intel's Emerald Rapids; docs/engine.md has the same list for
  * readers. What follows the guest's CPUID is elsewhere: x87's pointers (x87.h), SYSCALL and SYSENTER
  * (syscall.c).
  */
@@ -31,11 +31,11 @@ static inline bool loops_obey_rep_prefix(void)
     return host_is_amd();
 }
 
-/* Where both operands fault, CMPS shows the one at rDI, but REPE CMPSB the one at rSI: on Zen 5, not on those
- * up to Zen 4. */
+/* Where both operands fault, CMPS shows the one at rDI, but REPE CMPSB the one at rSI: on Zen 4 and 5, which
+ * alone of AMD's have AVX-512, not on Zen 3. */
 static inline bool repe_cmpsb_reads_source_first(void)
 {
-    return host_is_amd() && !__builtin_cpu_is("amdfam17h") && !__builtin_cpu_is("amdfam19h");
+    return host_is_amd() && __builtin_cpu_supports("avx512f");
 }
 
 /* Far RET reads CS before the address, IRET the flags before both, as the address of a page fault shows. Seen

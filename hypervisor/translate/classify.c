@@ -5,6 +5,7 @@
 #include "hypervisor/cpu/vcpu.h"
 #include "hypervisor/translate/decoded.h"
 #include "hypervisor/translate/evex.h"
+#include "hypervisor/translate/features.h"
 #include "hypervisor/translate/mode.h"
 
 static void insn_undefined(struct vcpu *v, const struct insn *in)
@@ -294,7 +295,7 @@ static bool is_offered(const struct decoded *d, u32 mode)
         d->i.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX || d->i.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
     bool encoded = d->i.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
                    (vector && !(mode & MODE_REAL)); /* SDM 2A 2.3.1 */
-    return encoded && extension_offered(d->i.meta.isa_ext) && !needs_shadow_stacks(d) && !evex_is_absent(d);
+    return encoded && extension_offered(d->i.meta.isa_ext) && !needs_shadow_stacks(d) && !host_lacks(d);
 }
 
 void classify(struct tinsn *t, const struct decoded *d, u32 mode)

@@ -18,22 +18,6 @@ void evex_take_encoding(struct tinsn *t, const struct decoded *d)
     t->evex[2] |= V;
 }
 
-bool evex_is_absent(const struct decoded *d)
-{
-    switch (d->i.meta.isa_set) {
-    case ZYDIS_ISA_SET_AVX512ER_512:
-    case ZYDIS_ISA_SET_AVX512ER_SCALAR:
-    case ZYDIS_ISA_SET_AVX512PF_512:
-    case ZYDIS_ISA_SET_AVX512_4FMAPS_512:
-    case ZYDIS_ISA_SET_AVX512_4FMAPS_SCALAR:
-    case ZYDIS_ISA_SET_AVX512_4VNNIW_512:
-    case ZYDIS_ISA_SET_AVX512_VP2INTERSECT_128:
-    case ZYDIS_ISA_SET_AVX512_VP2INTERSECT_256:
-    case ZYDIS_ISA_SET_AVX512_VP2INTERSECT_512: return true;
-    default: return false;
-    }
-}
-
 bool evex_classify(struct tinsn *t, const struct decoded *d)
 {
     bool gather = d->i.meta.category == ZYDIS_CATEGORY_GATHER;

@@ -7,8 +7,6 @@
 
 /* The prefix, for encoding the instruction again. */
 void evex_take_encoding(struct tinsn *t, const struct decoded *d);
-/* Parts of AVX-512 that the guest's CPUID never has: undefined before the operand is looked at. */
-bool evex_is_absent(const struct decoded *d);
 /* Gathers and scatters, which are sensitive (vector_memory.c). */
 bool evex_classify(struct tinsn *t, const struct decoded *d);
 /* Which elements of the memory operand are accessed; t->access is known. */

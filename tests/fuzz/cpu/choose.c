@@ -33,7 +33,7 @@ static const struct extension {
     {ZYDIS_ISA_EXT_MOVBE, ECX, 22, 1, 0},
     {ZYDIS_ISA_EXT_AES, ECX, 25, 1, 0},
     {ZYDIS_ISA_EXT_AVX, ECX, 28, 1, 0},
-    {ZYDIS_ISA_EXT_AVX_VNNI, EAX, 4, 7, 1},
+    {ZYDIS_ISA_EXT_AVX_VNNI, 0, 0, 0, 0}, /* this and GFNI, VAES, VPCLMULQDQ: undefined where missing */
     {ZYDIS_ISA_EXT_AVXAES, ECX, 28, 1, 0},
     {ZYDIS_ISA_EXT_F16C, ECX, 29, 1, 0},
     {ZYDIS_ISA_EXT_RDWRFSGS, EBX, 0, 7, 0},
@@ -45,9 +45,9 @@ static const struct extension {
     {ZYDIS_ISA_EXT_CLFLUSHOPT, EBX, 23, 7, 0},
     {ZYDIS_ISA_EXT_CLWB, EBX, 24, 7, 0},
     {ZYDIS_ISA_EXT_SHA, EBX, 29, 7, 0},
-    {ZYDIS_ISA_EXT_GFNI, ECX, 8, 7, 0},
-    {ZYDIS_ISA_EXT_VAES, ECX, 9, 7, 0},
-    {ZYDIS_ISA_EXT_VPCLMULQDQ, ECX, 10, 7, 0},
+    {ZYDIS_ISA_EXT_GFNI, 0, 0, 0, 0},
+    {ZYDIS_ISA_EXT_VAES, 0, 0, 0, 0},
+    {ZYDIS_ISA_EXT_VPCLMULQDQ, 0, 0, 0, 0},
     {ZYDIS_ISA_EXT_LZCNT, ECX, 5, 0x80000001, 0},
     {ZYDIS_ISA_EXT_SERIALIZE, EDX, 14, 7, 0},
     {ZYDIS_ISA_EXT_AVX512EVEX, EBX, 16, 7, 0}, /* its parts that are missing are undefined */
