@@ -381,10 +381,10 @@ static void topology_beyond(const struct vcpu *v, u32 leaf, u32 subleaf, u32 out
 void cpuid_query(struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
 {
     const struct kvm_cpuid_entry2 *e = entry_find(v, leaf, subleaf);
-    memset(out, 0, 4 * sizeof(out[0]));
     if (!e)
         e = entry_out_of_range(v, leaf, subleaf);
     if (!e) {
+        memset(out, 0, 4 * sizeof(out[0]));
         if (leaf == 0xb || leaf == 0x1f)
             topology_beyond(v, leaf, subleaf, out);
         return;

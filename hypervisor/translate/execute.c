@@ -206,7 +206,7 @@ const u8 *engine_link(struct vcpu *v, uintptr_t tagged)
 
 /* ---- sensitive instructions ---- */
 
-static void run_handler(struct vcpu *v, const struct site *s)
+static inline __attribute__((always_inline)) void run_handler(struct vcpu *v, const struct site *s)
 {
     u64 rip = code_base(v, s->movable) + s->in.rip, next = rip + s->in.length;
     v->rip = rip;
