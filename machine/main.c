@@ -134,8 +134,9 @@ static int start_dump(const struct vm_config *c, struct error *e)
         return 0;
     if (errno == EINVAL)
         return error_set(e, EINVAL, "-d '%s' has an unknown letter: -d help lists them", c->dump_letters);
-    return error_set(e, errno, "-D: cannot write '%s': %s: name a file in a directory you may write to",
-                     c->dump_path ? c->dump_path : "standard error", strerror(errno));
+    return error_set(e, errno, "-D: cannot write '%s'%s: %s: name a file in a directory you may write to",
+                     c->dump_path ? c->dump_path : "standard error",
+                     strchr(c->dump_letters, 'p') ? ", or -d p its map in /tmp" : "", strerror(errno));
 }
 
 static int write_pidfile(const struct vm_config *c, struct error *e)

@@ -92,8 +92,8 @@ static int set_dump(const char *letters, const char *path, struct error *e)
         if (errno == EINVAL)
             return error_set(e, EINVAL, "-d '%s' has an unknown letter: lodge-kvm --help lists them",
                              letters);
-        return error_set(e, errno, "-D: cannot write '%s': %s", path ? path : "standard error",
-                         strerror(errno));
+        return error_set(e, errno, "-D: cannot write '%s'%s: %s", path ? path : "standard error",
+                         strchr(letters, 'p') ? ", or -d p its map in /tmp" : "", strerror(errno));
     }
     if (setenv(SHIM_DUMP, letters, 1) ||
         (path && setenv(SHIM_DUMP_FILE, realpath(path, full) ? full : path, 1)))

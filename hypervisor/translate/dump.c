@@ -50,6 +50,8 @@ __attribute__((visibility("default"))) int lodge_kvm_dump(const char *which, con
         }
         mask |= letter_bit(*which);
     }
+    if (mask & DUMP_PERF && !perf_map_start())
+        return -1;
     FILE *f = path ? fopen(path, "we") : stderr;
     if (!f)
         return -1;

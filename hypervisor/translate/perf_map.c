@@ -17,24 +17,24 @@ static const char *mode_name(const struct block *b)
     return (b->mode & MODE_BITS) == MODE_16 ? "16-bit" : "32-bit";
 }
 
+static FILE *map; /* of the process: perf wants one for all its threads, and so for all its VMs */
+
 /* The folder is everybody's: a link that somebody else has put there is not followed. */
-static FILE *map_open(void)
+bool perf_map_start(void)
 {
     char path[64];
     snprintf(path, sizeof(path), "/tmp/perf-%d.map", (int)getpid());
     unlink(path);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    return fd < 0 ? NULL : fdopen(fd, "w");
+    map = fd < 0 ? NULL : fdopen(fd, "w");
+    return map;
 }
 
 /* perf knows no way to take a name back. So when the cache is emptied, and its addresses are used anew, the
  * file begins anew: what ran before loses its names, rather than get wrong ones. */
 void perf_map_add(const struct engine *e, const struct block *b, u64 pc)
 {
-    static FILE *map; /* of the process: perf wants one for all its threads, and so for all its VMs */
     static u64 flushes;
-    if (!map && !(map = map_open()))
-        return;
     if (flushes != e->flushes) {
         rewind(map);
         if (ftruncate(fileno(map), 0) < 0)

@@ -3,10 +3,14 @@
 #ifndef TRANSLATE_PERF_MAP_H
 #define TRANSLATE_PERF_MAP_H
 
+#include "base/base.h"
+
 struct block;
 struct engine;
 
-/* Adds a line for b to /tmp/perf-PID.map. With the engine's lock. */
+/* Makes /tmp/perf-PID.map, while the program may still make files. false: errno tells why. */
+bool perf_map_start(void);
+/* Adds a line for b to it. With the engine's lock. */
 void perf_map_add(const struct engine *e, const struct block *b, u64 pc);
 
 #endif

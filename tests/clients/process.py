@@ -135,5 +135,21 @@ def refused(build):
     return run
 
 
+def perf_map(build):
+    """-d p: the map that perf looks for names the translations, though the filters let no vcpu make files."""
+    def run():
+        p = subprocess.Popen(build.machine("-kernel", build.path("tests/guests/faults.elf"), "-m", "64", "-nographic", "-no-reboot",
+                                           "-d", "p"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        out, _ = p.communicate(timeout=PATIENCE)
+        path = "/tmp/perf-%d.map" % p.pid
+        require(os.path.exists(path), "no %s; lodge-vm said %s" % (path, out[-500:]))
+        with open(path) as f:
+            lines = f.read().splitlines()
+        os.unlink(path)
+        bad = [line for line in lines if not re.fullmatch("[0-9a-f]+ [0-9a-f]+ guest (kernel|kernel-ac|user|16-bit|32-bit) [0-9a-f]+[+][0-9a-f]+", line)]
+        require(len(lines) > 50 and not bad, "%d lines in the map, of these bad: %s" % (len(lines), bad[:3]))
+    return run
+
+
 def tests(build):
-    return [("process-" + f.__name__, f(build)) for f in (daemonize, becomes, processor, refused)]
+    return [("process-" + f.__name__, f(build)) for f in (daemonize, becomes, processor, refused, perf_map)]
