@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 #include "hypervisor/cpu/segments.h"
-#include "hypervisor/cpu/xsave.h"
+#include "hypervisor/cpu/vendor.h"
+#include "hypervisor/cpu/x87.h"
 #include "hypervisor/direct/backing.h"
 #include "hypervisor/direct/conditions.h"
 #include "hypervisor/direct/direct.h"
@@ -249,6 +250,18 @@ static void get_segments(struct vcpu *v, const struct user_regs_struct *r)
     get_segment(v, SEG_GS, r->gs, r->gs_base);
 }
 
+/* AMD's processors save them only while an unmasked exception waits. */
+static void get_x87_pointers(struct vcpu *v)
+{
+    enum { ERROR_SUMMARY = BIT(7) };
+    struct xsave_area *a = fpu_area(v);
+    if (!host_is_amd() || (a->fsw & ERROR_SUMMARY))
+        x87_restore(v, a, true);
+    else
+        x87_forget(v);
+    x87_save(v, a, true);
+}
+
 static void get_state(struct vcpu *v, struct space *s)
 {
     const struct shadow_entry *e = s->process.entry;
@@ -256,9 +269,8 @@ static void get_state(struct vcpu *v, struct space *s)
     v->rip = e->rip;
     rflags_set(v, e->rflags & ~(u64)FLAG_RF);
     get_segments(v, &s->process.regs);
-    fpu_area(v)->fop = 0; /* as fpu_put does: fpu.c */
-    fpu_area(v)->fip = fpu_area(v)->fdp = 0;
     fpu_area(v)->xstate_bv &= XSTATE_OFFERED;
+    get_x87_pointers(v);
 }
 
 /* ---- why it stopped ---- */
