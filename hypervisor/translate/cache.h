@@ -102,6 +102,9 @@ struct group_head {
     enum tlb_context context;
     u8 flags; /* enum flags_place */
     struct producer producer;
+    /* The rest of the block without groups, for any vcpu, as long as no block has been dropped since. */
+    const u8 *_Atomic plain;
+    _Atomic u64 plain_forgets;
 };
 
 /* Where the guest's arithmetic flags are: see flags.c. */
@@ -185,8 +188,8 @@ struct engine {
     struct stress stress;
     bool has_bmi2;
     struct translator *translator;
-    _Atomic u64 epoch; /* counts protections */
-    u64 forgets;       /* counts blocks that were dropped */
+    _Atomic u64 epoch;   /* counts protections */
+    _Atomic u64 forgets; /* counts blocks that were dropped */
     /* A page of their own, which may be one of a file (api/stats_fd.c). */
     _Alignas(4096) size_t code_used;
     size_t meta_used;

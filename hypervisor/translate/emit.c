@@ -7,7 +7,7 @@ static u8 scale_bits(u8 scale)
     return scale == 8 ? 3 : scale == 4 ? 2 : scale == 2 ? 1 : 0;
 }
 
-void emit_modrm_mem(struct emitter *e, u8 reg, struct host_mem m)
+static void modrm_mem(struct emitter *e, u8 reg, struct host_mem m, bool may_be_short)
 {
     u8 r = (u8)((reg & 7) << 3);
     if (m.base == H_NONE) { /* SIB without base: disp32 */
@@ -18,7 +18,7 @@ void emit_modrm_mem(struct emitter *e, u8 reg, struct host_mem m)
         return;
     }
     bool disp0 = m.disp == 0 && (m.base & 7) != 5; /* rbp and r13 need a displacement */
-    bool disp8 = m.disp == (s8)m.disp;
+    bool disp8 = may_be_short && m.disp == (s8)m.disp;
     u8 mod = disp0 ? 0 : disp8 ? 0x40 : 0x80;
     if (m.index != H_NONE || (m.base & 7) == 4) {
         u8 index = m.index == H_NONE ? 4 : m.index & 7;
@@ -33,6 +33,16 @@ void emit_modrm_mem(struct emitter *e, u8 reg, struct host_mem m)
         emit8(e, (u8)m.disp);
     else
         emit32(e, (u32)m.disp);
+}
+
+void emit_modrm_mem(struct emitter *e, u8 reg, struct host_mem m)
+{
+    modrm_mem(e, reg, m, true);
+}
+
+void emit_modrm_mem_unscaled(struct emitter *e, u8 reg, struct host_mem m)
+{
+    modrm_mem(e, reg, m, false);
 }
 
 static void emit_rex(struct emitter *e, bool wide, u8 reg, u8 index, u8 base)

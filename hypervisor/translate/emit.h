@@ -94,6 +94,8 @@ static inline void emit64(struct emitter *e, u64 v)
 
 /* ModRM, SIB and displacement for a memory operand; reg: modrm.reg's low three bits. */
 void emit_modrm_mem(struct emitter *e, u8 reg, struct host_mem m);
+/* Of an instruction with EVEX, which multiplies a displacement of one byte (SDM 2A 2.7.5). */
+void emit_modrm_mem_unscaled(struct emitter *e, u8 reg, struct host_mem m);
 
 /* op: opcode bytes without prefixes, most significant first (0x8b, 0x0fb7). wide: REX.W. */
 void emit_op_mem(struct emitter *e, u32 op, bool wide, u8 reg, struct host_mem m);

@@ -335,31 +335,49 @@ static bool group_holds(struct vcpu *v, const struct group_head *h)
     return tlb_probe(v, a, h->size, h->write, h->context);
 }
 
-/* The rest of the block without groups. */
-static const u8 *plain_code(struct vcpu *v, u8 *host)
+/* May b be entered from the group's block whenever that is, whatever its address then? As same pages' links.
+ */
+static bool is_lasting(struct vcpu *v, const struct group_head *h, struct block *b)
+{
+    return (!h->movable || (b->mode & MODE_MOVABLE)) && !b->host2 && is_settled(v, b);
+}
+
+static const u8 *find_plain(struct vcpu *v, struct group_head *h)
 {
     engine_lock(v);
-    struct block *b = find_block(v, host, v->mode | MODE_PLAIN);
+    struct block *b = find_block(v, h->host, v->mode | MODE_PLAIN);
     if (!b) {
         fpu_put(v);
-        b = translate(v, host, true);
+        b = translate(v, h->host, true);
         fpu_get(v);
     }
     const u8 *code = b ? block_entry(v->engine, b) : NULL;
+    if (b && is_lasting(v, h, b)) {
+        atomic_store_explicit(&h->plain, code, memory_order_relaxed);
+        atomic_store_explicit(&h->plain_forgets, v->engine->forgets, memory_order_release);
+    }
     engine_unlock(v);
     return code;
 }
 
+/* The rest of the block without groups. */
+static const u8 *plain_code(struct vcpu *v, struct group_head *h)
+{
+    note_epoch(v);
+    u64 forgets = atomic_load_explicit(&h->plain_forgets, memory_order_acquire);
+    const u8 *code = atomic_load_explicit(&h->plain, memory_order_relaxed);
+    return code && forgets == v->engine->forgets ? code : find_plain(v, h);
+}
+
 /* thunk_group */
-const u8 *engine_group(struct vcpu *v, const struct group_head *h)
+const u8 *engine_group(struct vcpu *v, struct group_head *h)
 {
     if (group_holds(v, h))
         return h->start;
     v->rip = code_base(v, h->movable) + h->rip;
     if (h->flags == FLAGS_LOST)
         v->cc = producer_flags(&h->producer, v->gpr);
-    note_epoch(v);
-    return plain_code(v, h->host);
+    return plain_code(v, h);
 }
 
 /* ---- code that changes (checked.c) ---- */

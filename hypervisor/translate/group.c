@@ -268,11 +268,6 @@ bool group_emit(struct translator *t, const struct tinsn *i, operand_fn *use)
         emit_load(&t->e, H_ADDRESS, lowest(g));
     t->in_address = g;
     t->operand = at(H_ADDRESS, t->distance[n]);
-    if (i->encoding == ENCODING_EVEX && i->kind == KIND_WRAP) { /* its short displacements are scaled */
-        emit_lea(&t->e, H_ADDRESS, t->operand);
-        t->in_address = NULL;
-        t->operand = at(H_ADDRESS, 0);
-    }
     map_here(t, i, GPR_NONE);
     use(t, i);
     t->operand = at(H_ADDRESS, 0);

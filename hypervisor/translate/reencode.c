@@ -118,14 +118,16 @@ static void emit_map(struct emitter *e, u8 map)
 
 /* The encoding as it will be written. */
 struct form {
-    bool modrm, mem;
+    bool modrm, mem, evex;
     u8 opcode, reg, rm, v; /* rm: a register */
     struct host_mem m;
 };
 
 static void emit_modrm(struct emitter *e, const struct form *f)
 {
-    if (f->mem)
+    if (f->mem && f->evex)
+        emit_modrm_mem_unscaled(e, f->reg, f->m);
+    else if (f->mem)
         emit_modrm_mem(e, f->reg, f->m);
     else if (f->modrm)
         emit8(e, (u8)(0xc0 | (f->reg & 7) << 3 | (f->rm & 7)));
@@ -274,6 +276,7 @@ void emit_renamed(struct translator *t, const struct tinsn *i)
     struct renaming r = {.borrowed = H_NONE};
     struct form f = {.modrm = i->has_modrm,
                      .mem = i->has_mem,
+                     .evex = i->encoding == ENCODING_EVEX,
                      .opcode = i->opcode,
                      .reg = i->modrm_reg,
                      .rm = i->modrm_rm,
@@ -312,7 +315,7 @@ void emit_renamed(struct translator *t, const struct tinsn *i)
         f.rm = 0;
     if (i->encoding == ENCODING_VEX)
         emit_vex(t, i, &f);
-    else if (i->encoding == ENCODING_EVEX)
+    else if (f.evex)
         emit_evex(t, i, &f);
     else
         emit_legacy(t, i, &f);
