@@ -84,7 +84,7 @@ GUESTS   := $(patsubst %,$(O)/%.elf,$(basename $(GUEST_SRC)))
 CHECKERS := $(O)/tests/fuzz-cpu $(O)/tests/lockstep
 IMAGE_LOAD := $(O)/tests/image-load
 
-.PHONY: all tests run check check-qemu check-kill check-guestview fuzz-cpu lockstep fuzz fuzz-machine fuzz-qcow2 fuzz-manager bench bench-manager bench-boot bench-qemu format format-check install clean help
+.PHONY: all tests run check check-qemu check-selftests check-kill check-guestview fuzz-cpu lockstep fuzz fuzz-machine fuzz-qcow2 fuzz-manager bench bench-manager bench-boot bench-qemu format format-check install clean help
 all: $(LIBRARY) $(PRELOAD) $(PROGRAMS) ## build the library, lodge-kvm, lodge-vm and lodge
 tests: $(UNIT) $(API) $(GUESTS) $(CHECKERS) $(IMAGE_LOAD) ## build all tests without running them
 
@@ -222,6 +222,11 @@ check-qemu: ## Debian's QEMU on Lodge: machines, chips, firmware, devices, snaps
 	@tools/setup.sh check qemu
 	@$(PARALLEL_MAKE) all $(O)/initramfs.cpio.gz $(O)/disk.raw
 	@tests/run --build $(O) $(if $(TESTS),$(TESTS),qemu)
+
+check-selftests: ## the Linux kernel's own tests of KVM, from Debian's linux-source, on Lodge (minutes; downloads 150 MB)
+	@tools/setup.sh selftests
+	@$(PARALLEL_MAKE) all
+	@tests/run --build $(O) $(if $(TESTS),$(TESTS),selftests)
 
 check-kill: ## images whose writer is killed at any moment, a hundred times of each shape; lodge-vm itself under a guest that writes (minutes)
 	@tools/setup.sh check

@@ -353,6 +353,21 @@ static void complete_io(struct vcpu *v)
     }
 }
 
+static void count_exit(struct vcpu *v, u32 reason)
+{
+    static const u8 counted_as[] = {
+        [KVM_EXIT_IO] = STAT_IO,
+        [KVM_EXIT_MMIO] = STAT_MMIO,
+        [KVM_EXIT_HLT] = STAT_HALT,
+        [KVM_EXIT_INTR] = STAT_SIGNAL,
+        [KVM_EXIT_DEBUG] = STAT_DEBUG,
+        [KVM_EXIT_SHUTDOWN] = STAT_SHUTDOWN,
+        [KVM_EXIT_IRQ_WINDOW_OPEN] = STAT_IRQ_WINDOW,
+    };
+    v->stat_exits++;
+    v->stat_exit[reason < ARRAY_SIZE(counted_as) ? counted_as[reason] : STAT_OTHER]++;
+}
+
 int vcpu_run(struct vcpu *v)
 {
     v->signal_came = v->under_way = false;
@@ -371,8 +386,7 @@ int vcpu_run(struct vcpu *v)
     gate_leave(v, STATE_OUTSIDE);
     signals_leave(v);
     engine_detach(v);
-    v->stat_exits++;
-    v->stat_exit[r == -EINTR ? KVM_EXIT_INTR : min(v->run->exit_reason, STAT_EXITS - 1u)]++;
+    count_exit(v, r == -EINTR ? KVM_EXIT_INTR : v->run->exit_reason);
     DUMP(v, DUMP_EXIT, "exit %d reason %u rip %016llx\n", r, v->run->exit_reason, (unsigned long long)v->rip);
     return r;
 }

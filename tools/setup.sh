@@ -2,8 +2,8 @@
 # setup.sh PURPOSE... - installs what a purpose needs and this machine lacks (Debian 12 packages)
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Purposes: build, run, check, qemu, ci, guestview, bench. With --dry-run first: prints the missing packages and installs
-# nothing.
+# Purposes: build, run, check, qemu, selftests, ci, guestview, bench. With --dry-run first: prints the missing packages and
+# installs nothing.
 # Quick when nothing is missing: no package list is read, apt is not started.
 set -eu
 
@@ -47,6 +47,7 @@ qemu   ovmf             /usr/share/OVMF/OVMF_CODE.fd
 qemu   libguestfs-tools guestfish
 qemu   e2fsprogs        mke2fs
 qemu   kmod             /sbin/depmod
+selftests xz-utils      xz
 ci     clang            clang
 ci     libclang-rt-14-dev /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a
 guestview python3       python3
@@ -65,7 +66,7 @@ if [ "${1-}" = --dry-run ]; then
     dry_run=1
     shift
 fi
-[ $# -gt 0 ] || { echo "usage: tools/setup.sh [--dry-run] build|run|check|qemu|ci|guestview|bench ..." >&2; exit 2; }
+[ $# -gt 0 ] || { echo "usage: tools/setup.sh [--dry-run] build|run|check|qemu|selftests|ci|guestview|bench ..." >&2; exit 2; }
 
 is_there() {
     case $1 in
@@ -81,10 +82,11 @@ for purpose; do
     run) purposes='build run' ;;
     check) purposes='build check' ;;
     qemu) purposes='build qemu' ;;
+    selftests) purposes='build selftests' ;;
     ci) purposes='build check ci' ;;
     guestview) purposes='build guestview' ;;
     bench) purposes='build bench' ;;
-    *) echo "setup.sh: no purpose is called '$purpose'; it is one of build, run, check, qemu, ci, guestview, bench" >&2; exit 2 ;;
+    *) echo "setup.sh: no purpose is called '$purpose'; it is one of build, run, check, qemu, selftests, ci, guestview, bench" >&2; exit 2 ;;
     esac
     for p in $purposes; do
         missing="$missing $(needs | while read -r for package probe; do

@@ -31,19 +31,12 @@ static unsigned long long count(const u64 *counter)
     return __atomic_load_n(counter, __ATOMIC_RELAXED); /* its vcpu may be running */
 }
 
-static const char *exit_name(unsigned reason)
-{
-    static const char *const names[STAT_EXITS] = {
-        [KVM_EXIT_IO] = "port I/O",
-        [KVM_EXIT_MMIO] = "device memory",
-        [KVM_EXIT_HLT] = "halt",
-        [KVM_EXIT_INTR] = "interrupted",
-        [KVM_EXIT_DEBUG] = "debugger",
-        [KVM_EXIT_SHUTDOWN] = "shutdown",
-        [KVM_EXIT_IRQ_WINDOW_OPEN] = "interrupt window",
-    };
-    return names[reason] ? names[reason] : "other";
-}
+static const char *const exit_names[STAT_EXITS] = {
+    [STAT_OTHER] = "other",        [STAT_IO] = "port I/O",
+    [STAT_MMIO] = "device memory", [STAT_HALT] = "halt",
+    [STAT_SIGNAL] = "interrupted", [STAT_DEBUG] = "debugger",
+    [STAT_SHUTDOWN] = "shutdown",  [STAT_IRQ_WINDOW] = "interrupt window",
+};
 
 static void vcpu_text(struct text *t, const struct vcpu *v)
 {
@@ -51,7 +44,7 @@ static void vcpu_text(struct text *t, const struct vcpu *v)
     const char *before = " (";
     for (unsigned i = 0; i < STAT_EXITS; i++)
         if (count(&v->stat_exit[i])) {
-            text_add(t, "%s%s %llu", before, exit_name(i), count(&v->stat_exit[i]));
+            text_add(t, "%s%s %llu", before, exit_names[i], count(&v->stat_exit[i]));
             before = ", ";
         }
     text_add(t,

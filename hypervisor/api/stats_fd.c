@@ -26,17 +26,24 @@ struct counter {
 };
 
 #define OF_VCPU(field) (offsetof(struct vcpu, field) - offsetof(struct vcpu, stat_exits))
+#define EXITS(why)     OF_VCPU(stat_exit[STAT_##why])
 static const struct counter of_vcpu[] = {
+    /* without holes: clients read all of them in one piece */
     {"exits", COUNTER, OF_VCPU(stat_exits)},
-    {"io_exits", COUNTER, OF_VCPU(stat_exit[KVM_EXIT_IO])},
-    {"mmio_exits", COUNTER, OF_VCPU(stat_exit[KVM_EXIT_MMIO])},
-    {"irq_window_exits", COUNTER, OF_VCPU(stat_exit[KVM_EXIT_IRQ_WINDOW_OPEN])},
-    {"signal_exits", COUNTER, OF_VCPU(stat_exit[KVM_EXIT_INTR])},
-    {"event_injections", COUNTER, OF_VCPU(stat_injections)},
     {"translations", COUNTER, OF_VCPU(stat_translations)},
     {"tlb_misses", COUNTER, OF_VCPU(stat_tlb_misses)},
     {"code_invalidations", COUNTER, OF_VCPU(stat_invalidations)},
+    {"event_injections", COUNTER, OF_VCPU(stat_injections)},
+    {"other_exits", COUNTER, EXITS(OTHER)},
+    {"io_exits", COUNTER, EXITS(IO)},
+    {"mmio_exits", COUNTER, EXITS(MMIO)},
+    {"halt_exits", COUNTER, EXITS(HALT)},
+    {"signal_exits", COUNTER, EXITS(SIGNAL)},
+    {"debug_exits", COUNTER, EXITS(DEBUG)},
+    {"shutdown_exits", COUNTER, EXITS(SHUTDOWN)},
+    {"irq_window_exits", COUNTER, EXITS(IRQ_WINDOW)},
 };
+_Static_assert(ARRAY_SIZE(of_vcpu) * sizeof(u64) == OF_VCPU(stat_end), "all of them");
 _Static_assert(offsetof(struct vcpu, stat_exits) % PAGE_SIZE == 0, "a page of their own");
 
 #define OF_ENGINE(field) (offsetof(struct engine, field) - offsetof(struct engine, code_used))

@@ -66,7 +66,8 @@ int system_get_msr_index_list(union ioctl_arg arg)
 
 /* MSRs that describe the processor: api.rst 4.3, KVM_GET_MSR_FEATURE_INDEX_LIST. */
 enum { MSR_IA32_BIOS_SIGN_ID = 0x8b };
-static const u32 feature_msrs[] = {MSR_IA32_BIOS_SIGN_ID, MSR_IA32_ARCH_CAPABILITIES};
+static const u32 feature_msrs[] = {MSR_IA32_BIOS_SIGN_ID, MSR_IA32_ARCH_CAPABILITIES,
+                                   MSR_IA32_PERF_CAPABILITIES};
 
 int system_get_msr_feature_index_list(union ioctl_arg arg)
 {
@@ -79,6 +80,7 @@ static bool feature_msr_read(struct vcpu *v, struct kvm_msr_entry *e)
     switch (e->index) { /* as a vcpu has them after power-up */
     case MSR_IA32_BIOS_SIGN_ID: e->data = BIT(32); return true;
     case MSR_IA32_ARCH_CAPABILITIES: e->data = ARCH_CAPABILITIES; return true;
+    case MSR_IA32_PERF_CAPABILITIES: e->data = 0; return true; /* there are none */
     default: return false;
     }
 }

@@ -550,6 +550,7 @@ static const struct msr msrs[] = {
     {ONE(MSR_IA32_CR_PAT), .read = field_read, .write = pat_write, FIELD(pat)},
     {MANY(MSR_IA32_MC0_CTL2, 32), .read = mc_ctl2_read, .write = mc_ctl2_write, FIELD(mci_ctl2)},
     {ONE(MSR_MTRRdefType), .read = field_read, .write = mtrr_def_type_write, FIELD(mtrr_def_type)},
+    {ONE(MSR_IA32_PERF_CAPABILITIES), .write = unoffered_write},
     {MANY(MSR_IA32_MC0_CTL, 32 * 4), .read = mc_bank_read, .write = mc_bank_write, FIELD(mce_banks)},
     {ONE(MSR_IA32_TSC_DEADLINE), .read = tsc_deadline_read, .write = tsc_deadline_write},
     {MANY(MSR_X2APIC_FIRST, 256), .read = x2apic_read, .write = x2apic_write},

@@ -146,7 +146,7 @@ enum {
     REQ_STOP =
         BIT(2), /* another vcpu, or vm_stop_vcpus, waits for this one to leave guest code for a while */
     REQ_CLOCK = BIT(4), /* the VM's clock pages are to be written before guest code goes on */
-    REQ_LOOK = BIT(3), /* pass through the run loop: what it looks at each time has changed */
+    REQ_LOOK = BIT(3),  /* pass through the run loop: what it looks at each time has changed */
 };
 
 /* Data of MMIO and port reads that user space has answered for the instruction at rip, which is executed
@@ -170,7 +170,7 @@ struct msr_pending { /* a KVM_EXIT_X86_RDMSR or WRMSR that the next KVM_RUN comp
     u64 rip, next_rip; /* of the instruction, and of the following one */
 };
 
-struct dirty_ring { /* api/dirty_ring.h */
+struct dirty_ring {            /* api/dirty_ring.h */
     struct kvm_dirty_gfn *gfn; /* shared with user space; NULL: there is none */
     u32 entries;
     _Atomic u32 pushed, reset; /* how many ever were */
@@ -204,7 +204,17 @@ struct block;
 struct vcpu_engine;
 struct direct;
 
-enum { STAT_EXITS = 32 };
+enum stat_exit { /* why KVM_RUN returned, as far as that is counted */
+                 STAT_OTHER,
+                 STAT_IO,
+                 STAT_MMIO,
+                 STAT_HALT,
+                 STAT_SIGNAL,
+                 STAT_DEBUG,
+                 STAT_SHUTDOWN,
+                 STAT_IRQ_WINDOW,
+                 STAT_EXITS
+};
 
 struct vcpu {
     /* -- addressed by translated code, most of it within 128 bytes of VCPU_BASE (translate/engine.h) -- */
@@ -225,13 +235,13 @@ struct vcpu {
     u32 pad1;
     u64 group[GROUP_SLOTS]; /* of translated code: host addresses of a block's groups (translate/group.c) */
     struct x87_last { /* of the last x87 instruction (x87.h): translated code writes ip, dp, op and segment */
-        u64 ip, dp;  /* offsets of the instruction and of its operand */
-        u32 op;      /* opcode; X87_CURRENT: its code segment is seg[SEG_CS]; X87_QUIET: it raised nothing */
-        u32 segment; /* X87_CURRENT: the operand's is this one */
-        u16 cs, ds;  /* their selectors, where they are not the current ones */
-        u32 rules;   /* what of it is shown, by the guest's CPUID: x87.h */
+        u64 ip, dp;   /* offsets of the instruction and of its operand */
+        u32 op;       /* opcode; X87_CURRENT: its code segment is seg[SEG_CS]; X87_QUIET: it raised nothing */
+        u32 segment;  /* X87_CURRENT: the operand's is this one */
+        u16 cs, ds;   /* their selectors, where they are not the current ones */
+        u32 rules;    /* what of it is shown, by the guest's CPUID: x87.h */
         u32 address_bits; /* of ip and dp, that loading keeps: as many as the host's linear addresses have */
-        struct {     /* of the last one before it that raised an unmasked exception */
+        struct {          /* of the last one before it that raised an unmasked exception */
             u64 dp;
             u16 op, ds;
         } raised;
@@ -239,7 +249,7 @@ struct vcpu {
     _Alignas(64) u8 bounce[192]; /* operand of a slow access: MMIO, page-crossing, protected */
 
     /* -- architectural state (base-register copies above follow through vcpu_set_segment) -- */
-    u64 rflags; /* all bits but FLAGS_ARITH, which are in cc; bit 1 set */
+    u64 rflags;   /* all bits but FLAGS_ARITH, which are in cc; bit 1 set */
     u32 compared; /* strings.c: flags of the last comparison, in cc's form */
     struct segment seg[SEG_COUNT];
     struct table_register gdtr, idtr;
@@ -251,9 +261,11 @@ struct vcpu {
     u64 apic_base, pat, misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
     u64 mcg_cap, mcg_status, mcg_ctl, mce_banks[32 * 4], mci_ctl2[32];
     u64 tsc_offset; /* guest TSC = scaled host TSC + tsc_offset (SDM 3B 17.17) */
-    u64 tsc_ratio;  /* of the guest's frequency to the host's, with TSC_RATIO_BITS of fraction; 0: they are one */
-    u32 tsc_khz;    /* the guest's */
-    u64 tsc_adjust, tsc_deadline, smi_count, microcode, platform_info, misc_features, arch_capabilities, power_ctl, hwcr;
+    u64 tsc_ratio; /* of the guest's frequency to the host's, with TSC_RATIO_BITS of fraction; 0: they are one
+                    */
+    u32 tsc_khz;   /* the guest's */
+    u64 tsc_adjust, tsc_deadline, smi_count, microcode, platform_info, misc_features, arch_capabilities,
+        power_ctl, hwcr;
     bool enforce_pv; /* KVM_CAP_ENFORCE_PV_FEATURE_CPUID */
     u64 kvmclock_msr, wall_clock_msr, steal_msr, async_pf_msr, async_pf_int_msr, pv_eoi_msr, poll_control_msr;
     u8 cpl; /* DPL of SS; 0 in real mode, 3 in virtual-8086 mode */
@@ -278,9 +290,9 @@ struct vcpu {
         bool changed;             /* the engine is to take notice (execute.c) */
         u8 code, read, write, io; /* which of the four breakpoints are for what; write: for reads too */
     } debug;
-    bool delivering; /* event_deliver is at work on event: what is raised combines with it (table 6-5) */
+    bool delivering;   /* event_deliver is at work on event: what is raised combines with it (table 6-5) */
     bool triple_fault; /* from user space: the next KVM_RUN ends with KVM_EXIT_SHUTDOWN */
-    u32 mp_state; /* KVM_MP_STATE_* */
+    u32 mp_state;      /* KVM_MP_STATE_* */
     u8 sipi_vector;
     _Atomic bool init_pending; /* set by other threads, with the chips' lock */
 
@@ -298,7 +310,7 @@ struct vcpu {
     struct {
         bool told, written; /* the client has heard of a read; is to hear of a write, at rip */
         u64 rip;
-    } tpr_access; /* irq/vapic.c */
+    } tpr_access;             /* irq/vapic.c */
     _Atomic bool pv_unhalted; /* KVM_HC_KICK_CPU: HLT ends, or does not begin */
     bool exclusive;           /* the next instruction runs alone, with all other vcpus stopped */
     bool alone;               /* they are stopped: gate.h */
@@ -311,7 +323,7 @@ struct vcpu {
     struct vm *vm;
     struct lapic *lapic; /* NULL without an in-library irqchip */
     struct dirty_ring ring;
-    struct kvm_run *run; /* the library's own mapping, at VCPU_RUN_OFFSET before this struct */
+    struct kvm_run *run;   /* the library's own mapping, at VCPU_RUN_OFFSET before this struct */
     struct direct *direct; /* direct/direct.h; NULL: ring 3 is always translated */
     u32 id;
     int fd;
@@ -322,13 +334,14 @@ struct vcpu {
     pthread_mutex_t lock; /* one ioctl at a time on a vcpu (KVM's vcpu->mutex) */
     u32 mode;             /* what the translation depends on: translate/mode.h */
     u64 generation;
-    void *unwind[5];      /* __builtin_setjmp of the run loop */
-    bool exiting, efault; /* why it was unwound: KVM_RUN returns 0, or EFAULT */
-    u64 efault_host;      /* the address in the client's memory that made it */
-    bool under_way;       /* this KVM_RUN went beyond its first look at immediate_exit */
+    void *unwind[5];           /* __builtin_setjmp of the run loop */
+    bool exiting, efault;      /* why it was unwound: KVM_RUN returns 0, or EFAULT */
+    u64 efault_host;           /* the address in the client's memory that made it */
+    bool under_way;            /* this KVM_RUN went beyond its first look at immediate_exit */
     volatile bool signal_came; /* a handler of the program has run on this thread: KVM_RUN returns EINTR */
     bool has_signal_mask;      /* signals.h */
-    u64 signal_mask, own_signal_mask, held_signals; /* held: what the one lets through, and the other does not */
+    u64 signal_mask, own_signal_mask,
+        held_signals;     /* held: what the one lets through, and the other does not */
     bool interrupt_waits; /* an interrupt is pending that IF or a shadow holds back */
     int wake_fd;          /* eventfd that ends a wait in HLT */
     bool fpu_live;
@@ -336,17 +349,17 @@ struct vcpu {
     struct kvm_cpuid_entry2 cpuid[256];
     u32 cpuid_count;
     u64 maxphyaddr_mask; /* reserved bits of physical addresses: bits >= MAXPHYADDR */
-    u64 xcr0_host;      /* xcr0_offered() */
+    u64 xcr0_host;       /* xcr0_offered() */
     u64 xcr0_supported;
     u32 xsave_features;                 /* XSAVE_FEATURE_*: what guest CPUID offers and the host has */
     u16 xsave_offset[XSAVE_COMPONENTS]; /* of each component in an XSAVE area (cpu/xsave.h) */
     u32 mxcsr_mask;                     /* bits of MXCSR that may be set (SDM 1 11.6.6) */
     u64 cr4_reserved;                   /* bits that guest CPUID does not offer */
-    int stats_file; /* api/stats_fd.c; 0: nobody has asked for it */
+    int stats_file;                     /* api/stats_fd.c; 0: nobody has asked for it */
     /* A page of their own, which becomes one of that file. */
     _Alignas(4096) u64 stat_exits;
     u64 stat_translations, stat_tlb_misses, stat_invalidations, stat_injections;
-    u64 stat_exit[STAT_EXITS]; /* by KVM_EXIT_*; the last: all others */
+    u64 stat_exit[STAT_EXITS];
     u64 stat_end[512 - 5 - STAT_EXITS];
     _Alignas(64) u8 fpu[8192];          /* XSAVE area, standard format, of the guest while !fpu_live */
     _Alignas(64) u8 xsave_buffer[4096]; /* an XSAVE or FXSAVE area on its way to or from guest memory */
@@ -512,10 +525,10 @@ void paravirt_destroy(struct vcpu *v);
 void paravirt_entered(struct vcpu *v);
 void paravirt_leaving(struct vcpu *v);
 void paravirt_tick(struct vcpu *v);
-/* Whether the guest may use what goes with these bits of KVM_CPUID_FEATURES: if CPUID has them, or user space does not
- * insist on that (KVM_CAP_ENFORCE_PV_FEATURE_CPUID). */
+/* Whether the guest may use what goes with these bits of KVM_CPUID_FEATURES: if CPUID has them, or user space
+ * does not insist on that (KVM_CAP_ENFORCE_PV_FEATURE_CPUID). */
 bool pv_offers(struct vcpu *v, u32 features);
-bool steal_write(struct vcpu *v, u64 msr); /* MSR_KVM_STEAL_TIME; false: #GP */
+bool steal_write(struct vcpu *v, u64 msr);    /* MSR_KVM_STEAL_TIME; false: #GP */
 bool async_pf_write(struct vcpu *v, u64 msr); /* MSR_KVM_ASYNC_PF_EN; the same */
 
 /* io.c: completes a KVM_EXIT_IO that user space has answered: registers, memory (may fault) and rip. Called

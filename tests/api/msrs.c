@@ -8,6 +8,7 @@ enum {
     IA32_SYSENTER_ESP = 0x175,
     IA32_PAT = 0x277,
     MTRR_CAP = 0xfe,
+    PERF_CAPABILITIES = 0x345,
     NOT_AN_MSR = 0x12345678,
 };
 #define POWER_CTL      0x1fc
@@ -151,6 +152,9 @@ static void features(int kvm)
         if (!api_is_kernel)
             CHECK_RETURNS(kvm, KVM_GET_MSRS, &m, 1);
     }
+    m.head.entries[0].index =
+        PERF_CAPABILITIES; /* clients read it before they look whether CPUID offers it */
+    CHECK_RETURNS(kvm, KVM_GET_MSRS, &m, 1);
     m.head.entries[0].index = NOT_AN_MSR;
     CHECK_RETURNS(kvm, KVM_GET_MSRS, &m, 0);
 }

@@ -26,6 +26,20 @@ static void check_descriptor(const struct stats *s, const struct kvm_stats_desc 
     CHECK(d->name[0] && strnlen(d->name, s->head.name_size) < s->head.name_size);
 }
 
+/* The values stand side by side, so that they can be read in one piece. */
+static void check_data(int fd, const struct stats *s)
+{
+    static uint64_t data[8192]; /* histograms have many values */
+    size_t size = 0;
+
+    for (unsigned i = 0; i < s->head.num_desc; i++)
+        size += s->descriptor[i].d.size * sizeof(data[0]);
+    CHECK(size <= sizeof(data));
+    for (unsigned i = 0; i < s->head.num_desc; i++)
+        CHECK(s->descriptor[i].d.offset + s->descriptor[i].d.size * sizeof(data[0]) <= size);
+    CHECK_EQ(pread(fd, data, size, s->head.data_offset), size);
+}
+
 static struct stats *stats_read(int fd, const char *id_ends)
 {
     struct stats *s = calloc(1, sizeof(*s));
@@ -41,6 +55,7 @@ static struct stats *stats_read(int fd, const char *id_ends)
         CHECK_EQ(pread(fd, &s->descriptor[i], size_of(s), at), size_of(s));
         check_descriptor(s, &s->descriptor[i].d);
     }
+    check_data(fd, s);
     return s;
 }
 
