@@ -131,6 +131,8 @@ int block_call(struct block_set *s, struct block_node *n, int (*call)(struct dis
 /* The guest has stopped: returns when all that it has asked for is done or held. The lock is free meanwhile.
  */
 void block_wait(struct block_set *s);
+/* What has failed, and the guest was stopped for: a list, which is the caller's now. */
+struct block_request *block_take_held(struct block_node *n);
 /* The guest goes on: what it was stopped for is tried again. */
 void block_retry(struct block_set *s);
 /* While the guest is reset: what was held fails, and nothing more is held. */

@@ -297,7 +297,7 @@ int block_call(struct block_set *s, struct block_node *n, int (*call)(struct dis
 
 /* ---- requests for which the guest was stopped ---- */
 
-static struct block_request *take_held(struct block_node *n)
+struct block_request *block_take_held(struct block_node *n)
 {
     struct block_request *r = n->held;
     n->held = NULL;
@@ -314,7 +314,7 @@ void block_retry(struct block_set *s)
 {
     for (struct block_node *n = s->first; n; n = n->next) {
         n->status = STATUS_OK;
-        for (struct block_request *r = take_held(n), *next; r; r = next) {
+        for (struct block_request *r = block_take_held(n), *next; r; r = next) {
             next = r->next;
             block_submit(n, r);
         }
@@ -324,7 +324,7 @@ void block_retry(struct block_set *s)
 void block_drain(struct block_node *n, bool on)
 {
     n->draining = on;
-    for (struct block_request *r = take_held(n), *next; r; r = next) {
+    for (struct block_request *r = block_take_held(n), *next; r; r = next) {
         next = r->next;
         r->done(r, -ECANCELED);
     }

@@ -90,11 +90,6 @@ static int take_rest(struct machine *m, struct state_buffer *b, struct error *e)
     stop_guest(m);
     if (m->ended)
         return error_set(e, ECANCELED, "the machine has ended");
-    for (const struct block_node *n = m->blocks.first; n; n = n->next)
-        if (n->held)
-            return error_set(e, EIO,
-                             "a request of the disk '%s' has failed and waits: let the guest go on first",
-                             n->name);
     int r = ram_stream_collect(&g->ram, e);
     if (r == 0 && (r = ram_stream_send(&g->ram, &sink)) < 0)
         return stream_error(r, e);

@@ -64,6 +64,7 @@ struct virtio_blk {
     struct block_node *node;
     unsigned in_flight;
     pthread_cond_t idle;
+    u8 again[MAX_QUEUES][VIRTQ_MAX_SIZE / 8]; /* heads of chains that are to be begun once more */
 };
 
 /* A request at the node, with the memory that it is about. */
@@ -222,11 +223,31 @@ static bool start_request(struct virtio_blk *d, struct virtqueue *q, const struc
     return true;
 }
 
+static bool head_in(const u8 *heads, unsigned head)
+{
+    return heads[head / 8] >> head % 8 & 1;
+}
+
+/* Requests that had failed when the machine was saved, and for which the guest had been stopped. */
+static void begin_again(struct virtio_blk *d, struct virtqueue *q)
+{
+    u8 *heads = d->again[q->index];
+    struct virtq_chain c;
+    for (unsigned head = 0; head < q->size; head++) {
+        if (!head_in(heads, head))
+            continue;
+        heads[head / 8] &= (u8)~BIT(head % 8);
+        if (!virtq_chain_at(q, (u16)head, &c) || !start_request(d, q, &c))
+            return;
+    }
+}
+
 static void blk_notify(struct virtio_device *v, unsigned queue)
 {
     struct virtio_blk *d = container_of(v, struct virtio_blk, v);
     struct virtqueue *q = &v->queue[queue];
     struct virtq_chain c;
+    begin_again(d, q);
     while (virtq_pop(q, &c) && start_request(d, q, &c))
         ;
     virtq_notify(q);
@@ -244,6 +265,7 @@ static void blk_reset(struct virtio_device *v)
     while (d->in_flight)
         pthread_cond_wait(&d->idle, &v->loop->lock);
     block_drain(d->node, false);
+    memset(d->again, 0, sizeof(d->again));
     block_set_write_through(d->node, d->write_through);
     v->config[offsetof(struct blk_config, writeback)] = !d->write_through;
 }
@@ -349,12 +371,30 @@ static void blk_destroy(struct virtio_device *v)
     block_detach(d->blocks, d->node);
 }
 
-/* What is under way is done before. The lock is free meanwhile. */
+/* All requests are done or held (block_wait). A held one becomes a chain in its queue again, with which the
+ * guest goes on here or elsewhere. */
 static void blk_saving(void *object)
 {
     struct virtio_blk *d = object;
-    while (d->in_flight && !d->node->held)
-        pthread_cond_wait(&d->idle, &d->v.loop->lock);
+    for (struct block_request *b = block_take_held(d->node), *next; b; b = next) {
+        struct blk_request *r = container_of(b, struct blk_request, block);
+        next = b->next;
+        d->again[r->queue->index][r->head / 8] |= (u8)BIT(r->head % 8);
+        d->in_flight--;
+        free(r);
+    }
+}
+
+static bool again_is_good(const struct virtio_blk *d)
+{
+    for (unsigned i = 0; i < MAX_QUEUES; i++) {
+        const struct virtqueue *q = &d->v.queue[i];
+        const unsigned size = i < d->v.queue_count && q->enabled ? q->size : 0;
+        for (unsigned head = size; head < VIRTQ_MAX_SIZE; head++)
+            if (head_in(d->again[i], head))
+                return false;
+    }
+    return true;
 }
 
 static int blk_loaded(void *object, struct error *e)
@@ -366,12 +406,14 @@ static int blk_loaded(void *object, struct error *e)
         return error_set(e, EINVAL, "the saved state has a disk '%s' of %llu sectors, and this one has %llu",
                          d->drive, (unsigned long long)sectors,
                          (unsigned long long)block_size(d->node) / SECTOR);
+    if (!again_is_good(d))
+        return error_set(e, EINVAL, "the saved state of a disk is damaged: a request is in no queue");
     blk_config_written(&d->v);
     return 0;
 }
 
-static const struct state_field blk_fields[] = {{0}};
-static const struct state_table blk_state = {"virtio-blk", 1, blk_fields, blk_saving, blk_loaded};
+static const struct state_field blk_fields[] = {STATE(struct virtio_blk, again), {0}};
+static const struct state_table blk_state = {"virtio-blk", 2, blk_fields, blk_saving, blk_loaded};
 
 static const struct property_row blk_rows[] = {
     {"drive", PROPERTY_TEXT, offsetof(struct virtio_blk, drive), .help = "the block node"},

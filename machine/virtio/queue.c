@@ -136,18 +136,23 @@ bool virtq_ready(struct virtqueue *q)
     return waiting && waiting <= q->size;
 }
 
-bool virtq_pop(struct virtqueue *q, struct virtq_chain *c)
+bool virtq_chain_at(struct virtqueue *q, u16 head, struct virtq_chain *c)
 {
-    if (!virtq_ready(q))
-        return false;
-    c->head = avail_ring(q, q->last_avail);
+    c->head = head;
     c->out_count = c->in_count = 0;
     c->out_bytes = c->in_bytes = 0;
-    if (c->head >= q->size || !walk(q, c, q->desc, q->size, c->head, false)) {
+    if (head >= q->size || !walk(q, c, q->desc, q->size, head, false)) {
         virtio_broken(q->device);
         return false;
     }
     c->in = c->iov + c->out_count;
+    return true;
+}
+
+bool virtq_pop(struct virtqueue *q, struct virtq_chain *c)
+{
+    if (!virtq_ready(q) || !virtq_chain_at(q, avail_ring(q, q->last_avail), c))
+        return false;
     q->last_avail++;
     return true;
 }

@@ -165,6 +165,8 @@ bool virtq_restore(struct virtqueue *q);
 
 /* The next chain: true. Else the queue is empty, and the driver will notify when it is not; or broken. */
 bool virtq_pop(struct virtqueue *q, struct virtq_chain *c);
+/* The chain that begins there, which was popped before and is not used yet; false: broken. */
+bool virtq_chain_at(struct virtqueue *q, u16 head, struct virtq_chain *c);
 /* Gives the chain back that was popped last, as if it had not been. */
 void virtq_unpop(struct virtqueue *q);
 /* Whether virtq_pop would give one. Asks the driver to notify if not. */

@@ -177,32 +177,80 @@ def snapshot(build):
     return run
 
 
+def stop_at_error(folder, c):
+    """The guest writes more than the file may grow by, and is stopped."""
+    ready(c)
+    q = Qmp(folder + "/qmp")
+    c.send("dd if=/dev/urandom of=/f bs=1M count=8; dd if=/f of=/dev/vda bs=1M conv=fsync; echo went-on\n")
+    e = q.event("BLOCK_IO_ERROR")["data"]
+    require(e["operation"] == "write" and e["action"] == "stop" and e["device"] == "d0", str(e))
+    q.event("STOP")
+    require(q("query-status")["status"] == "io-error", "the guest is not stopped")
+    require(q("query-block")[0]["io-status"] == "failed", "io-status")
+    return q
+
+
+def went_on(c):
+    c.expect("\nwent-on", BOOT_PATIENCE)
+    c.expect(PROMPT)
+    each(c, "echo 3 >/proc/sys/vm/drop_caches; md5sum </f >/a", "dd if=/dev/vda bs=1M count=8 | md5sum >/b")
+    has(c, "cmp /a /b && echo the-same", "the-same\n")
+    off(c)
+
+
+LIMITED = ["prlimit", "--fsize=%d:unlimited" % (4 << 20)]
+
+
+def stops_at_errors(disk):
+    return ["-drive", "file=%s,format=qcow2,if=none,id=d0,werror=stop" % disk, "-device", "virtio-blk-pci,drive=d0"]
+
+
 def error_stops(build):
     """A file that cannot grow: the guest stops, and goes on when it can."""
     def run():
         with tempfile.TemporaryDirectory(prefix="lodge-test-") as folder:
             disk = os.path.join(folder, "disk.qcow2")
             img("create", "-q", "-f", "qcow2", disk, "64M")
-            limit = 4 << 20
-            with start(build, folder, "-drive", "file=%s,format=qcow2,if=none,id=d0,werror=stop" % disk, "-device", "virtio-blk-pci,drive=d0",
-                       before=["prlimit", "--fsize=%d:unlimited" % limit]) as c:
-                ready(c)
-                q = Qmp(folder + "/qmp")
-                c.send("dd if=/dev/urandom of=/f bs=1M count=8; dd if=/f of=/dev/vda bs=1M conv=fsync; echo went-on\n")
-                e = q.event("BLOCK_IO_ERROR")["data"]
-                require(e["operation"] == "write" and e["action"] == "stop" and e["device"] == "d0", str(e))
-                q.event("STOP")
-                require(q("query-status")["status"] == "io-error", "the guest is not stopped")
-                require(q("query-block")[0]["io-status"] == "failed", "io-status")
+            with start(build, folder, *stops_at_errors(disk), before=LIMITED) as c:
+                q = stop_at_error(folder, c)
                 resource.prlimit(c.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
                 q("cont")
-                c.expect("\nwent-on", BOOT_PATIENCE)
-                each(c, "echo 3 >/proc/sys/vm/drop_caches; md5sum </f >/a", "dd if=/dev/vda bs=1M count=8 | md5sum >/b")
-                has(c, "cmp /a /b && echo the-same", "the-same\n")
-                off(c)
+                went_on(c)
+            require("No errors" in img("check", disk), "qemu-img check")
+    return run
+
+
+def error_moves(build):
+    """What had failed when the machine was saved is tried again where it goes on: here, if it could not be saved, or there."""
+    def run():
+        with tempfile.TemporaryDirectory(prefix="lodge-test-") as folder:
+            disk, state = os.path.join(folder, "disk.qcow2"), os.path.join(folder, "state")
+            img("create", "-q", "-f", "qcow2", disk, "64M")
+            with start(build, folder, *stops_at_errors(disk), "-sandbox", "off", before=LIMITED) as c:
+                q = stop_at_error(folder, c)
+                for where, end in (("exec:cat >/dev/full", "failed"), ("exec:cat >" + state, "completed")):
+                    resource.prlimit(c.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+                    q("migrate", uri=where)
+                    while (status := q("query-migrate")["status"]) not in ("failed", "completed"):
+                        time.sleep(0.05)
+                    require(status == end, "migrate to %s has %s" % (where, status))
+                    if end == "failed":
+                        resource.prlimit(c.process.pid, resource.RLIMIT_FSIZE, (4 << 20, resource.RLIM_INFINITY))
+                        q("cont")
+                        q.event("BLOCK_IO_ERROR")
+                        q.event("STOP")
+                q("quit")
+                c.wait(BOOT_PATIENCE)
+            with start(build, folder, *stops_at_errors(disk), "-sandbox", "off", "-incoming", "exec:cat " + state) as c:
+                q = Qmp(folder + "/qmp")
+                while (status := q("query-status")["status"]) == "inmigrate":
+                    time.sleep(0.05)
+                require(status == "paused", "the guest is " + status)
+                q("cont")
+                went_on(c)
             require("No errors" in img("check", disk), "qemu-img check")
     return run
 
 
 def tests(build):
-    return [("qcow2", qcow2(build)), ("snapshot", snapshot(build)), ("error-stops", error_stops(build))]
+    return [("qcow2", qcow2(build)), ("snapshot", snapshot(build)), ("error-stops", error_stops(build)), ("error-moves", error_moves(build))]
