@@ -84,7 +84,7 @@ GUESTS   := $(patsubst %,$(O)/%.elf,$(basename $(GUEST_SRC)))
 CHECKERS := $(O)/tests/fuzz-cpu $(O)/tests/lockstep
 IMAGE_LOAD := $(O)/tests/image-load
 
-.PHONY: all tests run check check-qemu check-selftests check-kill check-guestview fuzz-cpu lockstep fuzz fuzz-machine fuzz-qcow2 fuzz-manager bench bench-manager bench-boot bench-qemu format format-check install clean help
+.PHONY: all tests run check check-qemu check-selftests check-kill check-guestview fuzz-cpu lockstep fuzz fuzz-machine fuzz-qcow2 fuzz-manager bench bench-machine bench-manager bench-boot bench-qemu format format-check install clean help
 all: $(LIBRARY) $(PRELOAD) $(PROGRAMS) ## build the library, lodge-kvm, lodge-vm and lodge
 tests: $(UNIT) $(API) $(GUESTS) $(CHECKERS) $(IMAGE_LOAD) ## build all tests without running them
 
@@ -93,7 +93,7 @@ $(O)/liblodge-kvm.so: $(LIB_OBJ) $(LIB_BASE_OBJ)
 	  -o $@ $^ -lZydis -lpthread
 
 IMAGE_LIBS   := -lz -lzstd
-MACHINE_LIBS := -ljansson $(IMAGE_LIBS) -lslirp -lseccomp -luring
+MACHINE_LIBS := -ljansson $(IMAGE_LIBS) -lseccomp -luring
 RPATH := -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib'
 # It goes into programs of others, so it has the library's flags and not the sanitizers.
 $(O)/liblodge-kvm-preload.so: $(PRELOAD_OBJ) $(LIBRARY)
@@ -346,6 +346,9 @@ bench: ## time workloads natively, in lodge-vm, in QEMU's TCG (root; BENCH='int 
 	@$(PARALLEL_MAKE) all $(O)/bench/root.cpio.gz $(O)/bench/boot.cpio.gz
 	@bench/run --build $(O) $(if $(BENCH),$(BENCH),--output bench/results/$(shell date +%F).txt)
 
+bench-machine: all ## size of lodge-vm, time to a guest's first instruction, memory of an idle guest; QEMU's beside it
+	@bench/machine --build $(O)
+
 bench-manager: all ## time lodged: lists of 1,000 domains, starts, memory
 	@bench/manager --build $(O)
 
@@ -361,14 +364,14 @@ format: ## write the sources as clang-format wants them
 format-check: ## tell what clang-format would change
 	@tools/check-format.sh
 
+# STRIP= keeps what debuggers read: four fifths of the files.
+STRIP ?= -s
 install: all ## install into PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include/lodge \
-	  $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions
-	install $(O)/lodge $(O)/lodge-vm $(O)/lodged $(O)/lodge-kvm $(DESTDIR)$(PREFIX)/bin
-	install $(O)/liblodge-kvm.so $(O)/liblodge-kvm-preload.so $(DESTDIR)$(LIBDIR)
+	  $(DESTDIR)$(PREFIX)/share/man/man1
+	install $(STRIP) $(O)/lodge $(O)/lodge-vm $(O)/lodged $(O)/lodge-kvm $(DESTDIR)$(PREFIX)/bin
+	install $(STRIP) $(O)/liblodge-kvm.so $(O)/liblodge-kvm-preload.so $(DESTDIR)$(LIBDIR)
 	install -m 644 include/lodge/kvm.h $(DESTDIR)$(PREFIX)/include/lodge
-	$(O)/lodge-vm -help-man >$(DESTDIR)$(PREFIX)/share/man/man1/lodge-vm.1
-	$(O)/lodge-vm -help-completion >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/lodge-vm
 	sed 's,@PREFIX@,$(PREFIX),; s,@LIBDIR@,$(LIBDIR),' tools/lodge-kvm.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/lodge-kvm.pc
 	install -d $(DESTDIR)$(SYSCONFDIR)/lodge $(DESTDIR)$(PREFIX)/lib/systemd/system \
 	  $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(COMPLETIONS)

@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
-#include <slirp/libslirp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 
 #include "machine/chardevs.h"
 #include "machine/net/coalesce.h"
+#include "machine/net/libslirp.h"
 #include "machine/net/user.h"
 
 enum { MAX_FDS = 4096, NS_PER_MS = 1000000, MAX_FORWARDS = 16, MAX_SEARCH = 8 };
@@ -29,6 +29,7 @@ struct guest_forward {
 struct user {
     struct net_backend backend;
     struct loop *loop;
+    struct libslirp lib;
     Slirp *slirp;
     struct loop_watch watch;
     struct loop_timer timeout;
@@ -102,7 +103,7 @@ static void watch_fds(struct user *u)
     unsigned old_count = u->count;
     memcpy(old, u->fds, old_count * sizeof(old[0]));
     u->count = 0;
-    slirp_pollfds_fill(u->slirp, &timeout, add_fd, u);
+    u->lib.pollfds_fill(u->slirp, &timeout, add_fd, u);
     for (unsigned i = 0; i < u->count; i++) {
         int at = old_place(old, old_count, i, u->fds[i].fd);
         watch_fd(u, &u->fds[i], at < 0 ? NULL : &old[at]);
@@ -129,7 +130,7 @@ static void flush_burst(struct user *u)
 static void run(struct user *u)
 {
     int r = poll(u->fds, u->count, 0);
-    slirp_pollfds_poll(u->slirp, r < 0, events_of, u);
+    u->lib.pollfds_poll(u->slirp, r < 0, events_of, u);
     flush_burst(u);
     watch_fds(u);
 }
@@ -265,7 +266,7 @@ static int forward(struct user *u, const char *value, struct error *e)
     if ((!udp && *text && strcmp(text, "tcp")) || !parse_address(colon + 1, &host, &host_port) ||
         !parse_address(dash + 1, &guest, &guest_port) || !guest_port)
         goto malformed;
-    if (slirp_add_hostfwd(u->slirp, udp, host, host_port, guest, guest_port) < 0)
+    if (u->lib.add_hostfwd(u->slirp, udp, host, host_port, guest, guest_port) < 0)
         return error_set(e, errno ? errno : EIO,
                          "-netdev user: hostfwd '%s': cannot listen there: %s: use another port", value,
                          strerror(errno));
@@ -290,11 +291,11 @@ static void from_chardev(void *opaque)
     struct guest_forward *f = opaque;
     u8 bytes[4096];
     size_t room, n;
-    while ((room = slirp_socket_can_recv(f->user->slirp, f->address, f->port)) &&
+    while ((room = f->user->lib.socket_can_recv(f->user->slirp, f->address, f->port)) &&
            chardev_available(f->chardev)) {
         for (n = 0; n < min(room, sizeof(bytes)) && chardev_read(f->chardev, &bytes[n]);)
             n++;
-        slirp_socket_recv(f->user->slirp, f->address, f->port, bytes, (int)n);
+        f->user->lib.socket_recv(f->user->slirp, f->address, f->port, bytes, (int)n);
     }
     run_soon(f->user);
 }
@@ -314,7 +315,7 @@ static int open_forward(struct user *u, struct chardevs *s, struct guest_forward
         return -EINVAL;
     f->user = u;
     f->chardev->user = (struct chardev_user){f, from_chardev, NULL, NULL, NULL};
-    if (slirp_add_guestfwd(u->slirp, to_chardev, f, &f->address, f->port) < 0)
+    if (u->lib.add_guestfwd(u->slirp, to_chardev, f, &f->address, f->port) < 0)
         return error_set(e, EINVAL,
                          "-netdev user: guestfwd %s:%d is no address of the guest's network, or is taken",
                          inet_ntoa(f->address), f->port);
@@ -465,7 +466,7 @@ static void user_destroy(struct net_backend *b)
     for (unsigned i = 0; i < u->forward_count; i++)
         chardev_release(u->forward[i].chardev);
     if (u->slirp)
-        slirp_cleanup(u->slirp);
+        u->lib.cleanup(u->slirp);
     if (u->watch.fd >= 0)
         close(u->watch.fd);
     free(u);
@@ -480,7 +481,7 @@ static Slirp *start_slirp(struct user *u, const struct properties *p, SlirpConfi
         if (!strcmp(p->at[i].name, "dnssearch") && n < MAX_SEARCH)
             search[n++] = p->at[i].value;
     c->vdnssearch = n ? search : NULL;
-    return slirp_new(c, &callbacks, u);
+    return u->lib.new(c, &callbacks, u);
 }
 
 static int start_forwards(struct user *u, struct chardevs *s, const struct properties *p, struct error *e)
@@ -498,7 +499,7 @@ static int start(struct user *u, const struct net_set *s, const struct propertie
 {
     SlirpConfig c;
     int r = properties_read(p, user_rows, u, "-netdev user", e);
-    if (r < 0 || (r = configure(u, &c, e)) < 0)
+    if (r < 0 || (r = configure(u, &c, e)) < 0 || (r = libslirp_load(&u->lib, e)) < 0)
         return r;
     u->watch = (struct loop_watch){epoll_create1(EPOLL_CLOEXEC), POLLIN, fds_ready};
     u->slirp = u->watch.fd >= 0 ? start_slirp(u, p, &c) : NULL;
@@ -532,7 +533,7 @@ static void user_send(struct net_backend *b, const struct net_header *h, const u
 {
     struct user *u = container_of(b, struct user, backend);
     (void)h;
-    slirp_input(u->slirp, packet, (int)len);
+    u->lib.input(u->slirp, packet, (int)len);
     flush_burst(u);
     run_soon(u);
 }
@@ -558,12 +559,13 @@ bool net_user_remove_forward(struct net_backend *b, const char *value)
     bool fits = snprintf(text, sizeof(text), "%s", value) < (int)sizeof(text);
     char *colon = fits ? strchr(text, ':') : NULL;
     return colon && parse_address(colon + 1, &host, &port) &&
-           slirp_remove_hostfwd(u->slirp, !strncmp(text, "udp", 3), host, port) == 0;
+           u->lib.remove_hostfwd(u->slirp, !strncmp(text, "udp", 3), host, port) == 0;
 }
 
 char *net_user_connections(struct net_backend *b)
 {
-    return slirp_connection_info(container_of(b, struct user, backend)->slirp);
+    struct user *u = container_of(b, struct user, backend);
+    return u->lib.connection_info(u->slirp);
 }
 
 const struct net_type net_user = {.name = "user",

@@ -19,6 +19,17 @@ DOMAIN = """<domain type='qemu'><name>%s</name><memory unit='MiB'>64</memory><cu
 <vcpu>2</vcpu><os><type arch='x86_64'>hvm</type>%s</os>%s<devices><console type='pty'/>%s</devices></domain>"""
 
 
+def pvh_kernel(code):
+    """An ELF kernel of this code at 1 MiB, which is entered there by PVH."""
+    note = struct.pack("<III4sI", 4, 4, 18, b"Xen\0", 0x100000)
+    header, row = 64, 56
+    at = header + 2 * row
+    elf = struct.pack("<4sBBB9xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 2, 62, 1, 0x100000, header, 0, 0, 64, row, 2, 0, 0, 0)
+    elf += struct.pack("<IIQQQQQQ", 1, 5, at + len(note), 0x100000, 0x100000, len(code), len(code), 4)
+    elf += struct.pack("<IIQQQQQQ", 4, 4, at, 0, 0, len(note), len(note), 4)
+    return elf + note + code
+
+
 def idle_guest():
     """An ELF kernel that is entered by PVH and halts for ever; an NMI it takes and goes on."""
     base, gdt, idt, nmi = 0x100000, 0x100040, 0x100060, 0x100030
@@ -31,13 +42,7 @@ def idle_guest():
     code = code.ljust(gdt - base, b"\0") + struct.pack("<QQQ", 0, 0xcf9a000000ffff, 0xcf92000000ffff)
     code = code.ljust(idt - base, b"\0") + b"\0" * 16 + struct.pack("<HHHH", nmi & 0xffff, 8, 0x8e00, nmi >> 16)
     code += struct.pack("<HIxxHI", 23, gdt, 23, idt)
-    note = struct.pack("<III4sI", 4, 4, 18, b"Xen\0", 0x100000)
-    header, row = 64, 56
-    at = header + 2 * row
-    elf = struct.pack("<4sBBB9xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 2, 62, 1, 0x100000, header, 0, 0, 64, row, 2, 0, 0, 0)
-    elf += struct.pack("<IIQQQQQQ", 1, 5, at + len(note), 0x100000, 0x100000, len(code), len(code), 4)
-    elf += struct.pack("<IIQQQQQQ", 4, 4, at, 0, 0, len(note), len(note), 4)
-    return elf + note + code
+    return pvh_kernel(code)
 
 
 def wait_for(condition, what, seconds=60):
