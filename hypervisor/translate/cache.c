@@ -11,6 +11,10 @@
 
 enum { META_RESERVE = 1 << 20 }; /* for a block under way (translate.c) */
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
 unsigned cache_hash(const u8 *host)
 {
     return (unsigned)(((uintptr_t)host ^ (uintptr_t)host >> 17) & (BLOCK_HASH - 1));
@@ -468,6 +472,15 @@ bool cache_settle(struct vcpu *v, struct code_page *p)
     if (all)
         cache_verify(v->engine, p, v->generation);
     return p->settled = all;
+}
+
+/* Code of large programs is scattered over what the host's TLB knows little of otherwise (Linux 6.1). */
+void cache_code_used(struct engine *e, size_t used)
+{
+    size_t full = ALIGN_DOWN(used, LARGE_PAGE);
+    if (full > e->code_used)
+        madvise(e->code_exec + full - LARGE_PAGE, LARGE_PAGE, MADV_COLLAPSE);
+    e->code_used = used;
 }
 
 /* No vcpu runs guest code, but for one that is in its run loop. */
