@@ -13,6 +13,7 @@
 
 #include "hypervisor/api/dirty_ring.h"
 #include "hypervisor/cpu/msr_exit.h"
+#include "hypervisor/cpu/smm.h"
 #include "hypervisor/direct/direct.h"
 #include "hypervisor/irq/irq.h"
 #include "hypervisor/signals.h"
@@ -120,7 +121,8 @@ static void wake_if_due(struct vcpu *v)
     bool interrupt = interrupts_enabled(v) && lapic_pending(v) >= 0;
     v->interrupt_waits |= interrupt; /* its kick may not have been seen yet, and it is to come before code */
     bool unhalted = atomic_exchange(&v->pv_unhalted, false);
-    if (interrupt || unhalted || (v->nmi_pending && !v->nmi_blocked) || v->event.pending || v->debug.trap)
+    if (interrupt || unhalted || (v->nmi_pending && !v->nmi_blocked) || smi_is_due(v) || v->event.pending ||
+        v->debug.trap)
         v->mp_state = KVM_MP_STATE_RUNNABLE;
 }
 
@@ -180,6 +182,8 @@ static void deliver_events(struct vcpu *v)
     bool blocked = v->debug.control & KVM_GUESTDBG_BLOCKIRQ;
     if (!v->event.pending && trap_is_due(v))
         event_queue_debug(v);
+    if (!v->event.pending && smi_is_due(v))
+        smm_enter(v);
     if (!v->event.pending && v->nmi_pending && !v->nmi_blocked && !v->interrupt_shadow && !blocked) {
         event_queue_nmi(v);
     }
@@ -282,7 +286,7 @@ static int vcpu_step(struct vcpu *v)
     }
     if (exit_for_eoi(v) || exit_for_tpr(v))
         return 0;
-    if (v->init_pending || v->mp_state == KVM_MP_STATE_SIPI_RECEIVED)
+    if ((v->init_pending || v->mp_state == KVM_MP_STATE_SIPI_RECEIVED) && !v->smm.active)
         take_startup(v);
     if (v->mp_state == KVM_MP_STATE_HALTED)
         wake_if_due(v);
@@ -306,7 +310,7 @@ static int vcpu_step(struct vcpu *v)
  */
 static void report_memory_fault(struct vcpu *v)
 {
-    const struct memory *m = &v->vm->memory;
+    const struct memory *m = vcpu_memory(v);
     v->run->exit_reason = KVM_EXIT_UNKNOWN;
     for (unsigned i = 0; i < m->count; i++) {
         u64 offset = v->efault_host - (uintptr_t)m->slot[i].host;
@@ -334,6 +338,8 @@ static int vcpu_loop(struct vcpu *v)
             v->exiting = false;
             return 0;
         }
+        if (v->vm->dead)
+            return -EIO;
         if (mmio_next_write(v))
             return 0;
         int r = vcpu_step(v);

@@ -6,10 +6,10 @@
 #include "hypervisor/cpu/vcpu.h"
 #include "hypervisor/gate.h"
 
-enum { VM_MAX_VCPUS = 512, VM_MAX_SLOTS = 509 };
+enum { VM_MAX_VCPUS = 512, VM_MAX_SLOTS = 509 }; /* slots: in each address space */
 
 struct memslot {
-    u32 id, flags; /* KVM_MEM_* */
+    u32 id, flags; /* with the address space in bits 31:16; KVM_MEM_* */
     gpa base;
     u64 pages;
     u8 *host;
@@ -23,8 +23,11 @@ struct memory {
     unsigned count;
 };
 
+/* The second one is what a vcpu in system management mode has in its place. */
+enum { ADDRESS_SPACES = 2 };
+
 struct msr_filter; /* cpu/msr_exit.h */
-struct irqchip; /* PIC, IOAPIC, PIT and GSI routing: irq/irq.h */
+struct irqchip;    /* PIC, IOAPIC, PIT and GSI routing: irq/irq.h */
 struct timers;
 struct io_bus; /* api/io_bus.h */
 struct engine;
@@ -33,8 +36,9 @@ struct backing;
 struct vm {
     int fd;
     pthread_mutex_t lock; /* the VM's ioctls, one at a time; taken before any vcpu's lock */
-    struct memory memory;
-    struct vcpu *vcpu[VM_MAX_VCPUS]; /* one more is made while others run: first its pointer, then the count */
+    struct memory memory[ADDRESS_SPACES];
+    struct vcpu
+        *vcpu[VM_MAX_VCPUS]; /* one more is made while others run: first its pointer, then the count */
     _Atomic unsigned vcpu_count;
     struct gate gate;
     struct irqchip *irqchip; /* NULL until KVM_CREATE_IRQCHIP (or split) */
@@ -59,12 +63,12 @@ struct vm {
     bool triple_fault_event;        /* KVM_CAP_X86_TRIPLE_FAULT_EVENT */
     bool x2apic_ids_32bit;          /* KVM_X2APIC_API_USE_32BIT_IDS */
     bool x2apic_no_broadcast_quirk; /* KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK */
-    s64 clock_offset;       /* kvmclock = host_now_ns() + clock_offset */
-    int stats_file;         /* api/stats_fd.c; 0: nobody has asked for it */
-    u32 tsc_khz;            /* of new vcpus */
-    _Atomic u64 generation; /* of guest memory as written by others than vcpus: see cache.h */
-    _Atomic bool told;      /* of these writes, but before KVM_RUN is entered (api/writes.c) */
-    bool dead;              /* KVM_BUG: every ioctl is EIO */
+    s64 clock_offset;               /* kvmclock = host_now_ns() + clock_offset */
+    int stats_file;                 /* api/stats_fd.c; 0: nobody has asked for it */
+    u32 tsc_khz;                    /* of new vcpus */
+    _Atomic u64 generation;         /* of guest memory as written by others than vcpus: see cache.h */
+    _Atomic bool told;              /* of these writes, but before KVM_RUN is entered (api/writes.c) */
+    bool dead;                      /* KVM_BUG: every ioctl is EIO */
     /* Held for writing while memory changes, for reading by ioctls of vcpus that reach guest memory: these,
      * unlike KVM_RUN, are not stopped by vm_stop_vcpus. After vm->lock and a vcpu's lock. */
     pthread_rwlock_t slots_lock;
@@ -76,11 +80,24 @@ static inline bool vm_has_quirk(const struct vm *vm, u64 quirk)
     return !(vm->quirks_off & quirk);
 }
 
+static inline struct memory *vm_memory(struct vm *vm)
+{
+    return &vm->memory[0];
+}
+/* What the vcpu sees now. */
+static inline struct memory *vcpu_memory(const struct vcpu *v)
+{
+    return &v->vm->memory[v->smm.active];
+}
 /* memory.c (api/): the slot that holds gpa, or NULL. */
-struct memslot *memory_find(struct vm *vm, gpa a);
-/* The guest, on vcpu v, writes to the page of a, in slot s: noted when the slot logs dirty pages. Any thread. */
+struct memslot *memory_find(const struct memory *m, gpa a);
+/* The one of this number, which may be any, or NULL. With vm->lock. */
+struct memslot *memory_slot(struct vm *vm, u32 id);
+/* The guest, on vcpu v, writes to the page of a, in slot s: noted when the slot logs dirty pages. Any thread.
+ */
 void memory_mark_dirty(struct vcpu *v, struct memslot *s, gpa a);
-/* With vm->lock: between the two, no vcpu runs and no ioctl of one reaches guest memory; then all TLBs are empty. */
+/* With vm->lock: between the two, no vcpu runs and no ioctl of one reaches guest memory; then all TLBs are
+ * empty. */
 void memory_change_begin(struct vm *vm);
 void memory_change_end(struct vm *vm);
 

@@ -87,11 +87,10 @@ static void page_reset(struct vm *vm, const struct kvm_dirty_gfn *e)
     u32 id = __atomic_load_n(&e->slot, __ATOMIC_RELAXED);
     u64 page = __atomic_load_n(&e->offset, __ATOMIC_RELAXED);
 
-    for (unsigned i = 0; i < vm->memory.count; i++) {
-        struct memslot *s = &vm->memory.slot[i];
-        if (s->id == id && s->dirty && page < s->pages)
-            s->dirty[page / 64] &= ~BIT(page % 64);
-    }
+    struct memslot *s = memory_slot(vm, id);
+
+    if (s && s->dirty && page < s->pages)
+        s->dirty[page / 64] &= ~BIT(page % 64);
 }
 
 static int ring_reset(struct vcpu *v)

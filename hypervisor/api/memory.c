@@ -43,11 +43,12 @@ static unsigned upper_bound(const struct memory *m, gpa a)
     return low;
 }
 
-struct memslot *memory_find(struct vm *vm, gpa a)
+struct memslot *memory_find(const struct memory *m, gpa a)
 {
-    unsigned i = upper_bound(&vm->memory, a);
+    unsigned i = upper_bound(m, a);
+    const struct memslot *s = i ? &m->slot[i - 1] : NULL;
 
-    return i && slot_holds(&vm->memory.slot[i - 1], a) ? &vm->memory.slot[i - 1] : NULL;
+    return s && slot_holds(s, a) ? (struct memslot *)s : NULL;
 }
 
 /* ---- guest-physical accesses ---- */
@@ -58,10 +59,10 @@ static size_t bytes_in_slot(const struct memslot *s, gpa a, size_t n)
 }
 
 /* Whether all of [a, a + n) is RAM, writable RAM if write. */
-static bool range_is_ram(struct vm *vm, gpa a, size_t n, bool write)
+static bool range_is_ram(const struct memory *m, gpa a, size_t n, bool write)
 {
     while (n) {
-        struct memslot *s = memory_find(vm, a);
+        struct memslot *s = memory_find(m, a);
         if (!s || (write && (s->flags & KVM_MEM_READONLY)))
             return false;
         size_t part = bytes_in_slot(s, a, n);
@@ -71,14 +72,14 @@ static bool range_is_ram(struct vm *vm, gpa a, size_t n, bool write)
     return true;
 }
 
-bool phys_read(struct vm *vm, gpa a, void *buf, size_t n)
+bool phys_read(const struct memory *m, gpa a, void *buf, size_t n)
 {
     u8 *to = buf;
 
-    if (!range_is_ram(vm, a, n, false))
+    if (!range_is_ram(m, a, n, false))
         return false;
     while (n) {
-        struct memslot *s = memory_find(vm, a);
+        struct memslot *s = memory_find(m, a);
         size_t part = bytes_in_slot(s, a, n);
         memcpy(to, s->host + (a - s->base), part);
         a += part;
@@ -88,24 +89,23 @@ bool phys_read(struct vm *vm, gpa a, void *buf, size_t n)
     return true;
 }
 
-/* Written on behalf of the VM: it stands in the first vcpu's ring. */
-static void mark_dirty_range(struct vm *vm, struct memslot *s, gpa a, size_t n)
+static void mark_dirty_range(struct vcpu *v, struct memslot *s, gpa a, size_t n)
 {
     for (gpa page = ALIGN_DOWN(a, PAGE_SIZE); page < a + n; page += PAGE_SIZE)
-        memory_mark_dirty(vm->vcpu[0], s, page);
+        memory_mark_dirty(v, s, page);
 }
 
-bool phys_write(struct vm *vm, gpa a, const void *buf, size_t n)
+static bool range_write(const struct memory *m, struct vcpu *v, gpa a, const void *buf, size_t n)
 {
     const u8 *from = buf;
 
-    if (!range_is_ram(vm, a, n, true))
+    if (!range_is_ram(m, a, n, true))
         return false;
     while (n) {
-        struct memslot *s = memory_find(vm, a);
+        struct memslot *s = memory_find(m, a);
         size_t part = bytes_in_slot(s, a, n);
         memcpy(s->host + (a - s->base), from, part);
-        mark_dirty_range(vm, s, a, part);
+        mark_dirty_range(v, s, a, part);
         a += part;
         from += part;
         n -= part;
@@ -113,9 +113,20 @@ bool phys_write(struct vm *vm, gpa a, const void *buf, size_t n)
     return true;
 }
 
-u8 *phys_page(struct vm *vm, gpa a, bool *writable)
+/* On behalf of the VM: it stands in the first vcpu's ring. */
+bool phys_write(struct vm *vm, gpa a, const void *buf, size_t n)
 {
-    struct memslot *s = memory_find(vm, a);
+    return range_write(vm_memory(vm), vm->vcpu[0], a, buf, n);
+}
+
+bool vcpu_phys_write(struct vcpu *v, gpa a, const void *buf, size_t n)
+{
+    return range_write(vcpu_memory(v), v, a, buf, n);
+}
+
+u8 *phys_page(const struct memory *m, gpa a, bool *writable)
+{
+    struct memslot *s = memory_find(m, a);
 
     if (!s)
         return NULL;
@@ -157,11 +168,25 @@ void memory_change_end(struct vm *vm)
     pthread_rwlock_unlock(&vm->slots_lock);
 }
 
-static struct memslot *slot_by_id(struct vm *vm, u32 id)
+/* Bits 31:16 of a slot's number are its address space. */
+static bool id_is_valid(u32 id)
 {
-    for (unsigned i = 0; i < vm->memory.count; i++)
-        if (vm->memory.slot[i].id == id)
-            return &vm->memory.slot[i];
+    return id >> 16 < ADDRESS_SPACES && (id & 0xffff) < VM_MAX_SLOTS;
+}
+
+static struct memory *memory_of_id(struct vm *vm, u32 id)
+{
+    return &vm->memory[id >> 16];
+}
+
+struct memslot *memory_slot(struct vm *vm, u32 id)
+{
+    if (!id_is_valid(id))
+        return NULL;
+    struct memory *m = memory_of_id(vm, id);
+    for (unsigned i = 0; i < m->count; i++)
+        if (m->slot[i].id == id)
+            return &m->slot[i];
     return NULL;
 }
 
@@ -206,7 +231,7 @@ static bool region_is_sane(const struct kvm_userspace_memory_region *r)
         return false;
     if (r->userspace_addr > USER_SPACE_END || r->memory_size > USER_SPACE_END - r->userspace_addr)
         return false;
-    if (r->slot >= VM_MAX_SLOTS) /* bits 31:16 are an address space, of which there is one */
+    if (!id_is_valid(r->slot))
         return false;
     return r->guest_phys_addr + r->memory_size >= r->guest_phys_addr &&
            r->memory_size >> PAGE_SHIFT <= MAX_SLOT_PAGES;
@@ -218,7 +243,7 @@ static int region_delete(struct vm *vm, struct memslot *old)
 
     DUMP(NULL, DUMP_MEMORY, "slot %u deleted: gpa %09llx\n", old->id, (unsigned long long)old->base);
     memory_change_begin(vm);
-    slot_remove(&vm->memory, old);
+    slot_remove(memory_of_id(vm, old->id), old);
     memory_change_end(vm);
     free(dirty);
     return 0;
@@ -241,6 +266,7 @@ static u64 *dirty_create(const struct vm *vm, u64 pages)
 /* Puts s in the place of old, which may be NULL; of a moved slot the dirty log goes on. */
 static int region_replace(struct vm *vm, struct memslot *old, struct memslot s)
 {
+    struct memory *m = memory_of_id(vm, s.id);
     u64 *unused = old ? old->dirty : NULL;
 
     if (s.flags & KVM_MEM_LOG_DIRTY_PAGES) {
@@ -254,8 +280,8 @@ static int region_replace(struct vm *vm, struct memslot *old, struct memslot s)
     memory_change_begin(vm);
     adopt(vm, &s);
     if (old)
-        slot_remove(&vm->memory, old);
-    slot_insert(&vm->memory, s);
+        slot_remove(m, old);
+    slot_insert(m, s);
     memory_change_end(vm);
     free(unused);
     return 0;
@@ -271,14 +297,14 @@ static int region_set(struct vm *vm, const struct kvm_userspace_memory_region *r
 
     if (!region_is_sane(r))
         return -EINVAL;
-    struct memslot *old = slot_by_id(vm, s.id);
+    struct memslot *old = memory_slot(vm, s.id);
     if (!s.pages)
         return old ? region_delete(vm, old) : -EINVAL;
     if (old && (s.host != old->host || s.pages != old->pages || ((s.flags ^ old->flags) & KVM_MEM_READONLY)))
         return -EINVAL;
     if (old && s.base == old->base)
         return s.flags == old->flags ? 0 : region_replace(vm, old, s);
-    if (overlaps_other(&vm->memory, &s))
+    if (overlaps_other(memory_of_id(vm, s.id), &s))
         return -EEXIST;
     if (s.base + slot_size(&s) > PHYSICAL_LIMIT)
         return -EINVAL;
@@ -304,13 +330,13 @@ int vm_set_user_memory_region2(struct vm *vm, union ioctl_arg arg)
 
 /* api.rst 4.143: has the host's pages in place, before the guest waits for them. What is done is taken off
  * the range; an error counts only when nothing could be done. */
-static int pre_fault(struct vm *vm, struct kvm_pre_fault_memory *range)
+static int pre_fault(const struct memory *m, struct kvm_pre_fault_memory *range)
 {
     u64 whole = range->size;
     int r = 0;
 
     for (u8 byte; range->size && !r;) {
-        struct memslot *s = memory_find(vm, range->gpa);
+        struct memslot *s = memory_find(m, range->gpa);
         r = s ? user_read(&byte, (u64)(s->host + (range->gpa - s->base)), sizeof(byte)) : -ENOENT;
         if (!r) {
             range->gpa += PAGE_SIZE;
@@ -327,7 +353,7 @@ int vcpu_pre_fault_memory(struct vcpu *v, union ioctl_arg arg)
     if (range->flags || (range->gpa | range->size) % PAGE_SIZE || range->gpa + range->size <= range->gpa)
         return -EINVAL;
     pthread_rwlock_rdlock(&v->vm->slots_lock);
-    int r = pre_fault(v->vm, range);
+    int r = pre_fault(vcpu_memory(v), range);
     pthread_rwlock_unlock(&v->vm->slots_lock);
     return r;
 }
@@ -336,13 +362,13 @@ int vcpu_pre_fault_memory(struct vcpu *v, union ioctl_arg arg)
 
 static struct memslot *logged_slot(struct vm *vm, u32 id, int *r)
 {
-    struct memslot *s = id < VM_MAX_SLOTS ? slot_by_id(vm, id) : NULL;
+    struct memslot *s = memory_slot(vm, id);
 
     if (vm->dirty_ring_bytes) {
         *r = -ENXIO;
         return NULL;
     }
-    *r = id >= VM_MAX_SLOTS ? -EINVAL : !s || !s->dirty ? -ENOENT : 0;
+    *r = !id_is_valid(id) ? -EINVAL : !s || !s->dirty ? -ENOENT : 0;
     return s;
 }
 
@@ -400,7 +426,7 @@ int vm_clear_dirty_log(struct vm *vm, union ioctl_arg arg)
     const struct kvm_clear_dirty_log *log = arg.data;
     int r;
 
-    if (log->slot < VM_MAX_SLOTS && (log->first_page & 63))
+    if (id_is_valid(log->slot) && (log->first_page & 63))
         return -EINVAL;
     struct memslot *s = logged_slot(vm, log->slot, &r);
     if (r)
@@ -420,6 +446,7 @@ int vm_clear_dirty_log(struct vm *vm, union ioctl_arg arg)
 
 void memory_destroy(struct vm *vm)
 {
-    for (unsigned i = 0; i < vm->memory.count; i++)
-        free(vm->memory.slot[i].dirty);
+    for (const struct memory *m = vm->memory; m < vm->memory + ADDRESS_SPACES; m++)
+        for (unsigned i = 0; i < m->count; i++)
+            free(m->slot[i].dirty);
 }

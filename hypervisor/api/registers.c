@@ -164,7 +164,7 @@ static void pdptes_load(struct vcpu *v)
     u64 pdpte[4];
 
     pthread_rwlock_rdlock(&v->vm->slots_lock);
-    if (phys_read(v->vm, v->cr3 & MASK(31, 5), pdpte, sizeof(pdpte)))
+    if (phys_read(vcpu_memory(v), v->cr3 & MASK(31, 5), pdpte, sizeof(pdpte)))
         memcpy(v->pdpte, pdpte, sizeof(pdpte));
     pthread_rwlock_unlock(&v->vm->slots_lock);
 }

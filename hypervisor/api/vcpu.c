@@ -7,6 +7,7 @@
 #include "hypervisor/api/api.h"
 #include "hypervisor/api/sync_regs.h"
 #include "hypervisor/api/user.h"
+#include "hypervisor/cpu/smm.h"
 #include "hypervisor/irq/irq.h"
 #include "hypervisor/signals.h"
 #include "hypervisor/translate/engine.h"
@@ -19,7 +20,7 @@ static void run_report(struct vcpu *v)
     struct kvm_run *run = v->run;
 
     run->if_flag = !!(v->rflags & FLAG_IF);
-    run->flags = 0;
+    run->flags = v->smm.active ? KVM_RUN_X86_SMM : 0;
     run->apic_base = v->apic_base;
     run->ready_for_interrupt_injection = irqchip_has_pic(v->vm) || vcpu_interrupt_window(v);
     if (v->lapic)
@@ -95,7 +96,9 @@ int vcpu_get_events(struct vcpu *v, union ioctl_arg arg)
     e->interrupt.shadow = v->interrupt_shadow;
     e->nmi.pending = v->nmi_pending != 0;
     e->nmi.masked = v->nmi_blocked;
-    e->smi.pending = v->smi_pending;
+    e->smi.smm = v->smm.active;
+    e->smi.pending = v->smm.pending;
+    e->smi.smm_inside_nmi = v->smm.inside_nmi;
     e->smi.latched_init = v->init_pending;
     e->triple_fault.pending = v->vm->triple_fault_event && v->triple_fault;
     e->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM |
@@ -121,9 +124,20 @@ static int events_check(const struct vcpu *v, const struct kvm_vcpu_events *e)
         return -EINVAL;
     if (exception && (e->exception.nr > 31 || e->exception.nr == EXC_NMI))
         return -EINVAL;
-    if ((e->flags & KVM_VCPUEVENT_VALID_SMM) && (e->smi.smm || e->smi.pending || e->smi.smm_inside_nmi))
-        return -EINVAL; /* there is no system management mode */
+    if ((e->flags & KVM_VCPUEVENT_VALID_SMM) && (e->smi.smm || e->smi.pending) &&
+        v->mp_state == KVM_MP_STATE_INIT_RECEIVED)
+        return -EINVAL; /* the SMI is latched there */
     return 0;
+}
+
+static void events_set_smm(struct vcpu *v, const struct kvm_vcpu_events *e)
+{
+    if (v->smm.active != !!e->smi.smm)
+        smm_switch(v, e->smi.smm);
+    v->smm.pending = e->smi.pending;
+    v->smm.inside_nmi = e->smi.smm && e->smi.smm_inside_nmi;
+    if (v->lapic)
+        v->init_pending = e->smi.latched_init;
 }
 
 static void event_set_exception(struct vcpu *v, const struct kvm_vcpu_events *e)
@@ -163,8 +177,8 @@ int vcpu_set_events(struct vcpu *v, union ioctl_arg arg)
         v->triple_fault = e->triple_fault.pending;
     if ((e->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) && v->lapic)
         v->sipi_vector = (u8)e->sipi_vector;
-    if ((e->flags & KVM_VCPUEVENT_VALID_SMM) && v->lapic)
-        v->init_pending = e->smi.latched_init;
+    if (e->flags & KVM_VCPUEVENT_VALID_SMM)
+        events_set_smm(v, e);
     vcpu_kick(v, REQ_EVENT);
     return 0;
 }
@@ -195,6 +209,13 @@ int vcpu_nmi(struct vcpu *v, union ioctl_arg arg)
     return 0;
 }
 
+int vcpu_smi(struct vcpu *v, union ioctl_arg arg)
+{
+    (void)arg;
+    smi_raise(v);
+    return 0;
+}
+
 /* ---- local APIC and multiprocessor state ---- */
 
 int vcpu_get_lapic(struct vcpu *v, union ioctl_arg arg)
@@ -216,12 +237,21 @@ int vcpu_get_mp_state(struct vcpu *v, union ioctl_arg arg)
     return 0;
 }
 
+/* An INIT waits for the end of system management mode. */
+static bool mp_state_is_possible(const struct vcpu *v, u32 state)
+{
+    bool starts = state == KVM_MP_STATE_INIT_RECEIVED || state == KVM_MP_STATE_SIPI_RECEIVED;
+
+    return !starts || (!v->smm.active && !v->smm.pending);
+}
+
 /* api.rst 4.39: states other than RUNNABLE are those of a local APIC that the library has. */
 int vcpu_set_mp_state(struct vcpu *v, union ioctl_arg arg)
 {
     u32 state = ((const struct kvm_mp_state *)arg.data)->mp_state;
 
-    if (state > KVM_MP_STATE_SIPI_RECEIVED || (!v->lapic && state != KVM_MP_STATE_RUNNABLE))
+    if (state > KVM_MP_STATE_SIPI_RECEIVED || (!v->lapic && state != KVM_MP_STATE_RUNNABLE) ||
+        !mp_state_is_possible(v, state))
         return -EINVAL;
     v->mp_state = state;
     vcpu_kick(v, REQ_EVENT);
@@ -501,7 +531,7 @@ int vcpu_kvmclock_ctrl(struct vcpu *v, union ioctl_arg arg)
     if (!(v->kvmclock_msr & KVMCLOCK_ENABLED))
         return -EINVAL;
     pthread_rwlock_rdlock(&v->vm->slots_lock);
-    if (phys_read(v->vm, flags_at, &flags, sizeof(flags))) {
+    if (phys_read(vm_memory(v->vm), flags_at, &flags, sizeof(flags))) {
         flags |= PVCLOCK_GUEST_STOPPED;
         phys_write(v->vm, flags_at, &flags, sizeof(flags));
     }

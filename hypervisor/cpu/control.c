@@ -105,6 +105,35 @@ static void cr4_write(struct vcpu *v, u64 value)
         tlb_flush_all(v);
 }
 
+/* The combinations that a processor can be in: 2.5, 4.1.2, 9.8.5, 4.10.1. */
+static bool controls_are_valid(const struct vcpu *v, u64 cr0, u64 cr3, u64 cr4, bool long_mode)
+{
+    if (cr0 >> 32 || ((cr0 & CR0_PG) && !(cr0 & CR0_PE)) || ((cr0 & CR0_NW) && !(cr0 & CR0_CD)))
+        return false;
+    if ((cr4 & v->cr4_reserved) || (!long_mode && (cr4 & CR4_PCIDE)))
+        return false;
+    return !long_mode || ((cr4 & CR4_PAE) && !(cr3 & v->maxphyaddr_mask));
+}
+
+bool controls_restore(struct vcpu *v, u64 cr0, u64 cr3, u64 cr4, u64 efer)
+{
+    enum { MSR_EFER = (int)0xc0000080 };
+    bool long_mode = (efer & EFER_LME) && (cr0 & CR0_PG);
+    v->cr0 &= ~(u64)CR0_PG;
+    v->efer &= ~(u64)EFER_LMA;
+    if (!msr_write(v, (u32)MSR_EFER, efer & ~(u64)EFER_LMA, false) ||
+        !controls_are_valid(v, cr0, cr3, cr4, long_mode))
+        return false;
+    if ((cr0 & CR0_PG) && (cr4 & CR4_PAE) && !long_mode && !paging_load_pdptes(v, cr3))
+        return false;
+    v->cr0 = (cr0 & CR0_DEFINED) | CR0_ET;
+    v->cr3 = cr3;
+    v->cr4 = cr4;
+    v->efer |= long_mode ? EFER_LMA : 0;
+    tlb_flush_all(v);
+    return true;
+}
+
 /* Without a local APIC in the library, user space has the TPR and hears of it when the task priority falls.
  */
 static void cr8_write(struct vcpu *v, u64 value)

@@ -12,6 +12,9 @@ void require_cpl0(struct vcpu *v);
 /* #GP(0) where CR4.UMIP keeps user programs from SGDT, SIDT, SLDT, SMSW and STR. */
 void require_no_umip(struct vcpu *v);
 
+/* RSM: all of them at once. false: no processor can be in this state, and the registers are a mixture. */
+bool controls_restore(struct vcpu *v, u64 cr0, u64 cr3, u64 cr4, u64 efer);
+
 /* Whether XSETBV accepts the value for XCR0 (SDM 1 13.3). */
 bool xcr0_is_valid(const struct vcpu *v, u64 value);
 

@@ -33,6 +33,8 @@ sensitive_fn insn_rdtsc, insn_rdtscp, insn_rdpid, insn_rdpmc, insn_serialize;
 sensitive_fn insn_xgetbv, insn_xsetbv;
 sensitive_fn insn_vmcall, insn_monitor, insn_pause,
     insn_ud; /* insn_ud: what this CPU does not have, and UD0 to UD2 */
+/* smm.c */
+sensitive_fn insn_rsm;
 /* fpu.c */
 sensitive_fn insn_fxsave, insn_fxrstor, insn_xsave, insn_xsaveopt, insn_xsavec, insn_xrstor;
 /* x87.c */

@@ -386,6 +386,20 @@ static bool efer_write(struct vcpu *v, const struct access *a, u64 value)
     return true;
 }
 
+/* The guest moves it by what it leaves in the save area. */
+static bool smbase_read(struct vcpu *v, const struct access *a, u64 *value)
+{
+    *value = v->smm.base;
+    return a->host;
+}
+
+static bool smbase_write(struct vcpu *v, const struct access *a, u64 value)
+{
+    if (a->host)
+        v->smm.base = (u32)value;
+    return a->host;
+}
+
 /* MSR_FS_BASE and MSR_GS_BASE are the bases in the segment registers. */
 static enum seg base_segment(const struct access *a)
 {
@@ -526,6 +540,7 @@ static const struct msr msrs[] = {
     {ONE(MSR_IA32_TSC_ADJUST), .read = field_read, .write = tsc_adjust_write, FIELD(tsc_adjust)},
     {ONE(MSR_IA32_UCODE_WRITE), .read = zero_read, .write = ignored_write},
     {ONE(MSR_IA32_UCODE_REV), .read = field_read, .write = microcode_write, FIELD(microcode)},
+    {ONE(MSR_IA32_SMBASE), .read = smbase_read, .write = smbase_write},
     {MANY(MSR_P6_PERFCTR0, 2), ZERO_IGNORED},
     {ONE(MSR_PLATFORM_INFO), .read = platform_info_read, .write = host_write, FIELD(platform_info)},
     {ONE(MSR_MTRRCAP), .read = mtrr_cap_read},
@@ -595,6 +610,7 @@ const u32 msr_index_list[] = {
     MSR_KVM_SYSTEM_TIME,
     MSR_IA32_APICBASE,
     MSR_SMI_COUNT,
+    MSR_IA32_SMBASE,
     MSR_IA32_TSC_ADJUST,
     MSR_IA32_UCODE_REV,
     MSR_IA32_SYSENTER_CS,

@@ -52,7 +52,7 @@ static u64 reserved_address(const struct vcpu *v)
 static bool walk_read(struct vcpu *v, struct walk *w, gpa a, u64 *value)
 {
     struct walk_entry *e = &w->entry[w->depth];
-    u8 *page = phys_page(v->vm, ALIGN_DOWN(a, 4096), &e->writable);
+    u8 *page = phys_page(vcpu_memory(v), ALIGN_DOWN(a, 4096), &e->writable);
     if (!page)
         return false;
     e->gpa = a;
@@ -186,7 +186,8 @@ static bool set_accessed_dirty(struct vcpu *v, struct walk *w, bool write)
         if (!entry_replace(e, w->wide, value))
             return false;
         e->value = value;
-        memory_mark_dirty(v, memory_find(v->vm, e->gpa), e->gpa); /* the walker's own writes count too */
+        memory_mark_dirty(v, memory_find(vcpu_memory(v), e->gpa),
+                          e->gpa); /* the walker's own writes count too */
     }
     return true;
 }
@@ -237,7 +238,7 @@ bool paging_load_pdptes(struct vcpu *v, u64 cr3)
 {
     u64 pdpte[4];
     u64 reserved = v->maxphyaddr_mask | MASK(63, 52) | MASK(8, 5) | MASK(2, 1); /* table 4-8 */
-    if (!phys_read(v->vm, cr3 & MASK(31, 5), pdpte, sizeof(pdpte)))
+    if (!phys_read(vcpu_memory(v), cr3 & MASK(31, 5), pdpte, sizeof(pdpte)))
         return false;
     for (unsigned i = 0; i < 4; i++) {
         if ((pdpte[i] & PTE_P) && (pdpte[i] & reserved))

@@ -57,14 +57,15 @@ static struct kvm_steal_time *steal_page(struct vcpu *v)
 {
     gpa a = v->steal_msr & ~(u64)STEAL_ENABLED;
     bool writable;
-    u8 *page = v->steal_msr & STEAL_ENABLED ? phys_page(v->vm, ALIGN_DOWN(a, 4096), &writable) : NULL;
+    u8 *page =
+        v->steal_msr & STEAL_ENABLED ? phys_page(vm_memory(v->vm), ALIGN_DOWN(a, 4096), &writable) : NULL;
     return page && writable ? (struct kvm_steal_time *)(page + (a & 4095)) : NULL;
 }
 
 static void mark_dirty(struct vcpu *v)
 {
     gpa a = v->steal_msr & ~(u64)STEAL_ENABLED;
-    memory_mark_dirty(v, memory_find(v->vm, a), a);
+    memory_mark_dirty(v, memory_find(vm_memory(v->vm), a), a);
 }
 
 /* The file has to be opened when the vcpu is made, as a VMM may confine its threads before they run. */
@@ -205,7 +206,7 @@ bool async_pf_write(struct vcpu *v, u64 msr)
         return msr == 0;
     v->async_pf_msr = msr;
     bool enabled = (msr & KVM_ASYNC_PF_ENABLED) && (msr & KVM_ASYNC_PF_DELIVERY_AS_INT);
-    return !enabled || phys_page(v->vm, msr & ~(u64)0xfff, NULL);
+    return !enabled || phys_page(vm_memory(v->vm), msr & ~(u64)0xfff, NULL);
 }
 
 bool pv_offers(struct vcpu *v, u32 features)

@@ -4,6 +4,7 @@
 
 #include "hypervisor/cpu/control.h"
 #include "hypervisor/cpu/msr.h"
+#include "hypervisor/cpu/smm.h"
 #include "hypervisor/cpu/vcpu.h"
 #include "hypervisor/irq/irq.h"
 #include "hypervisor/vm.h"
@@ -38,12 +39,13 @@ static void reset_control(struct vcpu *v, bool init)
     debug_update(v);
 }
 
-static void reset_events(struct vcpu *v)
+static void reset_events(struct vcpu *v, bool init)
 {
     memset(&v->event, 0, sizeof(v->event));
     v->delivering = v->triple_fault = false;
     v->nmi_pending = 0;
-    v->nmi_blocked = v->smi_pending = false;
+    v->nmi_blocked = false;
+    smm_reset(v, init);
     v->interrupt_shadow = 0;
     v->pio.active = false;
     v->mmio_reads = v->mmio_reads_used = v->mmio_writes = v->mmio_writes_done = 0;
@@ -83,7 +85,7 @@ void vcpu_reset(struct vcpu *v, bool init)
     reset_control(v, init);
     reset_registers(v);
     reset_segments(v);
-    reset_events(v);
+    reset_events(v, init);
     if (!init) { /* during an INIT the next one may come */
         v->init_pending = false;
         cpuid_update(v);

@@ -200,6 +200,7 @@ enum { XSAVE_COMPONENTS = 8 }; /* of user state, from x87 to Hi16_ZMM (SDM 1 13.
 
 struct lapic;
 struct vm;
+struct memory;
 struct block;
 struct vcpu_engine;
 struct direct;
@@ -272,7 +273,13 @@ struct vcpu {
 
     /* -- events (SDM 3A 6.8, 6.9) -- */
     _Atomic u8 nmi_pending; /* raised by other threads too: nmi_raise */
-    bool nmi_blocked, smi_pending;
+    bool nmi_blocked;
+    struct {                  /* smm.h */
+        _Atomic bool pending; /* an SMI; raised by other threads too */
+        bool active;          /* in system management mode */
+        bool inside_nmi;      /* NMIs were blocked when it was entered */
+        u32 base;             /* SMBASE */
+    } smm;
     u8 interrupt_shadow; /* KVM_X86_SHADOW_INT_*: until after the next instruction */
     struct event {       /* an exception or interrupt on its way into the guest */
         bool pending, has_error_code, has_payload, soft, external,
@@ -432,11 +439,14 @@ const void *guest_read_address(struct vcpu *v, gva a, unsigned size, enum access
  * started again: string instructions call it after each element, having updated the registers. */
 void guest_commit(struct vcpu *v);
 
-/* Guest-physical memory. false: not RAM (or read-only RAM for a write); nothing was done. */
-bool phys_read(struct vm *vm, gpa a, void *buf, size_t n);
+/* Guest-physical memory, as a vcpu sees it or the VM (vm.h). false: not RAM (or read-only RAM for a write);
+ * nothing was done. phys_write is to the VM's, and vcpu_phys_write to what the vcpu sees, on its own thread.
+ */
+bool phys_read(const struct memory *m, gpa a, void *buf, size_t n);
 bool phys_write(struct vm *vm, gpa a, const void *buf, size_t n);
+bool vcpu_phys_write(struct vcpu *v, gpa a, const void *buf, size_t n);
 /* Host address of the page, or NULL. *writable may be NULL. */
-u8 *phys_page(struct vm *vm, gpa a, bool *writable);
+u8 *phys_page(const struct memory *m, gpa a, bool *writable);
 
 /* segments.c */
 /* Effective address -> linear address of size bytes in segment s: limit, type, canonical checks; raises

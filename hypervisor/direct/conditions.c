@@ -72,8 +72,8 @@ static bool nothing_waits(const struct vcpu *v)
 
 bool conditions_hold(const struct vcpu *v)
 {
-    return v->cpl == 3 && in_64bit(v) && v->rip < USER_END && nothing_waits(v) && flags_agree(v) &&
-           segments_agree(v) && controls_agree(v);
+    return v->cpl == 3 && in_64bit(v) && !v->smm.active && v->rip < USER_END && nothing_waits(v) &&
+           flags_agree(v) && segments_agree(v) && controls_agree(v);
 }
 
 u64 conditions_more_xcr0(const struct vcpu *v)

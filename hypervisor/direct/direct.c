@@ -139,7 +139,7 @@ static void end_all(struct direct *d)
 /* Where the guest has nothing: the top level of its page tables has no entry there. */
 static bool is_unused(struct vcpu *v, u64 stub)
 {
-    const u8 *top = phys_page(v->vm, cr3_base(v), NULL);
+    const u8 *top = phys_page(vcpu_memory(v), cr3_base(v), NULL);
     return top && !(((const u64 *)top)[stub >> 39 & 511] & 1);
 }
 
@@ -282,7 +282,7 @@ static u8 byte_before(struct vcpu *v, u64 rip)
     u32 error;
     if (!page_walk(v, rip - 1, ACCESS_FETCH, true, false, &t, &error))
         return 0;
-    const u8 *page = phys_page(v->vm, t.gpa, NULL);
+    const u8 *page = phys_page(vcpu_memory(v), t.gpa, NULL);
     return page ? page[t.gpa & 4095] : 0;
 }
 

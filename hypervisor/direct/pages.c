@@ -82,7 +82,7 @@ static bool path_walk(struct vcpu *v, struct region *r)
     r->large = false;
     r->table = NULL;
     for (r->depth = 0; r->depth < 3;) {
-        const u8 *page = phys_page(v->vm, table, NULL);
+        const u8 *page = phys_page(vcpu_memory(v), table, NULL);
         if (!page)
             return false;
         struct path_entry *e = &r->path[r->depth++];
@@ -99,7 +99,7 @@ static bool path_walk(struct vcpu *v, struct region *r)
     }
     r->writable = rights & PTE_W;
     r->executable = execute;
-    r->table = r->large ? NULL : (const u64 *)phys_page(v->vm, table, NULL);
+    r->table = r->large ? NULL : (const u64 *)phys_page(vcpu_memory(v), table, NULL);
     return (rights & PTE_U) && (r->large || r->table);
 }
 
@@ -266,7 +266,7 @@ static bool check_stale_pages(struct pages *p)
 
 static u8 *host_of(const struct pages *p, const struct region *r, unsigned i)
 {
-    return phys_page(p->v->vm, (r->large ? entry_now(r, i) : r->entry[i]) & PTE_ADDRESS, NULL);
+    return phys_page(vcpu_memory(p->v), (r->large ? entry_now(r, i) : r->entry[i]) & PTE_ADDRESS, NULL);
 }
 
 /* Whether code_page has been marked since; then what the mapping must be. */
@@ -351,7 +351,7 @@ static u8 *page_memory(const struct pages *p, const struct region *r, u64 entry,
     const u64 needed = PTE_P | PTE_U | PTE_A;
     if ((entry & needed) != needed || !is_sane(p, entry))
         return NULL;
-    struct memslot *s = memory_find(p->v->vm, entry & PTE_ADDRESS);
+    struct memslot *s = memory_find(vcpu_memory(p->v), entry & PTE_ADDRESS);
     if (!s)
         return NULL;
     u8 *host = s->host + ((entry & PTE_ADDRESS) - s->base);
@@ -400,7 +400,7 @@ static bool fault_data(struct pages *p, gva a, bool write)
     u32 error;
     if (!page_walk(v, a, write ? ACCESS_WRITE : ACCESS_READ, true, false, &t, &error))
         return false;
-    struct memslot *s = memory_find(v->vm, t.gpa);
+    struct memslot *s = memory_find(vcpu_memory(v), t.gpa);
     if (!s || (write && ((s->flags & KVM_MEM_READONLY) || s->dirty))) /* a log is the translator's */
         return false;
     if (write)

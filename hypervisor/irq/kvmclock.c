@@ -243,7 +243,7 @@ static void page_write(struct vm *vm, gpa a, u32 *version, size_t size)
 {
     u32 odd;
 
-    if (!phys_read(vm, a, &odd, sizeof(odd)))
+    if (!phys_read(vm_memory(vm), a, &odd, sizeof(odd)))
         return;
     odd = (odd + 1) | 1;
     *version = odd;
@@ -272,7 +272,7 @@ static void system_time_write(struct vcpu *v, bool stable)
 
     if (!(v->kvmclock_msr & MSR_ENABLED))
         return;
-    phys_read(v->vm, a + offsetof(struct system_time, flags), &old_flags, sizeof(old_flags));
+    phys_read(vm_memory(v->vm), a + offsetof(struct system_time, flags), &old_flags, sizeof(old_flags));
     page.flags |= old_flags & GUEST_STOPPED; /* KVM_KVMCLOCK_CTRL set it; the guest clears it */
     page_write(v->vm, a, &page.version, sizeof(page));
 }

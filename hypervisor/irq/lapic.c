@@ -7,6 +7,7 @@
  * A vcpu is kicked when it gets something that it could take at its present priority. What is below waits:
  * the vcpu itself lowers its priority (EOI, TPR), and looks again then.
  */
+#include "hypervisor/cpu/smm.h"
 #include "hypervisor/irq/chips.h"
 
 #include <errno.h>
@@ -197,7 +198,14 @@ static int receive_fixed(struct lapic *l, const struct apic_message *m)
     return !pending;
 }
 
-/* System management interrupts are not offered (no SMM), mode 3 is reserved. */
+static int receive_smi(struct lapic *l, const struct apic_message *m)
+{
+    (void)m;
+    smi_raise(l->v);
+    return 1;
+}
+
+/* Mode 3 is reserved. */
 static int receive_nothing(struct lapic *l, const struct apic_message *m)
 {
     (void)l;
@@ -213,7 +221,8 @@ static int receive_nmi(struct lapic *l, const struct apic_message *m)
 }
 
 /* INIT, and the start-up after it, are left for the run loop: see lapic_accept_init. A later INIT undoes an
- * earlier start-up. A start-up counts after an INIT only, which the vcpu need not have seen yet. */
+ * earlier start-up. A start-up counts after an INIT only, which the vcpu need not have seen yet; in system
+ * management mode, where an INIT waits, it is lost. */
 static int receive_init(struct lapic *l, const struct apic_message *m)
 {
     if (m->deassert)
@@ -229,7 +238,7 @@ static int receive_startup(struct lapic *l, const struct apic_message *m)
 {
     struct vcpu *v = l->v;
 
-    if (!l->wait_for_sipi && v->mp_state != KVM_MP_STATE_INIT_RECEIVED)
+    if (v->smm.active || (!l->wait_for_sipi && v->mp_state != KVM_MP_STATE_INIT_RECEIVED))
         return -1;
     l->wait_for_sipi = false;
     l->startup = true;
@@ -251,7 +260,7 @@ static int receive_extint(struct lapic *l, const struct apic_message *m)
 int lapic_receive(struct lapic *l, const struct apic_message *m)
 {
     static int (*const receive[8])(struct lapic * l, const struct apic_message *m) = {
-        [DM_FIXED] = receive_fixed,     [DM_LOWEST] = receive_fixed,  [DM_SMI] = receive_nothing,
+        [DM_FIXED] = receive_fixed,     [DM_LOWEST] = receive_fixed,  [DM_SMI] = receive_smi,
         [3] = receive_nothing,          [DM_NMI] = receive_nmi,       [DM_INIT] = receive_init,
         [DM_STARTUP] = receive_startup, [DM_EXTINT] = receive_extint,
     };

@@ -21,7 +21,8 @@ static u8 *pv_eoi_byte(struct vcpu *v)
 {
     gpa a = v->pv_eoi_msr & ~(u64)PV_EOI_ENABLED;
     bool writable;
-    u8 *page = v->pv_eoi_msr & PV_EOI_ENABLED ? phys_page(v->vm, ALIGN_DOWN(a, 4096), &writable) : NULL;
+    u8 *page =
+        v->pv_eoi_msr & PV_EOI_ENABLED ? phys_page(vm_memory(v->vm), ALIGN_DOWN(a, 4096), &writable) : NULL;
 
     return page && writable ? page + (a & 4095) : NULL;
 }
@@ -34,7 +35,7 @@ static bool pv_eoi_store(struct vcpu *v, u8 value)
     if (!byte)
         return false;
     *byte = value;
-    memory_mark_dirty(v, memory_find(v->vm, a), a);
+    memory_mark_dirty(v, memory_find(vm_memory(v->vm), a), a);
     return true;
 }
 

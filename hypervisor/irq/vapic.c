@@ -16,7 +16,7 @@ void vapic_load(struct lapic *l)
 {
     u32 word;
 
-    if (l->vapic && phys_read(l->v->vm, l->vapic, &word, sizeof(word)))
+    if (l->vapic && phys_read(vm_memory(l->v->vm), l->vapic, &word, sizeof(word)))
         *lapic_reg(l, APIC_TPR) = word & 0xff;
 }
 
@@ -72,7 +72,7 @@ int vapic_set_address(struct vcpu *v, u64 address)
     struct lapic *l = v->lapic;
     u32 word;
 
-    if (!l || (address && !phys_read(v->vm, address, &word, sizeof(word))))
+    if (!l || (address && !phys_read(vm_memory(v->vm), address, &word, sizeof(word))))
         return -EINVAL;
     l->vapic = address;
     return 0;

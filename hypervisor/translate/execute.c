@@ -210,7 +210,8 @@ static inline __attribute__((always_inline)) void run_handler(struct vcpu *v, co
 {
     u64 rip = code_base(v, s->movable) + s->in.rip, next = rip + s->in.length;
     v->rip = rip;
-    v->next_rip = s->in.bits == 64 ? next : s->in.bits == 32 ? (u32)next : (u16)next;
+    v->next_rip =
+        s->in.bits == 64 ? next : (u32)next; /* 16-bit code too may run on, where CS's limit allows it */
     s->handler(v, &s->in);
     v->rip = v->next_rip;
     guest_commit(v);

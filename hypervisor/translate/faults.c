@@ -48,10 +48,10 @@ static bool in_translated_code(const struct engine *e, u64 pc)
     return pc - (uintptr_t)e->code_exec < CODE_SIZE;
 }
 
-static bool in_guest_memory(const struct vm *vm, u64 hva)
+static bool in_guest_memory(const struct memory *m, u64 hva)
 {
-    for (unsigned i = 0; i < vm->memory.count; i++)
-        if (hva - (uintptr_t)vm->memory.slot[i].host < vm->memory.slot[i].pages << 12)
+    for (unsigned i = 0; i < m->count; i++)
+        if (hva - (uintptr_t)m->slot[i].host < m->slot[i].pages << 12)
             return true;
     return false;
 }
@@ -83,7 +83,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
     bool from_cpu = info->si_code > 0;
     if (v && from_cpu && in_translated_code(v->engine, (u64)regs[REG_RIP])) {
         leave_code(v, number, address, regs);
-    } else if (v && from_cpu && (number == SIGSEGV || number == SIGBUS) && in_guest_memory(v->vm, address)) {
+    } else if (v && from_cpu && (number == SIGSEGV || number == SIGBUS) &&
+               in_guest_memory(vcpu_memory(v), address)) {
         v->efault_host = address;
         regs[REG_RIP] = (greg_t)(uintptr_t)leave_helper;
         regs[REG_RDI] = (greg_t)(uintptr_t)v;

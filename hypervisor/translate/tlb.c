@@ -122,7 +122,7 @@ static void tlb_insert(struct vcpu *v, gva a, u8 *page, bool writable, enum tlb_
 
 static bool slot_allows_writes(struct vcpu *v, gpa a, bool write)
 {
-    struct memslot *s = memory_find(v->vm, a);
+    struct memslot *s = memory_find(vcpu_memory(v), a);
     if (s->flags & KVM_MEM_READONLY)
         return false;
     if (!s->dirty)
@@ -144,7 +144,7 @@ void tlb_translate(struct vcpu *v, gva a, bool write, enum tlb_context context, 
         return;
     }
     out->gpa = t.gpa;
-    u8 *page = phys_page(v->vm, t.gpa, NULL);
+    u8 *page = phys_page(vcpu_memory(v), t.gpa, NULL);
     bool may_write = page && slot_allows_writes(v, t.gpa, write);
     if (!page || (write && !may_write)) {
         out->status = TLB_DEVICE;
@@ -257,7 +257,7 @@ u8 *tlb_fetch(struct vcpu *v, gva pc, struct tlb_target *out)
         out->status = TLB_FAULT;
         return NULL;
     }
-    u8 *page = phys_page(v->vm, t.gpa, NULL);
+    u8 *page = phys_page(vcpu_memory(v), t.gpa, NULL);
     if (!page) {
         out->status = TLB_DEVICE;
         out->gpa = t.gpa;

@@ -17,7 +17,8 @@ from harness.lodge import PROMPT, TOP, Failure, Skip, require, shell
 PATIENCE = 180
 QEMU = "qemu-system-x86_64"
 OVMF = "/usr/share/OVMF/OVMF_CODE.fd"
-MODULES = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "button", "evdev"]
+OVMF_SMM = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
+MODULES = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "button", "evdev", "efivarfs"]
 
 
 def connect(sock, path):
@@ -186,6 +187,30 @@ def ovmf(build, cpus):
             raise Skip("ovmf is not installed")
         boots(build, "q35", cpus, "-drive", "if=pflash,format=raw,readonly=on,file=" + OVMF, "-drive",
               "if=pflash,format=raw,snapshot=on,file=" + OVMF.replace("CODE", "VARS"))()
+    return run
+
+
+def ovmf_smm(build, cpus):
+    """The build of OVMF that keeps its variables in system management mode, in flash that only this mode can write: a
+    variable is written and is there after a reset."""
+    def run():
+        if not os.path.exists(OVMF_SMM):
+            raise Skip("ovmf is not installed")
+        path = "/v/Lodge-1b7e2a52-6d0c-4a55-9f0e-2f4c7d1a9b30"
+        with Qemu(build, "-M", "q35,smm=on", "-smp", str(cpus), "-global", "driver=cfi.pflash01,property=secure,value=on",
+                  "-global", "ICH9-LPC.disable_s3=1", "-drive", "if=pflash,format=raw,readonly=on,file=" + OVMF_SMM, "-drive",
+                  "if=pflash,format=raw,snapshot=on,file=/usr/share/OVMF/OVMF_VARS_4M.fd") as q:
+            for write in True, False:
+                q.prompt()
+                q.wants("nproc", r"^%d$" % cpus)
+                q.shell("modules; mkdir /v; mount -t efivarfs none /v")
+                if write:
+                    q.shell(r"printf '\7\0\0\0kept' > " + path)
+                q.wants("tail -c 4 %s; echo" % path, "^kept$")
+                if write:
+                    q.qmp.do("system_reset")
+                    q.console.expect("BusyBox", PATIENCE)
+            q.power_off()
     return run
 
 
@@ -433,7 +458,8 @@ def matrix(build):
     """Those of make check-qemu."""
     rows = [("%s-%s-%d" % (m, chip, cpus), boots_on(build, m, chip, cpus))
             for m in MACHINES for chip in CHIPS for cpus in (1, 2)]
-    rows += [("ovmf-1", ovmf(build, 1)), ("ovmf-2", ovmf(build, 2)), ("from-disk", from_disk(build))]
+    rows += [("ovmf-1", ovmf(build, 1)), ("ovmf-2", ovmf(build, 2)), ("ovmf-smm-1", ovmf_smm(build, 1)),
+             ("ovmf-smm-2", ovmf_smm(build, 2)), ("from-disk", from_disk(build))]
     rows += [("devices-%s-%s" % (m, chip), devices(build, machine_word(m, chip), "device" if m == "microvm" else "pci"))
              for m in MACHINES for chip in CHIPS]
     rows += [("stop-and-reset", stop_and_reset(build)), ("power-button", power_button(build)), ("snapshot", snapshot(build)),

@@ -23,9 +23,9 @@ void vcpu_kick(struct vcpu *v, u32 request)
         fake_kicks[v->id]++;
 }
 
-bool phys_read(struct vm *vm, gpa a, void *buf, size_t n)
+bool phys_read(const struct memory *m, gpa a, void *buf, size_t n)
 {
-    (void)vm;
+    (void)m;
     if (a > FAKE_MEMORY - n)
         return false;
     memcpy(buf, fake_memory + a, n);

@@ -16,7 +16,7 @@ static u8 *host;
 
 static struct memslot *add(u32 id, u32 flags, gpa base, u64 count, u8 *at)
 {
-    struct memslot *s = &vm.memory.slot[vm.memory.count++];
+    struct memslot *s = &vm.memory[0].slot[vm.memory[0].count++];
 
     *s = (struct memslot){.id = id, .flags = flags, .base = base, .pages = count, .host = at};
     return s;
@@ -25,7 +25,7 @@ static struct memslot *add(u32 id, u32 flags, gpa base, u64 count, u8 *at)
 /* Three slots: [1, 3), [3, 4) read-only, [8, 9), in pages; host memory in another order. */
 static void lay_out(void)
 {
-    vm.memory.count = 0;
+    vm.memory[0].count = 0;
     add(7, 0, 1 * PAGE, 2, host + 10 * PAGE);
     add(3, KVM_MEM_READONLY, 3 * PAGE, 1, host + 2 * PAGE);
     add(5, 0, 8 * PAGE, 1, host);
@@ -34,17 +34,17 @@ static void lay_out(void)
 static void finds(void)
 {
     lay_out();
-    CHECK(!memory_find(&vm, 0));
-    CHECK(!memory_find(&vm, 1 * PAGE - 1));
-    CHECK_EQ(memory_find(&vm, 1 * PAGE)->id, 7);
-    CHECK_EQ(memory_find(&vm, 3 * PAGE - 1)->id, 7);
-    CHECK_EQ(memory_find(&vm, 3 * PAGE)->id, 3);
-    CHECK(!memory_find(&vm, 4 * PAGE));
-    CHECK_EQ(memory_find(&vm, 9 * PAGE - 1)->id, 5);
-    CHECK(!memory_find(&vm, 9 * PAGE));
-    CHECK(!memory_find(&vm, ~0ull));
-    vm.memory.count = 0;
-    CHECK(!memory_find(&vm, 0));
+    CHECK(!memory_find(vm.memory, 0));
+    CHECK(!memory_find(vm.memory, 1 * PAGE - 1));
+    CHECK_EQ(memory_find(vm.memory, 1 * PAGE)->id, 7);
+    CHECK_EQ(memory_find(vm.memory, 3 * PAGE - 1)->id, 7);
+    CHECK_EQ(memory_find(vm.memory, 3 * PAGE)->id, 3);
+    CHECK(!memory_find(vm.memory, 4 * PAGE));
+    CHECK_EQ(memory_find(vm.memory, 9 * PAGE - 1)->id, 5);
+    CHECK(!memory_find(vm.memory, 9 * PAGE));
+    CHECK(!memory_find(vm.memory, ~0ull));
+    vm.memory[0].count = 0;
+    CHECK(!memory_find(vm.memory, 0));
 }
 
 static void page_addresses(void)
@@ -52,12 +52,12 @@ static void page_addresses(void)
     bool writable;
 
     lay_out();
-    CHECK_EQ(phys_page(&vm, 2 * PAGE + 5, &writable), host + 11 * PAGE);
+    CHECK_EQ(phys_page(vm.memory, 2 * PAGE + 5, &writable), host + 11 * PAGE);
     CHECK(writable);
-    CHECK_EQ(phys_page(&vm, 3 * PAGE, &writable), host + 2 * PAGE);
+    CHECK_EQ(phys_page(vm.memory, 3 * PAGE, &writable), host + 2 * PAGE);
     CHECK(!writable);
-    CHECK_EQ(phys_page(&vm, 8 * PAGE, NULL), host);
-    CHECK_EQ(phys_page(&vm, 5 * PAGE, NULL), NULL);
+    CHECK_EQ(phys_page(vm.memory, 8 * PAGE, NULL), host);
+    CHECK_EQ(phys_page(vm.memory, 5 * PAGE, NULL), NULL);
 }
 
 static void accesses(void)
@@ -69,15 +69,15 @@ static void accesses(void)
     CHECK(!memcmp(host + 11 * PAGE - 4, in, 8));
     memcpy(host + 12 * PAGE - 4, "abcd", 4);
     memcpy(host + 2 * PAGE, "efgh", 4);
-    CHECK(phys_read(&vm, 3 * PAGE - 4, out, 8)); /* across slots */
+    CHECK(phys_read(vm.memory, 3 * PAGE - 4, out, 8)); /* across slots */
     CHECK(!memcmp(out, "abcdefgh", 8));
     CHECK(!phys_write(&vm, 3 * PAGE - 4, in, 8)); /* the second is read-only: nothing is written */
     CHECK(!memcmp(host + 12 * PAGE - 4, "abcd", 4));
     CHECK(!phys_write(&vm, 3 * PAGE, in, 1));
-    CHECK(!phys_read(&vm, 4 * PAGE - 4, out, 8)); /* into nothing */
-    CHECK(!phys_read(&vm, 0, out, 1));
-    CHECK(!phys_read(&vm, ~0ull, out, 8));
-    CHECK(phys_read(&vm, 0, out, 0));
+    CHECK(!phys_read(vm.memory, 4 * PAGE - 4, out, 8)); /* into nothing */
+    CHECK(!phys_read(vm.memory, 0, out, 1));
+    CHECK(!phys_read(vm.memory, ~0ull, out, 8));
+    CHECK(phys_read(vm.memory, 0, out, 0));
 }
 
 static void dirty_pages(void)
@@ -86,7 +86,7 @@ static void dirty_pages(void)
 
     vm.vcpu[0] = aligned_alloc(_Alignof(struct vcpu), sizeof(struct vcpu));
     memset(vm.vcpu[0], 0, offsetof(struct vcpu, tlb)); /* the tables are never touched */
-    vm.memory.count = 0;
+    vm.memory[0].count = 0;
     struct memslot *s = add(0, KVM_MEM_LOG_DIRTY_PAGES, 100 * PAGE, PAGES, host);
     s->dirty = bitmap;
     memory_mark_dirty(vm.vcpu[0], s, 100 * PAGE);

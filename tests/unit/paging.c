@@ -14,26 +14,26 @@ static u64 dirty_log[RAM_SIZE >> 18];
 static struct memslot slot = {.pages = RAM_SIZE >> 12, .host = ram, .dirty = dirty_log};
 static bool has_1g_pages;
 
-u8 *phys_page(struct vm *vm, gpa a, bool *writable)
+u8 *phys_page(const struct memory *m, gpa a, bool *writable)
 {
-    (void)vm;
+    (void)m;
     if (writable)
         *writable = a != READ_ONLY_PAGE;
     return a < RAM_SIZE ? ram + ALIGN_DOWN(a, 4096) : NULL;
 }
 
-bool phys_read(struct vm *vm, gpa a, void *buf, size_t n)
+bool phys_read(const struct memory *m, gpa a, void *buf, size_t n)
 {
-    (void)vm;
+    (void)m;
     if (a >= RAM_SIZE)
         return false;
     memcpy(buf, ram + a, n);
     return true;
 }
 
-struct memslot *memory_find(struct vm *vm, gpa a)
+struct memslot *memory_find(const struct memory *m, gpa a)
 {
-    (void)vm;
+    (void)m;
     return a < RAM_SIZE ? &slot : NULL;
 }
 
