@@ -8,6 +8,11 @@
 #include "manager/domains/domain.h"
 #include "manager/domains/store.h"
 
+static struct domain **alike(struct domains *ds, const u8 uuid[16])
+{
+    return &ds->by_uuid[(uuid[14] << 8 | uuid[15]) % UUID_LISTS];
+}
+
 struct domain *domain_new(struct manager *m, xmlNode *config)
 {
     struct domains *ds = &m->domains;
@@ -29,6 +34,8 @@ struct domain *domain_new(struct manager *m, xmlNode *config)
     ASSERT(uuid_parse(xml_get(config, "uuid"), d->uuid));
     d->job.waiters_end = &d->job.waiters;
     ds->at[ds->count++] = d;
+    d->next_alike = *alike(ds, d->uuid);
+    *alike(ds, d->uuid) = d;
     return d;
 }
 
@@ -57,9 +64,13 @@ void domain_put(struct domain *d)
 void domain_unlist(struct domain *d)
 {
     struct domains *ds = &d->manager->domains;
+    struct domain **link = alike(ds, d->uuid);
     unsigned i = 0;
     if (!d->listed)
         return;
+    while (*link != d)
+        link = &(*link)->next_alike;
+    *link = d->next_alike;
     while (ds->at[i] != d)
         i++;
     memmove(&ds->at[i], &ds->at[i + 1], (--ds->count - i) * sizeof(*ds->at));
@@ -69,10 +80,10 @@ void domain_unlist(struct domain *d)
 
 struct domain *domains_by_uuid(struct domains *ds, const u8 uuid[16])
 {
-    for (unsigned i = 0; i < ds->count; i++)
-        if (!memcmp(ds->at[i]->uuid, uuid, 16))
-            return ds->at[i];
-    return NULL;
+    struct domain *d = *alike(ds, uuid);
+    while (d && memcmp(d->uuid, uuid, 16))
+        d = d->next_alike;
+    return d;
 }
 
 struct domain *domains_by_name(struct domains *ds, const char *name)

@@ -84,11 +84,15 @@ struct domain {
     struct job finished; /* the last one that wrote the machine's state: `since` is how long it took */
     struct machine machine;
     struct console *consoles;
+    struct domain *next_alike; /* in its list of by_uuid */
 };
+
+enum { UUID_LISTS = 1024 };
 
 struct domains {
     struct domain **at;
     unsigned count, room;
+    struct domain *by_uuid[UUID_LISTS]; /* nearly all calls name one */
     s32 next_id;
 };
 
