@@ -81,17 +81,49 @@ u32 chardev_room(const struct chardev *c)
     return CHARDEV_BACKLOG - ring_used(&c->out);
 }
 
-bool chardev_write(struct chardev *c, u8 byte)
+/* Nobody waits for a log: what the file does not take is lost. */
+static void flush_log(struct chardev *c)
 {
-    c->last_output = byte;
-    if (c->config.backend == CHARDEV_FRONT)
-        return !(c->output_full = !mux_write(c, byte));
+    bool failed = c->log_used && write(c->log_fd, c->log, c->log_used) != (ssize_t)c->log_used;
+    if (failed && !c->log_failed)
+        report("cannot write the log '%s': %s: some of it is lost", c->config.logfile, strerror(errno));
+    c->log_failed = failed;
+    c->log_used = 0;
+}
+
+static void log_soon(struct loop_timer *t)
+{
+    flush_log(container_of(t, struct chardev, log_soon));
+}
+
+static void log_byte(struct chardev *c, u8 byte)
+{
+    if (c->log_used == CHARDEV_LOG)
+        flush_log(c);
+    c->log[c->log_used++] = byte;
+    if (!c->log_soon.armed)
+        loop_arm(c->loop, &c->log_soon, 0);
+}
+
+static bool write_byte(struct chardev *c, u8 byte)
+{
     if (c->write_watch.fd < 0)
         return true;
     c->output_full = !ring_put(&c->out, byte);
     if (!c->output_full && ring_used(&c->out) == 1)
         flush_output(c);
     return !c->output_full;
+}
+
+bool chardev_write(struct chardev *c, u8 byte)
+{
+    c->last_output = byte;
+    if (c->config.backend == CHARDEV_FRONT)
+        return !(c->output_full = !mux_write(c, byte));
+    bool taken = write_byte(c, byte);
+    if (taken && c->log_fd >= 0)
+        log_byte(c, byte);
+    return taken;
 }
 
 static void output_possible(struct loop_watch *w, short revents)
@@ -310,11 +342,12 @@ static void pty_closed(struct chardev *c, int fd)
 
 void chardev_init(struct chardev *c, const struct chardev_config *config, struct loop *l, struct terminal *t)
 {
-    *c = (struct chardev){.config = *config, .loop = l, .terminal = t, .what = "-chardev"};
+    *c = (struct chardev){.config = *config, .loop = l, .terminal = t, .what = "-chardev", .log_fd = -1};
     c->read_watch = (struct loop_watch){-1, POLLIN, input_possible};
     c->write_watch = (struct loop_watch){-1, 0, output_possible};
     c->listen_watch = (struct loop_watch){-1, POLLIN, client_arrived};
     c->look.expired = pty_look;
+    c->log_soon.expired = log_soon;
 }
 
 void chardev_start(struct chardev *c)
@@ -345,6 +378,7 @@ void chardev_finish(struct chardev *c, int ms)
         poll(&p, 1, 10);
         flush_output(c);
     }
+    flush_log(c);
     if (c->config.backend == CHARDEV_STDIO && c->last_output && c->last_output != '\n' &&
         isatty(STDOUT_FILENO))
         fputs("\r\n", stderr); /* the terminal is still raw */
@@ -359,6 +393,9 @@ void chardev_close(struct chardev *c)
     loop_remove(c->loop, &c->write_watch);
     loop_remove(c->loop, &c->listen_watch);
     loop_cancel(c->loop, &c->look);
+    loop_cancel(c->loop, &c->log_soon);
+    if (c->log_fd >= 0)
+        close(c->log_fd);
     if (c->read_watch.fd > STDERR_FILENO)
         close(c->read_watch.fd);
     if (c->write_watch.fd > STDERR_FILENO && c->write_watch.fd != c->read_watch.fd)

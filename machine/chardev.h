@@ -9,7 +9,7 @@
 #include "machine/terminal.h"
 
 /* Bytes on their way, so that neither the guest nor the host has to keep up with the other. */
-enum { CHARDEV_BACKLOG = 65536, CHARDEV_FDS = 16 };
+enum { CHARDEV_BACKLOG = 65536, CHARDEV_FDS = 16, CHARDEV_LOG = 1024 };
 
 struct ring {
     u8 data[CHARDEV_BACKLOG];
@@ -58,7 +58,12 @@ struct chardev {
     char peer[128];      /* what it is connected to, as query-chardev says it */
     int fd[CHARDEV_FDS]; /* that came with the input */
     unsigned fd_count;
-    struct mux *mux; /* CHARDEV_FRONT: what it is one end of; others: what shares it; NULL: none */
+    int log_fd; /* -1: no log is kept */
+    u8 log[CHARDEV_LOG];
+    u32 log_used;
+    bool log_failed;
+    struct loop_timer log_soon; /* what has come together is written */
+    struct mux *mux;            /* CHARDEV_FRONT: what it is one end of; others: what shares it; NULL: none */
 };
 
 /* Not yet open. The strings in config must live on. */

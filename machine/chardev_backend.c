@@ -174,9 +174,24 @@ static int (*const open_backend[])(struct chardev *c, struct error *e) = {
     [CHARDEV_UNIX] = open_unix, [CHARDEV_TCP] = open_tcp,     [CHARDEV_PTY] = open_pty,
     [CHARDEV_FRONT] = open_null};
 
+static int open_log(struct chardev *c, struct error *e)
+{
+    const char *path = c->config.logfile;
+    int how = c->config.logappend ? O_APPEND : O_TRUNC;
+    if (!path)
+        return 0;
+    c->log_fd = open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | how, 0666);
+    return c->log_fd >= 0
+               ? 0
+               : error_set(e, errno, "%s: cannot write the log '%s': %s", c->what, path, strerror(errno));
+}
+
 int chardev_open(struct chardev *c, struct error *e)
 {
-    return open_backend[c->config.backend](c, e);
+    int r = open_log(c, e);
+    if (r == 0 && (r = open_backend[c->config.backend](c, e)) < 0 && c->log_fd >= 0)
+        close(c->log_fd);
+    return r;
 }
 
 void chardev_describe(const struct chardev *c, char *text, size_t size)

@@ -9,10 +9,12 @@
 #define FIELD(f) offsetof(struct chardev_config, f)
 
 /* What every back end has; id is the list's own business. */
-#define COMMON                                                                                         \
-    {"backend", PROPERTY_MANY}, {"id", PROPERTY_MANY},                                                 \
-    {                                                                                                  \
-        "mux", PROPERTY_BOOL, FIELD(mux), "off", "several share it, and Ctrl-a c changes between them" \
+#define COMMON                                                                                            \
+    {"backend", PROPERTY_MANY}, {"id", PROPERTY_MANY},                                                    \
+        {"mux", PROPERTY_BOOL, FIELD(mux), "off", "several share it, and Ctrl-a c changes between them"}, \
+        {"logfile", PROPERTY_TEXT, FIELD(logfile), .help = "a file that gets all that is written, too"},  \
+    {                                                                                                     \
+        "logappend", PROPERTY_BOOL, FIELD(logappend), "off", "keep what is there"                         \
     }
 
 static const struct property_row null_rows[] = {COMMON, {0}};

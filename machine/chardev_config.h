@@ -27,6 +27,8 @@ struct chardev_config {
     bool server;             /* socket: listen; else connect */
     bool wait;               /* server: the guest starts when a client has connected */
     bool nodelay;            /* TCP: small packets at once */
+    const char *logfile;     /* what is written also goes there; NULL: nowhere */
+    bool logappend;
 };
 
 /* Reads what -chardev has, by the table of the back end. 0, or -EINVAL with e. what: the option, for e. */

@@ -180,15 +180,21 @@ static void add_chardev(struct vm_config *c, xmlNode *device)
 {
     struct properties *p = add(&c->chardevs);
     const char *type = xml_get_or(device, "@type", "pty"), *path = xml_get(device, "source/@path");
-    set(p, "backend", "%s", !strcmp(type, "unix") ? "socket" : type);
+    set(p, "backend", "%s", !strcmp(type, "unix") || !strcmp(type, "tcp") ? "socket" : type);
     set(p, "id", "char%s", alias(device));
-    if (strcmp(type, "pty"))
+    if (!strcmp(type, "unix") || !strcmp(type, "file"))
         set_if(p, "path", path);
-    if (!strcmp(type, "unix")) {
+    if (!strcmp(type, "tcp")) {
+        set(p, "host", "%s", xml_get(device, "source/@host"));
+        set(p, "port", "%s", xml_get(device, "source/@service"));
+    }
+    if (xml_is(device, "source/@mode", "bind")) {
         set(p, "server", "on");
         set(p, "wait", "off");
     }
+    set_if(p, "append", xml_get(device, "source/@append"));
     set_if(p, "logfile", xml_get(device, "log/@file"));
+    set_if(p, "logappend", xml_get(device, "log/@append"));
 }
 
 /* isa-serial has a name in QEMU alone. */

@@ -135,12 +135,29 @@ static unsigned index_of(xmlNode *device)
 
 static int set_chardev(xmlNode *device, struct vir_error *e)
 {
-    if (choose(device, "@type", "pty unix file null", NULL, e) < 0)
+    static const char *const on_off = "on off";
+    const bool tcp = xml_is(device, "@type", "tcp"), local = xml_is(device, "@type", "unix");
+    if (choose(device, "@type", "pty unix tcp file null", NULL, e) < 0)
         return -1;
-    if ((xml_is(device, "@type", "file") || xml_is(device, "@type", "unix")) &&
-        !xml_get(device, "source/@path") && strcmp(xml_name(device), "channel"))
+    /* A channel without a path gets one of the daemon's own. */
+    if ((local || xml_is(device, "@type", "file")) && !xml_get(device, "source/@path") &&
+        strcmp(xml_name(device), "channel"))
         return vir_fail(e, VIR_ERR_XML_ERROR, "Missing source path attribute for char device");
-    return 0;
+    if (tcp && (!xml_get(device, "source/@host") || !xml_get(device, "source/@service")))
+        return vir_fail(e, VIR_ERR_XML_ERROR, "Missing source %s attribute for char device",
+                        xml_get(device, "source/@host") ? "service" : "host");
+    if (tcp && choose(device, "protocol/@type", "raw", "raw", e) < 0)
+        return -1;
+    if ((tcp || (local && xml_get(device, "source/@path"))) &&
+        choose(device, "source/@mode", "connect bind", "connect", e) < 0)
+        return -1;
+    if (xml_get(device, "source/@append") && choose(device, "source/@append", on_off, NULL, e) < 0)
+        return -1;
+    if (!xml_node(device, "log"))
+        return 0;
+    if (!xml_get(device, "log/@file"))
+        return vir_fail(e, VIR_ERR_XML_ERROR, "Missing required attribute 'file' in element 'log'");
+    return xml_get(device, "log/@append") ? choose(device, "log/@append", on_off, NULL, e) : 0;
 }
 
 static int set_serial(xmlNode *domain, xmlNode *serial, struct vir_error *e)
@@ -176,6 +193,20 @@ static int set_channel(xmlNode *domain, xmlNode *channel, struct vir_error *e)
 }
 
 /* The first console is the first serial port seen another way: each makes the other. */
+static void copy_ends(xmlNode *to, xmlNode *from)
+{
+    static const char *const names[] = {"log", "protocol", "source"}; /* each becomes the first */
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        xmlNode *has = xml_node(from, names[i]);
+        xml_remove(to, names[i]);
+        xmlNode *copy = has ? xmlDocCopyNode(has, to->doc, 1) : NULL;
+        if (copy && to->children)
+            xmlAddPrevSibling(to->children, copy);
+        else if (copy)
+            xmlAddChild(to, copy);
+    }
+}
+
 static void pair_console(xmlNode *devices)
 {
     xmlNode *serial = xml_next(devices, NULL, "serial"), *console = xml_next(devices, NULL, "console");
@@ -184,8 +215,7 @@ static void pair_console(xmlNode *devices)
     if (console && !serial) {
         serial = xml_add(devices, "serial");
         xml_set(serial, "@type", xml_get_or(console, "@type", "pty"));
-        if (xml_get(console, "source/@path"))
-            xml_set(serial, "source/@path", xml_get(console, "source/@path"));
+        copy_ends(serial, console);
     } else if (serial && !console)
         console = xml_add(devices, "console");
     if (!serial)
@@ -193,6 +223,14 @@ static void pair_console(xmlNode *devices)
     xml_set(console, "@type", xml_get_or(serial, "@type", "pty"));
     xml_set(console, "target/@type", "serial");
     xml_set(console, "target/@port", "0");
+}
+
+/* Once the port has its defaults. */
+static void show_port(xmlNode *devices)
+{
+    xmlNode *serial = xml_next(devices, NULL, "serial"), *console = xml_next(devices, NULL, "console");
+    if (serial && console && xml_is(console, "target/@type", "serial"))
+        copy_ends(console, serial);
 }
 
 /* ---- the rest ---- */
@@ -338,6 +376,7 @@ int device_set_all(xmlNode *domain, const struct emulator *em, struct vir_error 
     xmlNode *devices = xml_node(domain, "devices");
     pair_console(devices);
     xml_each(device, devices, NULL) if (device_set(domain, device, e) < 0) return -1;
+    show_port(devices);
     if (!xml_node(devices, "memballoon"))
         xml_set(devices, "memballoon/@model",
                 emulator_has_device(em, "virtio-balloon-pci") ? "virtio" : "none");

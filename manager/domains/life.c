@@ -435,6 +435,7 @@ static void set_channels(struct domain *d)
             continue;
         xml_setf(channel, "source/@path", "%s/domains/%s.%s", d->manager->settings.run_dir, d->name,
                  xml_get(channel, "alias/@name"));
+        xml_set(channel, "source/@mode", "bind");
     }
 }
 

@@ -184,6 +184,8 @@ def console(build, emulator):
             boot = "<kernel>%s</kernel><initrd>%s</initrd><cmdline>console=ttyS0 quiet</cmdline>" % (
                 build.kernel(), build.path("initramfs.cpio.gz"))
             xml = daemon.xml("linux", boot, "<features><acpi/></features>")
+            log = daemon.write("console.log", "before\n")
+            xml = xml.replace("<console type='pty'/>", "<console type='pty'><log file='%s' append='on'/></console>" % log)
             path = daemon.write("linux.xml", xml.replace("'MiB'>64", "'MiB'>256").replace("'MiB'>48", "'MiB'>256"))
             daemon.virsh("define", path)
             with Console(["virsh", "-c", daemon.uri(), "start", "--console", "linux"]) as c:
@@ -193,6 +195,39 @@ def console(build, emulator):
                 c.send("poweroff -f\n")
                 c.wait(90)
             wait_for(lambda: daemon.state("linux") == "shut off (shutdown)", "the guest is shut off by itself")
+            with open(log, errors="replace") as f:
+                text = f.read()
+            require(text.startswith("before\n") and "seven is 7" in text, "the log has " + text)
+            require(daemon.virsh("dumpxml", "linux").count("<log file='%s' append='on'/>" % log) == 2, "the port and its console have the log")
+    return run
+
+
+# A serial port, and what of it the program's -chardev must have; None: it is refused.
+PORTS = (
+    ("<serial type='unix'><source path='/s'/></serial>", "socket,id=charserial0,path=/s"),
+    ("<serial type='unix'><source mode='bind' path='/s'/></serial>", "socket,id=charserial0,path=/s,server=on,wait=off"),
+    ("<console type='tcp'><source mode='connect' host='::1' service='7'/></console>", "socket,id=charserial0,host=::1,port=7"),
+    ("<serial type='tcp'><source mode='bind' host='localhost' service='7'/><protocol type='raw'/></serial>",
+     "socket,id=charserial0,host=localhost,port=7,server=on,wait=off"),
+    ("<serial type='file'><source path='/f' append='on'/></serial>", "file,id=charserial0,path=/f,append=on"),
+    ("<console type='null'><log file='/l'/></console>", "null,id=charserial0,logfile=/l"),
+    ("<serial type='tcp'><source host='::1' service='7'/><protocol type='telnet'/></serial>", None),
+    ("<serial type='tcp'><source host='::1'/></serial>", None),
+    ("<serial type='unix'><source mode='x' path='/s'/></serial>", None),
+    ("<serial type='pty'><log append='on'/></serial>", None),
+    ("<serial type='pty'><log file='/l' append='x'/></serial>", None),
+)
+
+
+def ports(build, emulator):
+    """Where a serial port leads, as the document says it and as the program is told."""
+    def run():
+        with Daemon(build, emulator) as daemon:
+            xml = daemon.xml("a")
+            for port, wanted in PORTS:
+                path = daemon.write("a.xml", xml.replace("<console type='pty'/>", port))
+                out = daemon.virsh("domxml-to-native", "qemu-argv", "--xml", path, good=wanted is not None)
+                require(wanted is None or "-chardev %s " % wanted in out, "%s becomes %s" % (port, out))
     return run
 
 
@@ -217,6 +252,6 @@ def virt_install(build, emulator):
 
 
 def tests(build):
-    both = [("commands", commands), ("console", console), ("virt-install", virt_install), ("viewer", viewer)]
+    both = [("commands", commands), ("console", console), ("ports", ports), ("virt-install", virt_install), ("viewer", viewer)]
     return [(name + "-" + e, test(build, e)) for name, test in both for e in EMULATORS] + [
         ("refused", refused(build)), ("events", events(build))]

@@ -141,6 +141,31 @@ static void test_file(void)
     CHECK(strstr(e.text, "/nonexistent/x"));
 }
 
+static void test_log(void)
+{
+    char text[128], name[80];
+    snprintf(name, sizeof(name), "%s.log", path);
+    for (int round = 0; round < 3; round++) { /* made, begun anew, added to */
+        snprintf(text, sizeof(text), "null,logfile=%s,logappend=%s", name, round == 2 ? "on" : "off");
+        CHECK_EQ(open_chardev(text), 0);
+        for (unsigned i = 0; i < 3 * CHARDEV_LOG; i++)
+            CHECK(chardev_write(front, 'x'));
+        settle();
+        CHECK(chardev_write(front, 'y'));
+        loop_lock(&loop);
+        chardev_close(&c);
+        loop_unlock(&loop);
+    }
+    int fd = open(name, O_RDONLY);
+    CHECK_EQ(lseek(fd, 0, SEEK_END), 2 * (3 * CHARDEV_LOG + 1));
+    CHECK_EQ(pread(fd, text, 2, 3 * CHARDEV_LOG - 1), 2);
+    CHECK(!memcmp(text, "xy", 2));
+    close(fd);
+    unlink(name);
+    CHECK_EQ(open_chardev("null,logfile=/nonexistent/x"), -ENOENT);
+    CHECK(strstr(e.text, "/nonexistent/x"));
+}
+
 static void open_server(const char *form)
 {
     char text[128];
@@ -260,6 +285,7 @@ int main(void)
     snprintf(path, sizeof(path), "%s/s", folder);
     test_null();
     test_file();
+    test_log();
     test_socket();
     test_keys();
     test_backlogs();
