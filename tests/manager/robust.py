@@ -11,6 +11,7 @@ import time
 
 from harness.lodge import TOP, output_of, require
 from manager.daemon import Daemon, wait_for
+from manager.libvirtd import Libvirtd
 from manager.virsh import prepare
 
 
@@ -177,6 +178,40 @@ def read_only(build):
             out = daemon.virsh("-r", "start", "a", good=False)
             require("read only" in out or "forbidden" in out, out)
     return run
+
+
+def read_only_as_theirs(build):
+    """What libvirt's own daemon keeps from those who only read, lodged keeps from them, too."""
+    def answers(daemon):
+        daemon.define("a")
+        domain = bytes.fromhex(daemon.virsh("domuuid", "a").strip().replace("-", ""))
+        codes = {}
+        wire = read_only_wire(daemon, b"qemu:///session" if isinstance(daemon, Libvirtd) else b"qemu:///system")
+        for number, _, name, args in parse_definition():
+            if name in ("connect_open", "connect_close"):
+                continue
+            codes[name] = wire.call(0x20008087 if name.startswith("qemu_") else 0x20008086, int(number), zeros(args, domain))
+        return codes
+
+    def run():
+        with Libvirtd() as daemon:
+            theirs = answers(daemon)
+        with Daemon(build) as daemon:
+            ours = answers(daemon)
+        refused = {name for name, code in theirs.items() if code == 29}
+        require(len(refused) > 50, "libvirtd refuses only %s" % refused)
+        given = [name for name in refused if ours[name] != 29]
+        require(not given, "lodged lets readers call %s" % given)
+    return run
+
+
+def read_only_wire(daemon, uri):
+    """On the socket for those who may change things, by a client that does not want to."""
+    wire = Wire(daemon.socket)
+    wire.call(0x20008086, 66)
+    text = struct.pack(">I", len(uri)) + uri + b"\0" * (-len(uri) % 4)
+    require(wire.call(0x20008086, 1, struct.pack(">I", 1) + text + struct.pack(">I", 1)) == 0, "cannot open a read-only connection")
+    return wire
 
 
 def hostile(build):
@@ -359,5 +394,6 @@ def activated(build):
 
 
 def tests(build):
-    return [("survival", survival(build)), ("at-work", at_work(build)), ("read-only", read_only(build)), ("hostile", hostile(build)),
+    return [("survival", survival(build)), ("at-work", at_work(build)), ("read-only", read_only(build)),
+            ("read-only-as-libvirtd", read_only_as_theirs(build)), ("hostile", hostile(build)),
             ("liars", liars(build)), ("crowd", crowd(build)), ("activated", activated(build))]
