@@ -8,8 +8,8 @@ enum { SAMPLES = 2, GAIN = 2 };
 #define MS(n)        ((n)*1000000ull)
 #define SHORTEST_GAP US(1000)
 #define LONGEST_GAP  MS(20)
-#define FIRST_PAUSE  MS(20)
-#define LAST_PAUSE   MS(2000)
+#define FIRST_PAUSE  MS(5)
+#define LAST_PAUSE   MS(100)
 #define WINDOW       US(1000)
 
 static struct policy_space *space_of(struct policy *p, u64 cr3)
