@@ -7,7 +7,7 @@
 
 #include "machine/net/net.h"
 
-static const struct net_type *const types[] = {&net_bridge, &net_tap, &net_user};
+static const struct net_type *const types[] = {&net_bridge, &net_socket, &net_tap, &net_user};
 
 static const struct net_type *find_type(const char *name)
 {

@@ -35,7 +35,7 @@ struct net_type {
     /* One line for `info network`. */
     void (*describe)(const struct net_backend *b, char *text, size_t size);
 };
-extern const struct net_type net_bridge, net_tap, net_user;
+extern const struct net_type net_bridge, net_socket, net_tap, net_user;
 
 /* The card that has a back end. */
 struct net_client {

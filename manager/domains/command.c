@@ -139,8 +139,30 @@ static int set_network(struct properties *netdev, const char *name, struct resou
     return 0;
 }
 
+/* What libvirt calls each end of a network between two machines. */
+static bool set_socket(struct properties *netdev, xmlNode *interface)
+{
+    static const struct {
+        const char *type, *property;
+    } ends[] = {{"server", "listen"}, {"client", "connect"}, {"mcast", "mcast"}, {"udp", "udp"}};
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+        if (!xml_is(interface, "@type", ends[i].type))
+            continue;
+        set(netdev, "type", "socket");
+        set(netdev, ends[i].property, "%s:%s", xml_get_or(interface, "source/@address", ""),
+            xml_get(interface, "source/@port"));
+        if (xml_node(interface, "source/local"))
+            set(netdev, "localaddr", "%s:%s", xml_get_or(interface, "source/local/@address", ""),
+                xml_get(interface, "source/local/@port"));
+        return true;
+    }
+    return false;
+}
+
 static void set_back_end(struct properties *netdev, xmlNode *interface)
 {
+    if (set_socket(netdev, interface))
+        return;
     if (xml_is(interface, "@type", "bridge")) {
         set(netdev, "type", "bridge");
         set(netdev, "br", "%s", xml_get(interface, "source/@bridge"));

@@ -93,9 +93,26 @@ static bool is_mac(const char *s)
            !(b[0] & 1);
 }
 
+/* A network between two machines: where, and for datagrams from where. */
+static int check_socket(xmlNode *interface, struct vir_error *e)
+{
+    const bool udp = xml_is(interface, "@type", "udp"), server = xml_is(interface, "@type", "server");
+    if (!udp && !server && !xml_is(interface, "@type", "client") && !xml_is(interface, "@type", "mcast"))
+        return 0;
+    if (!xml_get(interface, "source/@port"))
+        return vir_fail(e, VIR_ERR_XML_ERROR, "No <source> 'port' attribute specified with socket interface");
+    if (!server && !xml_get(interface, "source/@address"))
+        return vir_fail(e, VIR_ERR_XML_ERROR,
+                        "No <source> 'address' attribute specified with socket interface");
+    if (udp && (!xml_get(interface, "source/local/@address") || !xml_get(interface, "source/local/@port")))
+        return vir_fail(e, VIR_ERR_XML_ERROR,
+                        "No <local> 'address' or 'port' attribute specified with socket interface");
+    return 0;
+}
+
 static int set_interface(xmlNode *domain, xmlNode *interface, struct vir_error *e)
 {
-    if (choose(interface, "@type", "user network bridge ethernet", NULL, e) < 0 ||
+    if (choose(interface, "@type", "user network bridge ethernet server client mcast udp", NULL, e) < 0 ||
         choose(interface, "model/@type", "virtio e1000 e1000e rtl8139", "virtio", e) < 0)
         return -1;
     if (!xml_get(interface, "mac/@address"))
@@ -116,7 +133,7 @@ static int set_interface(xmlNode *domain, xmlNode *interface, struct vir_error *
     if (xml_is(interface, "@type", "network") && !xml_get(interface, "source/@network"))
         return vir_fail(e, VIR_ERR_XML_ERROR,
                         "No <source> 'network' attribute specified with <interface type='network'/>");
-    return 0;
+    return check_socket(interface, e);
 }
 
 /* ---- character devices ---- */

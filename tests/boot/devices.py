@@ -246,6 +246,63 @@ def tap(build):
     return run
 
 
+def sockets(build):
+    """Two guests and three networks between them: a connection, datagrams, a group. Before the connection somebody comes who
+    does not speak of frames."""
+    def run():
+        port, one, other, group = (free_port() for _ in range(4))
+        ends = (["listen=127.0.0.1:%d" % port, "udp=127.0.0.1:%d,localaddr=127.0.0.1:%d" % (one, other)],
+                ["connect=127.0.0.1:%d" % port, "udp=127.0.0.1:%d,localaddr=127.0.0.1:%d" % (other, one)])
+        with tempfile.TemporaryDirectory(prefix="lodge-test-") as folder:
+            guests = []
+            for number, words in enumerate(ends):
+                cards = []
+                for i, how in enumerate(words + ["mcast=239.192.0.7:%d,localaddr=127.0.0.1" % group]):
+                    cards += ["-netdev", "socket,id=n%d,%s" % (i, how), "-device", "virtio-net-pci,netdev=n%d,mac=52:54:00:00:0%d:0%d" % (i, i, number)]
+                guests.append(start(build, folder, cards))
+                if number == 0:
+                    disturb(port)
+            try:
+                for number, c in enumerate(guests):
+                    c.expect(PROMPT, BOOT_PATIENCE)
+                    shell(c, "for m in /lib/modules/*.ko; do insmod $m; done")
+                    for i in range(3):
+                        shell(c, "ip link set eth%d up" % i)
+                        shell(c, "ip addr add 10.9.%d.%d/24 dev eth%d" % (i, number + 1, i))
+                for i in range(3):
+                    has(guests[0], "ping -c 3 -s 1400 10.9.%d.2" % i, " 0% packet loss", 60)
+                shell(guests[1], "iperf3 -s -D >/dev/null")
+                for form in ("", "-R"):
+                    out = shell(guests[0], "iperf3 -c 10.9.0.2 -t 1 -f m %s | tail -n 4" % form, 60)
+                    require("iperf Done." in out and not re.search(r" 0\.00 Bytes", out), out)
+                for c in guests:
+                    c.send("poweroff -f\n")
+                    require(c.wait() == 0, "the guest did not power off")
+            finally:
+                for c in guests:
+                    c.close()
+    return run
+
+
+def disturb(port):
+    for words in (b"GET / HTTP/1.0\r\n\r\n", b"\0\0\0\x05hello\0\0\0\0\xff\xff\xff\xff", b"\0\0\1"):
+        s = socket.socket()
+        until("the machine listens", lambda: s.connect_ex(("127.0.0.1", port)) == 0)
+        s.settimeout(60)
+        s.sendall(words)
+        if len(words) > 4:  # more than a length
+            try:
+                require(s.recv(1) == b"", "a stream without frames is not ended")
+            except ConnectionResetError:
+                pass
+        s.close()
+
+
+def start(build, folder, cards):
+    return Console(build.machine("-nographic", "-m", "256", "-kernel", build.kernel(), "-initrd", initrd(build, folder, "iperf3"),
+                                 "-append", "console=ttyS0 quiet", *cards))
+
+
 def keyboard(build):
     """Keys that send-key presses, by all three ways to name them, as the guest's input layer sees them."""
     def run():
@@ -420,6 +477,6 @@ def plug_and_unplug(build, append):
 
 def tests(build):
     return [("disk", disk(build)), ("network", network(build)), ("network-services", network_services(build)),
-            ("tap", tap(build)), ("hotplug", plug_and_unplug(build, "")),
+            ("tap", tap(build)), ("sockets", sockets(build)), ("hotplug", plug_and_unplug(build, "")),
             ("hotplug-intx", plug_and_unplug(build, "pci=nomsi")),
             ("hotplug-pic", plug_and_unplug(build, "pci=nomsi noapic")), ("ports-and-balloon", ports_and_balloon(build)), ("keyboard", keyboard(build))]

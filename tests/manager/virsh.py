@@ -202,32 +202,40 @@ def console(build, emulator):
     return run
 
 
-# A serial port, and what of it the program's -chardev must have; None: it is refused.
-PORTS = (
-    ("<serial type='unix'><source path='/s'/></serial>", "socket,id=charserial0,path=/s"),
-    ("<serial type='unix'><source mode='bind' path='/s'/></serial>", "socket,id=charserial0,path=/s,server=on,wait=off"),
-    ("<console type='tcp'><source mode='connect' host='::1' service='7'/></console>", "socket,id=charserial0,host=::1,port=7"),
+# Where a device of the machine leads, and what the program must be told; None: it is refused.
+ENDS = (
+    ("<serial type='unix'><source path='/s'/></serial>", "-chardev socket,id=charserial0,path=/s"),
+    ("<serial type='unix'><source mode='bind' path='/s'/></serial>", "-chardev socket,id=charserial0,path=/s,server=on,wait=off"),
+    ("<console type='tcp'><source mode='connect' host='::1' service='7'/></console>", "-chardev socket,id=charserial0,host=::1,port=7"),
     ("<serial type='tcp'><source mode='bind' host='localhost' service='7'/><protocol type='raw'/></serial>",
-     "socket,id=charserial0,host=localhost,port=7,server=on,wait=off"),
-    ("<serial type='file'><source path='/f' append='on'/></serial>", "file,id=charserial0,path=/f,append=on"),
-    ("<console type='null'><log file='/l'/></console>", "null,id=charserial0,logfile=/l"),
+     "-chardev socket,id=charserial0,host=localhost,port=7,server=on,wait=off"),
+    ("<serial type='file'><source path='/f' append='on'/></serial>", "-chardev file,id=charserial0,path=/f,append=on"),
+    ("<console type='null'><log file='/l'/></console>", "-chardev null,id=charserial0,logfile=/l"),
     ("<serial type='tcp'><source host='::1' service='7'/><protocol type='telnet'/></serial>", None),
     ("<serial type='tcp'><source host='::1'/></serial>", None),
     ("<serial type='unix'><source mode='x' path='/s'/></serial>", None),
     ("<serial type='pty'><log append='on'/></serial>", None),
     ("<serial type='pty'><log file='/l' append='x'/></serial>", None),
+    ("<interface type='server'><source address='127.0.0.1' port='7'/></interface>", "-netdev socket,listen=127.0.0.1:7,id=hostnet0"),
+    ("<interface type='client'><source address='127.0.0.1' port='7'/></interface>", "-netdev socket,connect=127.0.0.1:7,id=hostnet0"),
+    ("<interface type='mcast'><source address='230.0.0.1' port='7'/></interface>", "-netdev socket,mcast=230.0.0.1:7,id=hostnet0"),
+    ("<interface type='udp'><source address='127.0.0.1' port='7'><local address='127.0.0.2' port='8'/></source></interface>",
+     "-netdev socket,udp=127.0.0.1:7,localaddr=127.0.0.2:8,id=hostnet0"),
+    ("<interface type='udp'><source address='127.0.0.1' port='7'/></interface>", None),
+    ("<interface type='client'><source port='7'/></interface>", None),
+    ("<interface type='server'/>", None),
 )
 
 
-def ports(build, emulator):
-    """Where a serial port leads, as the document says it and as the program is told."""
+def ends(build, emulator):
+    """Where serial ports and networks lead, as the document says it and as the program is told."""
     def run():
         with Daemon(build, emulator) as daemon:
             xml = daemon.xml("a")
-            for port, wanted in PORTS:
-                path = daemon.write("a.xml", xml.replace("<console type='pty'/>", port))
+            for device, wanted in ENDS:
+                path = daemon.write("a.xml", xml.replace("<console type='pty'/>", device))
                 out = daemon.virsh("domxml-to-native", "qemu-argv", "--xml", path, good=wanted is not None)
-                require(wanted is None or "-chardev %s " % wanted in out, "%s becomes %s" % (port, out))
+                require(wanted is None or wanted + " " in out, "%s becomes %s" % (device, out))
     return run
 
 
@@ -252,6 +260,6 @@ def virt_install(build, emulator):
 
 
 def tests(build):
-    both = [("commands", commands), ("console", console), ("ports", ports), ("virt-install", virt_install), ("viewer", viewer)]
+    both = [("commands", commands), ("console", console), ("ends", ends), ("virt-install", virt_install), ("viewer", viewer)]
     return [(name + "-" + e, test(build, e)) for name, test in both for e in EMULATORS] + [
         ("refused", refused(build)), ("events", events(build))]
