@@ -133,7 +133,7 @@ void ibtc_keep(struct vcpu *v, struct space *s)
 bool ibtc_return(struct vcpu *v, const struct space *s)
 {
     if (s->generation != v->generation ||
-        __atomic_load_n(&v->engine->forgets, __ATOMIC_RELAXED) != s->forgets)
+        atomic_load_explicit(&v->engine->forgets, memory_order_relaxed) != s->forgets)
         return false;
     engine_lock(v);
     bool holds = v->engine->forgets == s->forgets;
