@@ -130,11 +130,13 @@ static void on_kick(int number)
 
 enum { BY_IMMEDIATE_EXIT, BY_SIGNAL, WAYS };
 static int way;
+static volatile bool left;
 
-/* The kernel looks at immediate_exit on the way in only: there a signal goes with it. */
+/* The kernel looks at immediate_exit on the way in only: there a signal goes with it. On a busy machine one
+ * may come before the vcpu runs, and is lost: then there is another. */
 static void *request_exit(void *vcpu_thread)
 {
-    const struct timespec while_it_runs = {.tv_nsec = 20000000};
+    const struct timespec while_it_runs = {.tv_nsec = 20000000}, while_it_leaves = {.tv_sec = 1};
     pthread_t target = *(pthread_t *)vcpu_thread;
     clockid_t clock;
 
@@ -146,6 +148,8 @@ static void *request_exit(void *vcpu_thread)
     if (api_is_kernel || way == BY_SIGNAL)
         pthread_kill(target, SIGUSR1);
     after = cpu_time(clock);
+    for (nanosleep(&while_it_runs, NULL); !left; nanosleep(&while_it_leaves, NULL))
+        pthread_kill(target, SIGUSR1);
     return NULL;
 }
 
@@ -170,9 +174,11 @@ static uint64_t leave_once(const struct loop *l)
 
     enter(l);
     m.run->immediate_exit = 0;
+    left = false;
     pthread_create(&other, NULL, request_exit, &self);
     int r = run(&error);
     uint64_t end = cpu_time(CLOCK_THREAD_CPUTIME_ID);
+    left = true;
     pthread_join(other, NULL);
     bool gave_up = m.run->exit_reason == KVM_EXIT_INTERNAL_ERROR || m.run->exit_reason == KVM_EXIT_SHUTDOWN;
     if (api_is_kernel && r == 0 && gave_up)
