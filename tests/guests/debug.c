@@ -316,6 +316,80 @@ static void shadows(void)
     check_eq("  once", count, 1);
 }
 
+extern const char after_cpuid[], after_in[], after_sti[], after_hlt[];
+
+/* Instructions that a hypervisor does itself step as others do. */
+static void over_emulated(void)
+{
+    start_steps(3);
+    __asm__ volatile(TF_ON "cpuid\n" SYMBOL(after_cpuid) "mov $0x3fd, %%edx\n\tin %%dx, %%al\n" SYMBOL(
+                         after_in) "nop" ::"a"(0)
+                     : "ebx", "ecx", "edx", "memory", "cc");
+    check_seen("steps: over cpuid", 0, after_cpuid, BS);
+    check_seen("  over in", 2, after_in, BS);
+    start_steps(1);
+    __asm__ volatile("cli\n\t" TF_ON "sti\n" SYMBOL(after_sti) "nop\n\tcli" ::: "memory", "cc");
+    tcg_differs("steps after the instruction behind sti");
+    check_seen("  sti holds off none", 0, after_sti, BS);
+    if (on_tcg()) {
+        skip("  hlt ends with one", "TCG halts for good");
+        return;
+    }
+    start_steps(1);
+    __asm__ volatile(TF_ON "hlt\n" SYMBOL(after_hlt) "nop" ::: "memory", "cc");
+    check_seen("  hlt ends with one", 0, after_hlt, BS);
+}
+
+extern const char ss_icebp1[], ss_icebp2[], ss_icebp3[], ss_detect[], ss_detected[];
+
+/* MOV to SS holds off steps, but neither INT1 nor general detect, which are none. */
+static void over_shadows(void)
+{
+    if (on_tcg()) {
+        skip("mov to ss, then int1 or general detect", "TCG has neither");
+        return;
+    }
+    start_steps(3);
+    __asm__ volatile(TF_ON "mov %0, %%ss\n\t.byte 0xf1\n" SYMBOL(ss_icebp1) ".byte 0xf1\n" SYMBOL(
+                         ss_icebp2) "nop\n" SYMBOL(ss_icebp3) "nop" ::"r"(DATA)
+                     : "memory", "cc");
+    check_seen("mov to ss, int1: no step, but int1", 0, ss_icebp1, 0);
+    check_seen("  nor is the next int1 one", 1, ss_icebp2, 0);
+    check_seen("  the step after them", 2, ss_icebp3, BS);
+    write_dr7(0x400 | GD);
+    start_steps(2);
+    __asm__ volatile(
+        TF_ON "mov %0, %%ss\n" SYMBOL(ss_detect) "mov %1, %%dr1\n" SYMBOL(ss_detected) "nop" ::"r"(DATA),
+        "r"(0ul)
+        : "memory", "cc");
+    check_seen("mov to ss, general detect", 0, ss_detect, BD);
+    check_seen("  then the step over it", 1, ss_detected, BS);
+}
+
+static u64 breakpoint_rip;
+
+static void note_breakpoint(struct frame *f)
+{
+    breakpoint_rip = f->rip;
+}
+
+extern const char after_long_int3[];
+
+/* A watched operand of MOV to SS, and INT3 of 12 bytes: one trap, and the INT3 is whole. */
+static void watched_int3(void)
+{
+    trap_handle(BP, note_breakpoint);
+    watched.q = DATA;
+    arm(0, &watched, ACCESS_, LEN2);
+    __asm__ volatile(
+        "mov %0, %%ss\n\t.fill 11, 1, 0x2e\n\t.byte 0xcc\n" SYMBOL(after_long_int3) "nop" ::"m"(watched.q)
+        : "memory");
+    disarm();
+    check_eq("mov ss, then a long int3", breakpoint_rip, (u64)after_long_int3);
+    check_eq("  traps", count, 1);
+    trap_handle(BP, NULL);
+}
+
 static void skip_breakpoint(struct frame *f)
 {
     check_eq("handlers are entered with TF clear", read_flags() & TF, 0);
@@ -396,6 +470,9 @@ int main(void)
     general_detect();
     steps();
     shadows();
+    over_emulated();
+    over_shadows();
+    watched_int3();
     over_interrupts();
     icebp();
     over_syscall();
