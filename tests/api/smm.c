@@ -20,11 +20,8 @@ enum {
 static const uint8_t out_al[] = {0xe6, 0x80}, rsm[] = {0x0f, 0xaa};
 static uint8_t *smram;
 
-static struct machine smm_machine(int kvm, bool irqchip)
+static struct machine prepared(struct machine m)
 {
-    struct machine m = machine_create(kvm, irqchip, RAM_PAGES);
-
-    set_supported_cpuid(kvm, m.vcpu);
     smram = pages(SMRAM_PAGES);
     CHECK_EQ(set_region(m.vm, SMRAM_SLOT, 0, SMBASE, SMRAM_PAGES * PAGE, smram), 0);
     /* mov $0x55, %al; out %al, $0x80; rsm */
@@ -46,6 +43,14 @@ static struct machine smm_machine(int kvm, bool irqchip)
     s.gdt.limit = 15;
     CHECK_OK(m.vcpu, KVM_SET_SREGS, &s);
     return m;
+}
+
+static struct machine smm_machine(int kvm, bool irqchip)
+{
+    struct machine m = machine_create(kvm, irqchip, RAM_PAGES);
+
+    set_supported_cpuid(kvm, m.vcpu);
+    return prepared(m);
 }
 
 static struct kvm_regs registers(const struct machine *m)
@@ -151,6 +156,39 @@ static void relocated(int kvm)
     CHECK_OK(m.vcpu, KVM_SMI, 0);
     run_until_out(&m, 0x55);
     CHECK_EQ(*(uint64_t *)(smram + 0xee00 + AREA_RIP), CODE + 3);
+    run_until_halt(&m, CODE + 4);
+}
+
+/* Without long mode in CPUID, the save area is the older one. */
+static void narrow(int kvm)
+{
+    enum {
+        SMBASE_32 = 0xf8,
+        REVISION_32 = 0xfc,
+        GS_32 = 0x144,
+        CS_SELECTOR = 0x1ac,
+        EAX = 0x1d0,
+        EIP = 0x1f0
+    };
+    struct machine m = prepared(machine_create(kvm, false, RAM_PAGES));
+    uint32_t *area = (uint32_t *)(smram + 0xfe00);
+    struct kvm_sregs s;
+
+    CHECK_OK(m.vcpu, KVM_SMI, 0);
+    run_until_out(&m, 0x55);
+    CHECK_EQ(area[REVISION_32 / 4], 0x20000);
+    CHECK_EQ(area[SMBASE_32 / 4], SMBASE);
+    CHECK_EQ(area[EIP / 4], CODE);
+    CHECK_EQ(area[CS_SELECTOR / 4], 8);
+    CHECK_EQ(area[GS_32 / 4], 0xc09300); /* data, 32 bits, pages */
+    CHECK_EQ(area[GS_32 / 4 + 1], 0xffffffff);
+    area[EAX / 4] = 0x41;
+    area[GS_32 / 4 + 2] = 0x1000;
+    run_until_out(&m, 0x42);
+    CHECK_OK(m.vcpu, KVM_GET_SREGS, &s);
+    CHECK_EQ(s.gs.base, 0x1000);
+    CHECK_EQ(s.cs.selector, 8);
+    CHECK_EQ(s.idt.base, IDT);
     run_until_halt(&m, CODE + 4);
 }
 
@@ -292,6 +330,7 @@ int main(int argc, char **argv)
     }
     there_and_back(kvm);
     relocated(kvm);
+    narrow(kvm);
     one_at_a_time(kvm);
     moved(kvm);
     refused(kvm);
