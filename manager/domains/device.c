@@ -380,12 +380,38 @@ static const struct kind *find_kind(const xmlNode *device)
     return NULL;
 }
 
+/* A console that is a serial port seen another way. */
+static bool is_port_again(xmlNode *device)
+{
+    return !strcmp(xml_name(device), "console") && !xml_is(device, "target/@type", "virtio");
+}
+
+/* An alias that a client chooses begins with "ua-", and becomes part of ids and of a file's name. Others were
+ * those of a machine that ran. */
+static int check_alias(xmlNode *domain, xmlNode *device, struct vir_error *e)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    enum { LONGEST = 64 };
+    const char *alias = xml_get(device, "alias/@name");
+    if (!alias || strncmp(alias, "ua-", 3) || alias[strspn(alias, letters)] || strlen(alias) > LONGEST) {
+        xml_remove(device, "alias");
+        return 0;
+    }
+    xml_each(other, xml_node(domain, "devices"),
+             NULL) if (other != device && !is_port_again(other) && !is_port_again(device) &&
+                       xml_is(other, "alias/@name", alias)) return vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED,
+                                                                            "non unique alias detected: %s",
+                                                                            alias);
+    return 0;
+}
+
 int device_set(xmlNode *domain, xmlNode *device, struct vir_error *e)
 {
     const struct kind *k = find_kind(device);
-    return k ? k->set(domain, device, e)
-             : vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED, "<%s> is no device that is supported",
+    if (!k)
+        return vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED, "<%s> is no device that is supported",
                         xml_name(device));
+    return check_alias(domain, device, e) < 0 ? -1 : k->set(domain, device, e);
 }
 
 int device_set_all(xmlNode *domain, const struct emulator *em, struct vir_error *e)
@@ -440,7 +466,8 @@ static void set_alias(xmlNode *domain, xmlNode *device)
         snprintf(alias, sizeof(alias), "%s-disk-%s", xml_get(device, "target/@bus"),
                  xml_get(device, "target/@dev"));
     else if (!strcmp(k->element, "console") && xml_is(device, "target/@type", "serial"))
-        snprintf(alias, sizeof(alias), "serial0"); /* the same thing */
+        snprintf(alias, sizeof(alias), "%s",
+                 xml_get_or(domain, "devices/serial/alias/@name", "serial0")); /* the same thing */
     else
         for (unsigned n = 0; n == 0 || alias_taken(domain, alias); n++)
             snprintf(alias, sizeof(alias), "%s%u", k->alias, n);

@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -51,6 +52,19 @@ struct making {
     const struct volume_plan *plan;
     struct error error;
 };
+
+/* It may be named as seen from the image. */
+static int check_backing(const struct volume_plan *p, struct error *e)
+{
+    char path[PATH_MAX];
+    const char *name = strrchr(p->path, '/');
+    bool absolute = !p->backing || *p->backing == '/' || !name;
+    snprintf(path, sizeof(path), "%.*s%s", absolute ? 0 : (int)(name + 1 - p->path), p->path,
+             p->backing ? p->backing : "");
+    return !p->backing || access(path, R_OK) == 0
+               ? 0
+               : error_set(e, errno, "inaccessible backing store volume %s: %s", p->backing, strerror(errno));
+}
 
 /* The file must be a new one. */
 static int create_file(const struct volume_plan *p, struct error *e)
@@ -137,7 +151,9 @@ static int make(void *arg)
 {
     struct making *m = arg;
     const struct volume_plan *p = m->plan;
-    int r = create_file(p, &m->error);
+    int r = check_backing(p, &m->error);
+    if (r == 0)
+        r = create_file(p, &m->error);
     if (r < 0)
         return r; /* the file, if there is one, is somebody else's */
     r = create_image(p, &m->error);

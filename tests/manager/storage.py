@@ -46,6 +46,7 @@ BAD_POOLS = [
     ("vol-create-as p big 8E", "larger than any"), ("vol-create-as p big 3E", "No space|too large|Invalid"), ("vol-resize a.raw 4096 p", "shrink"), ("vol-upload a.raw {root}/data p --offset 1 --length 18446744073709551615", "lead behind"),
     ("vol-download a.raw {root}/none p --offset 99999999999", "lead behind"), ("pool-undefine p", "still active"), ("pool-start p", "already active"), ("vol-create-as p x.foo 1M --format vmdk", "raw and qcow2"),
     ("pool-info nobody", "no storage pool with matching name"), ("vol-wipe a.raw p --algorithm gutmann", "not supported"),
+    ("vol-create p {root}/self.xml", "inaccessible backing store volume self"),
 ]
 
 NETWORKS = [
@@ -90,6 +91,8 @@ def bad_pools(build):
     def run():
         with Daemon(build) as daemon:
             daemon.write("data", b"x" * 1000)
+            daemon.write("self.xml", "<volume><name>self</name><capacity>1</capacity><target><format type='qcow2'/></target>"
+                         "<backingStore><path>self</path><format type='qcow2'/></backingStore></volume>")
             follow(daemon, [("pool-define-as p dir --target {root}/pool", ""), ("pool-build p", ""), ("pool-start p", ""), ("vol-create-as p a.raw 1M", "")])
             os.symlink(daemon.root + "/idle.elf", daemon.root + "/pool/link")
             before = sorted(os.listdir(daemon.root + "/pool"))

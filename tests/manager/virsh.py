@@ -216,6 +216,12 @@ ENDS = (
     ("<serial type='unix'><source mode='x' path='/s'/></serial>", None),
     ("<serial type='pty'><log append='on'/></serial>", None),
     ("<serial type='pty'><log file='/l' append='x'/></serial>", None),
+    ("<channel type='unix'><source mode='bind' path='/s'/><target type='virtio' name='x'/><alias name='ua-e_1'/></channel>",
+     "-chardev socket,id=charua-e_1,path=/s,server=on,wait=off"),
+    ("<channel type='unix'><source mode='bind' path='/s'/><target type='virtio' name='x'/><alias name='ua-/../e'/></channel>",
+     "-chardev socket,id=charchannel0,path=/s,server=on,wait=off"),
+    ("<channel type='null'><target type='virtio' name='x'/><alias name='ua-e'/></channel>"
+     "<channel type='null'><target type='virtio' name='y'/><alias name='ua-e'/></channel>", None),
     ("<interface type='server'><source address='127.0.0.1' port='7'/></interface>", "-netdev socket,listen=127.0.0.1:7,id=hostnet0"),
     ("<interface type='client'><source address='127.0.0.1' port='7'/></interface>", "-netdev socket,connect=127.0.0.1:7,id=hostnet0"),
     ("<interface type='mcast'><source address='230.0.0.1' port='7'/></interface>", "-netdev socket,mcast=230.0.0.1:7,id=hostnet0"),
