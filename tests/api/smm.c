@@ -295,6 +295,20 @@ static void slots(int kvm)
     CHECK_FAILS(m.vm, KVM_GET_DIRTY_LOG, &log, EINVAL);
 }
 
+/* Where nothing takes the state, the VM has ended. */
+static void nowhere(int kvm)
+{
+    struct machine m = machine_create(kvm, false, RAM_PAGES);
+    struct kvm_regs r;
+
+    set_supported_cpuid(kvm, m.vcpu);
+    enter_protected_mode(&m, CODE);
+    CHECK_OK(m.vcpu, KVM_SMI, 0);
+    CHECK_FAILS(m.vcpu, KVM_RUN, 0, EIO);
+    CHECK_FAILS(m.vcpu, KVM_GET_REGS, &r, EIO);
+    CHECK_FAILS(m.vm, KVM_CREATE_VCPU, 1, EIO);
+}
+
 /* An INIT waits for the end of the mode. */
 static void init_waits(int kvm)
 {
@@ -336,6 +350,7 @@ int main(int argc, char **argv)
     refused(kvm);
     far_code(kvm);
     slots(kvm);
+    nowhere(kvm);
     init_waits(kvm);
     return TEST_DONE();
 }
