@@ -68,7 +68,7 @@ struct vm {
     u32 tsc_khz;                    /* of new vcpus */
     _Atomic u64 generation;         /* of guest memory as written by others than vcpus: see cache.h */
     _Atomic bool told;              /* of these writes, but before KVM_RUN is entered (api/writes.c) */
-    bool dead;                      /* KVM_BUG: every ioctl is EIO */
+    _Atomic bool dead;              /* KVM_BUG, or an SMI that nothing takes: every ioctl is EIO */
     /* Held for writing while memory changes, for reading by ioctls of vcpus that reach guest memory: these,
      * unlike KVM_RUN, are not stopped by vm_stop_vcpus. After vm->lock and a vcpu's lock. */
     pthread_rwlock_t slots_lock;
