@@ -211,6 +211,8 @@ int properties_parse(struct properties *p, const char *text, const char *implied
 {
     *p = (struct properties){0};
     int r = *text == '{' ? parse_json(p, text, what, e) : parse_words(p, text, implied, what, e);
+    if (r == 0 && implied && !p->count)
+        r = error_set(e, EINVAL, "%s: '%s' is missing", what, implied);
     if (r < 0)
         properties_free(p);
     return r;
