@@ -9,6 +9,7 @@ import struct
 import subprocess
 import time
 
+from harness.console import Console
 from harness.lodge import TOP, output_of, require
 from manager.daemon import Daemon, wait_for
 from manager.libvirtd import Libvirtd
@@ -271,7 +272,7 @@ for line in c.makefile():
     count += 1
     answer = {"return": {}, "id": call["id"]}
     if call["execute"] == "query-chardev":
-        answer["return"] = [{"label": "charserial0", "filename": "pty:/dev/null"}, {"label": 7}, 3, None, {"filename": []}]
+        answer["return"] = [{"label": "charserial0", "filename": "pty:" + os.path.abspath(sys.argv[0])}, {"label": 7}, 3, None, {"filename": []}]
     if call["execute"] == "query-status":
         answer["return"] = {"status": "running"}
     if how == "hangs" and call["execute"] == "stop":
@@ -327,6 +328,8 @@ def liars(build):
                         output_of(["virsh", "-c", daemon.uri(), command, name], 60)
                 else:
                     require(status == 0, out)
+                    with Console(["virsh", "-c", daemon.uri(), "console", name]) as c:
+                        c.expect("Cannot open '%s': Inappropriate ioctl" % liar, 60)
                     out = daemon.virsh("suspend", name, good=False)
                     require(re.search("has not answered|not running", out), name + ": " + out)
                 if not daemon.state(name).startswith("shut off"):
