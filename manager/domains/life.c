@@ -1,6 +1,7 @@
 /* life.c - a domain's life: start, stop, what the machine reports, and finding it again */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -69,13 +70,20 @@ static void forget_process(struct domain *d)
         task_wake(&d->manager->tasks, gone);
 }
 
+/* Where the socket of a channel is for which the document names no place. */
+static void channel_place(const struct domain *d, xmlNode *channel, char path[PATH_MAX])
+{
+    snprintf(path, PATH_MAX, "%s/domains/%s.%s", d->manager->settings.run_dir, d->name,
+             xml_get_or(channel, "alias/@name", ""));
+}
+
 static void forget_channels(struct domain *d)
 {
-    const char *folder = d->manager->settings.run_dir;
+    char path[PATH_MAX];
     xml_each(channel, xml_node(d->live, "devices"), "channel")
     {
-        const char *path = xml_get_or(channel, "source/@path", "");
-        if (!strncmp(path, folder, strlen(folder)))
+        channel_place(d, channel, path);
+        if (xml_is(channel, "source/@path", path))
             unlink(path);
     }
 }
@@ -425,16 +433,16 @@ static void give_up(struct domain *d)
     d->reason = SHUTOFF_FAILED;
 }
 
-/* Sockets of channels for which the document names no place are the daemon's. */
 static void set_channels(struct domain *d)
 {
+    char path[PATH_MAX];
     xml_each(channel, xml_node(d->live, "devices"), "channel")
     {
         if (!xml_is(channel, "@type", "unix") ||
             (xml_get(channel, "source/@path") && *xml_get(channel, "source/@path")))
             continue;
-        xml_setf(channel, "source/@path", "%s/domains/%s.%s", d->manager->settings.run_dir, d->name,
-                 xml_get(channel, "alias/@name"));
+        channel_place(d, channel, path);
+        xml_set(channel, "source/@path", path);
         xml_set(channel, "source/@mode", "bind");
     }
 }

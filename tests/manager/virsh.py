@@ -1,7 +1,9 @@
 # virsh.py - lodged, managed by programs that were written for libvirt: virsh and python3-libvirt
 # SPDX-License-Identifier: GPL-2.0-or-later
+import os
 import re
 import shutil
+import socket
 import subprocess
 
 from harness.console import Console
@@ -245,6 +247,23 @@ def ends(build, emulator):
     return run
 
 
+def channels(build):
+    """The sockets that the daemon has made go with the machine; those of others stay, wherever they are said to be."""
+    def run():
+        with Daemon(build) as daemon, socket.socket(socket.AF_UNIX) as theirs:
+            theirs.bind(daemon.root + "/theirs")
+            theirs.listen()
+            channel = "<channel type='unix'>%s<target type='virtio' name='%s'/></channel>"
+            daemon.define("a", devices=channel % ("<source mode='connect' path='%s/run/../theirs'/>" % daemon.root, "one") + channel % ("", "two"))
+            daemon.virsh("start", "a")
+            path = daemon.root + "/run/domains/a.channel1"
+            require(os.path.exists(path) and path in daemon.virsh("dumpxml", "a"), "a channel has no socket")
+            daemon.virsh("destroy", "a")
+            require(os.listdir(daemon.root + "/run/domains") == [], "left: %s" % os.listdir(daemon.root + "/run/domains"))
+            require(os.path.exists(daemon.root + "/theirs"), "a socket of others is gone")
+    return run
+
+
 def virt_install(build, emulator):
     """virt-install --import, on paper and for real; the disk is empty, so that the firmware ends its search."""
     def run():
@@ -268,4 +287,4 @@ def virt_install(build, emulator):
 def tests(build):
     both = [("commands", commands), ("console", console), ("ends", ends), ("virt-install", virt_install), ("viewer", viewer)]
     return [(name + "-" + e, test(build, e)) for name, test in both for e in EMULATORS] + [
-        ("refused", refused(build)), ("events", events(build))]
+        ("refused", refused(build)), ("events", events(build)), ("channels", channels(build))]
