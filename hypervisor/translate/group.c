@@ -24,7 +24,7 @@
  */
 #include "hypervisor/translate/translate.h"
 
-enum { LOW_RANGE = 128, STACK_RANGE = 512, ALIGN_LARGEST = 64 };
+enum { LOW_RANGE = 256, STACK_RANGE = 512, ALIGN_LARGEST = 64 };
 
 /* What is known of a register: its value is that of its version + offset. */
 struct known {
