@@ -326,6 +326,13 @@ bool xml_is(xmlNode *from, const char *path, const char *value)
     return is && !strcmp(is, value);
 }
 
+void xml_put_first(xmlNode *node)
+{
+    xmlNode *first = node->parent->children;
+    if (node != first)
+        xmlAddPrevSibling(first, node); /* which takes it from where it was */
+}
+
 xmlNode *xml_add(xmlNode *parent, const char *name)
 {
     xmlNode *n = xmlNewChild(parent, NULL, BAD_CAST name, NULL);

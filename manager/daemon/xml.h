@@ -38,6 +38,7 @@ void xml_setf(xmlNode *from, const char *path, const char *fmt, ...) __attribute
 /* In bytes, and saying so. */
 void xml_set_bytes(xmlNode *from, const char *path, u64 bytes);
 xmlNode *xml_add(xmlNode *parent, const char *name);
+void xml_put_first(xmlNode *node); /* before its siblings */
 void xml_remove(xmlNode *from, const char *path);
 void xml_delete(xmlNode *node);
 

@@ -117,6 +117,7 @@ static int set_interface(xmlNode *domain, xmlNode *interface, struct vir_error *
         return -1;
     if (!xml_get(interface, "mac/@address"))
         set_random_mac(interface);
+    xml_put_first(xml_node(interface, "mac"));
     const char *mac = xml_get(interface, "mac/@address");
     if (!is_mac(mac))
         return vir_fail(e, VIR_ERR_XML_ERROR, "unable to parse mac address '%s', or it is a multicast one",
@@ -216,11 +217,8 @@ static void copy_ends(xmlNode *to, xmlNode *from)
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         xmlNode *has = xml_node(from, names[i]);
         xml_remove(to, names[i]);
-        xmlNode *copy = has ? xmlDocCopyNode(has, to->doc, 1) : NULL;
-        if (copy && to->children)
-            xmlAddPrevSibling(to->children, copy);
-        else if (copy)
-            xmlAddChild(to, copy);
+        if (has)
+            xml_put_first(xmlAddChild(to, xmlDocCopyNode(has, to->doc, 1)));
     }
 }
 

@@ -444,6 +444,7 @@ static void set_channels(struct domain *d)
         channel_place(d, channel, path);
         xml_set(channel, "source/@path", path);
         xml_set(channel, "source/@mode", "bind");
+        xml_put_first(xml_node(channel, "source"));
     }
 }
 
