@@ -160,6 +160,9 @@ bool guest_cpuid(u32 leaf, u32 subleaf, unsigned reg, unsigned bit);
 bool outcomes_agree(const struct job *j, FILE *out);
 /* The case ran into what the engine is known to do otherwise. */
 bool is_known_difference(const struct job *j);
+/* A case that does not fail each time: an interrupt took the x87 pointers away, as AMD's processors save them
+ * only while an exception waits. */
+bool lost_pointers(const struct job *j);
 
 /* minimise.c: makes job 0 as small as it can be while it still fails. */
 void minimise(struct job *jobs);

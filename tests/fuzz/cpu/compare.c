@@ -190,13 +190,32 @@ static bool is_based(const struct decoded *d)
     return false;
 }
 
+static bool runs_directly(void)
+{
+    const char *modes = getenv("LODGE_STRESS");
+    return modes && strstr(modes, "direct");
+}
+
 /* Where code runs directly, the translator does an instruction that has faulted once more, to raise the
  * fault: the frames that ENTER had pushed by then may have changed what it reads. */
 static bool enters_twice(const struct job *j, const struct decoded *d)
 {
-    const char *modes = getenv("LODGE_STRESS");
-    return modes && strstr(modes, "direct") && j->native.vector == 14 &&
-           d->i.mnemonic == ZYDIS_MNEMONIC_ENTER && (d->op[1].imm.value.u & 31) > 1;
+    return runs_directly() && j->native.vector == 14 && d->i.mnemonic == ZYDIS_MNEMONIC_ENTER &&
+           (d->op[1].imm.value.u & 31) > 1;
+}
+
+bool lost_pointers(const struct job *j)
+{
+    static struct job other;
+    other = *j;
+    struct vectors *g = &other.guest.state.vectors;
+    const struct vectors *n = &j->native.state.vectors;
+    if (!runs_directly() || !__builtin_cpu_is("amd") || g->fop || g->fip || g->fdp)
+        return false;
+    g->fop = n->fop;
+    g->fip = n->fip;
+    g->fdp = n->fdp;
+    return outcomes_agree(&other, NULL);
 }
 
 /* What the engine is known not to do: #GP of an indirect branch itself where its target is not
