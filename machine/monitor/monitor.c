@@ -180,6 +180,7 @@ static bool is_limited(struct machine *m, const char *name, json_t *data)
 
 void monitor_event(struct machine *m, const char *name, json_t *data)
 {
+    ASSERT(qmp_event_is_known(name));
     if (!is_limited(m, name, data))
         send_now(m, name, data);
 }

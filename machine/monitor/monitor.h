@@ -121,6 +121,14 @@ bool qmp_next_parameter(const char **text, struct qmp_parameter *p);
 extern const struct qmp_command qmp_commands[];
 extern const unsigned qmp_command_count;
 
+/* data: what comes with it, as arguments are written. */
+struct qmp_event {
+    const char *name, *data;
+};
+extern const struct qmp_event qmp_events[];
+extern const unsigned qmp_event_count;
+bool qmp_event_is_known(const char *name);
+
 /* Finds, checks, runs. NULL with call->e and class. */
 json_t *qmp_run(struct qmp_call *call, const char *name);
 

@@ -1,5 +1,5 @@
-/* schema.c - query-qmp-schema: the commands with their arguments, from their table (QEMU's
- * qapi/introspect.json) */
+/* schema.c - query-qmp-schema: the commands with their arguments and the events, from their
+ * tables (QEMU's qapi/introspect.json) */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <stdio.h>
 
@@ -34,6 +34,17 @@ static json_t *members(const char *text)
     return list;
 }
 
+/* A command or an event, and the type of what comes with it, which has a number for a name. */
+static void add(json_t *list, const char *kind, const char *name, const char *parameters)
+{
+    char arguments[16];
+    snprintf(arguments, sizeof(arguments), "%zu", json_array_size(list));
+    json_array_append_new(list,
+                          json_pack("{s:s,s:s,s:s}", "name", name, "meta-type", kind, "arg-type", arguments));
+    json_array_append_new(list, json_pack("{s:s,s:s,s:o}", "name", arguments, "meta-type", "object",
+                                          "members", members(parameters)));
+}
+
 json_t *query_qmp_schema(struct qmp_call *call)
 {
     json_t *list = json_array();
@@ -42,13 +53,11 @@ json_t *query_qmp_schema(struct qmp_call *call)
         json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "name", builtins[i].name, "meta-type",
                                               "builtin", "json-type", builtins[i].json));
     for (unsigned i = 0; i < qmp_command_count; i++) {
-        const struct qmp_command *c = &qmp_commands[i];
-        char arguments[16];
-        snprintf(arguments, sizeof(arguments), "%u", i);
-        json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:s}", "name", c->name, "meta-type", "command",
-                                              "arg-type", arguments, "ret-type", "any"));
-        json_array_append_new(list, json_pack("{s:s,s:s,s:o}", "name", arguments, "meta-type", "object",
-                                              "members", members(c->arguments)));
+        const size_t at = json_array_size(list);
+        add(list, "command", qmp_commands[i].name, qmp_commands[i].arguments);
+        json_object_set_new(json_array_get(list, at), "ret-type", json_string("any"));
     }
+    for (unsigned i = 0; i < qmp_event_count; i++)
+        add(list, "event", qmp_events[i].name, qmp_events[i].data);
     return list;
 }

@@ -198,22 +198,27 @@ def answers_fit_the_schema(build):
 
 
 def own_schema(build):
-    """query-qmp-schema tells the arguments that QEMU's has, and all commands."""
+    """query-qmp-schema tells the arguments and the data that QEMU's has, all commands, and the events."""
     theirs = Schema()
     with guest(build, "-S") as m:
         m.negotiate()
         ours = {e["name"]: e for e in m.client.ok("query-qmp-schema")}
+        events = [e for e in ours.values() if e["meta-type"] == "event"]
+        require(len(events) >= 12 and all(e["name"] in theirs.events for e in events), "other events")
         commands = [e for e in ours.values() if e["meta-type"] == "command"]
         require({e["name"] for e in commands} == {c["name"] for c in m.client.ok("query-commands")}, "other commands")
-        for e in commands:
+        require(all(e["ret-type"] in ours for e in commands), "a ret-type is nowhere")
+        for e in commands + events:
             if e["name"] in OURS:
                 continue
-            known = {t["name"]: t for t in theirs.types[theirs.commands[e["name"]]["arg-type"]]["members"]}
-            require(e["ret-type"] in ours, "%s: ret-type %s is nowhere" % (e["name"], e["ret-type"]))
+            event = e["meta-type"] == "event"
+            known = theirs.types[(theirs.events if event else theirs.commands)[e["name"]]["arg-type"]]["members"]
+            known = {t["name"]: t for t in known}
             for member in ours[e["arg-type"]]["members"]:
                 where = "%s: %s" % (e["name"], member["name"])
                 require(member["name"] in known, where + " is no argument of QEMU's")
-                require("default" in member or "default" not in known[member["name"]], where + " may be left out of QEMU's")
+                given, taken = (known[member["name"]], member) if event else (member, known[member["name"]])
+                require("default" in given or "default" not in taken, where + " may be left out of one and not the other")
                 kind = theirs.types[known[member["name"]]["type"]]
                 is_name = kind["meta-type"] == "enum" and member["type"] == "str"
                 require(member["type"] == "any" or member["type"] == kind["name"] or is_name,
