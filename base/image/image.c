@@ -102,7 +102,8 @@ static int open_file(struct disk_image *im, const struct image_options *o, struc
         return error_set(e, EINVAL, "cannot open the image '%s': it is neither a file nor a block device",
                          o->filename);
     if (!o->no_lock && lock(im) < 0)
-        return error_set(e, EBUSY, "the image '%s' is in use by another program: stop that first",
+        return error_set(e, EBUSY,
+                         "the image '%s' is in use by another program, or twice by this one: stop that first",
                          o->filename);
     return 0;
 }
@@ -499,7 +500,8 @@ static int create_file(struct disk_image *im, struct error *e)
     if (fstat(im->fd, &st) < 0 || !S_ISREG(st.st_mode))
         return error_set(e, EINVAL, "cannot create the image '%s': what is there is no file", im->filename);
     if (lock(im) < 0)
-        return error_set(e, EBUSY, "the image '%s' is in use by another program: stop that first",
+        return error_set(e, EBUSY,
+                         "the image '%s' is in use by another program, or twice by this one: stop that first",
                          im->filename);
     if (ftruncate(im->fd, 0) < 0)
         return error_set(e, errno, "cannot create the image '%s': %s", im->filename, strerror(errno));
