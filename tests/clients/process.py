@@ -119,7 +119,7 @@ REFUSED = [
     (["-netdev", "user,id=n,guestfwd=tcp:10.0.2.100:80-cmd:cat"], "cmd: is not supported"),
     (["-netdev", "tap,id=n,script=/bin/up"], "scripts are not run"),
     (["-netdev", "tap,id=n,fd=0"], "fd '0' is no tap interface"),
-    (["-netdev", "socket,id=n,listen=:1"], "-netdev 'socket' is not supported"),
+    (["-netdev", "vde,id=n"], "-netdev 'vde' is not supported"),
     (["-device", "virtserialport,chardev=x"], "there is no bus"),
     (["-device", "virtio-rng-pci,rng=x"], "rng 'x' is no source"),
     (["-object", "filter-dump,id=f,netdev=x,file=/tmp/x"], "netdev 'x' does not exist"),
