@@ -483,7 +483,9 @@ static bool alignment_check(const struct comparison *c)
 {
     enum { AM = 18 };
     const struct state *ours = &c->ours->state;
-    return (ours->cr0 & BIT(AM)) && ours->rip == handler_of(17) && c->theirs->state.rip != handler_of(17);
+    bool died = c->ours->end == END_SHUTDOWN && (c->g->state.rflags & AC) && c->theirs->state.rip > ours->rip;
+    return (ours->cr0 & BIT(AM)) &&
+           (died || (ours->rip == handler_of(17) && c->theirs->state.rip != handler_of(17)));
 }
 
 static bool table_base(const struct comparison *c)
