@@ -54,6 +54,7 @@ bool cpuid_has(struct vcpu *vcpu, u32 leaf, u32 subleaf, unsigned reg, unsigned 
 enum { P = 1, W = 2, U = 4, A = 32, D = 64, PS = 128, G = 256, PAT_LARGE = BIT(12) };
 #define NX BIT(63)
 enum { ROOT = 0x1000, L3 = 0x2000, L2 = 0x3000, L1 = 0x4000 };
+static struct vm vm;
 static struct vcpu *v;
 
 static void poke64(gpa a, u64 value)
@@ -365,6 +366,7 @@ int main(void)
 {
     v = aligned_alloc(_Alignof(struct vcpu), sizeof(*v));
     memset(v, 0, offsetof(struct vcpu, tlb)); /* the tables are never touched */
+    v->vm = &vm;
     check_no_paging();
     check_long_mode();
     check_rights();
