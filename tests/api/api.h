@@ -168,4 +168,24 @@ static inline void enter_protected_mode(const struct machine *m, uint64_t rip)
     CHECK_OK(m->vcpu, KVM_SET_REGS, &regs);
 }
 
+/* Behind the call of enter_protected_mode: an IDT at tables, and a GDT 0x800 behind it, whose selector 8 is
+ * the code segment. */
+static inline void use_tables(const struct machine *m, uint64_t tables)
+{
+    struct kvm_sregs s;
+
+    memcpy(m->ram + tables + 0x808, (uint16_t[]){0xffff, 0, 0x9b00, 0xcf}, 8);
+    CHECK_OK(m->vcpu, KVM_GET_SREGS, &s);
+    s.idt.base = tables;
+    s.idt.limit = 0x7ff;
+    s.gdt.base = tables + 0x800;
+    s.gdt.limit = 15;
+    CHECK_OK(m->vcpu, KVM_SET_SREGS, &s);
+}
+
+static inline void set_gate(const struct machine *m, uint64_t tables, unsigned vector, uint16_t handler)
+{
+    memcpy(m->ram + tables + vector * 8, (uint16_t[]){handler, 8, 0x8e00, 0}, 8);
+}
+
 #endif

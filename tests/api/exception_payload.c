@@ -54,19 +54,11 @@ static void kept(void)
 /* Handlers of #DB and #PF are a hlt. */
 static void tables(void)
 {
-    struct kvm_sregs s;
-
     enter_protected_mode(&m, CODE);
     m.ram[CODE] = m.ram[HANDLER] = 0xf4;
-    memcpy(m.ram + TABLES + DB * 8, (uint16_t[]){HANDLER, 8, 0x8e00, 0}, 8);
-    memcpy(m.ram + TABLES + PF * 8, (uint16_t[]){HANDLER, 8, 0x8e00, 0}, 8);
-    memcpy(m.ram + TABLES + 0x808, (uint16_t[]){0xffff, 0, 0x9b00, 0xcf}, 8); /* selector 8 */
-    CHECK_OK(m.vcpu, KVM_GET_SREGS, &s);
-    s.idt.base = TABLES;
-    s.idt.limit = 0x7ff;
-    s.gdt.base = TABLES + 0x800;
-    s.gdt.limit = 15;
-    CHECK_OK(m.vcpu, KVM_SET_SREGS, &s);
+    set_gate(&m, TABLES, DB, HANDLER);
+    set_gate(&m, TABLES, PF, HANDLER);
+    use_tables(&m, TABLES);
 }
 
 static void deliver(struct kvm_vcpu_events in)

@@ -11,20 +11,13 @@ enum { RDMSR = 0x320f, WRMSR = 0x300f, CPUID = 0xa20f }; /* two bytes, as they s
 /* Runs it in protected mode, at CPL 0: until it halts, or leaves for user space. */
 static inline void guest(const struct machine *m, uint16_t instruction, uint32_t rcx, uint64_t edx_eax)
 {
-    struct kvm_sregs s;
     struct kvm_regs r;
 
     enter_protected_mode(m, CODE);
     memcpy(m->ram + CODE, &instruction, sizeof(instruction));
     m->ram[CODE + 2] = m->ram[HANDLER] = 0xf4;
-    memcpy(m->ram + IDT + GP * 8, (uint16_t[]){HANDLER, 8, 0x8e00, 0}, 8);
-    memcpy(m->ram + IDT + 0x808, (uint16_t[]){0xffff, 0, 0x9b00, 0xcf}, 8); /* selector 8 */
-    CHECK_OK(m->vcpu, KVM_GET_SREGS, &s);
-    s.idt.base = IDT;
-    s.idt.limit = 0x7ff;
-    s.gdt.base = IDT + 0x800;
-    s.gdt.limit = 15;
-    CHECK_OK(m->vcpu, KVM_SET_SREGS, &s);
+    set_gate(m, IDT, GP, HANDLER);
+    use_tables(m, IDT);
     CHECK_OK(m->vcpu, KVM_GET_REGS, &r);
     r.rcx = rcx;
     r.rax = (uint32_t)edx_eax;

@@ -60,20 +60,13 @@ static uint32_t in_service(void)
 static void run(bool stop_in_handler)
 {
     uint16_t handler = (uint16_t)(CODE + (guest_handler - guest));
-    struct kvm_sregs s;
     struct kvm_regs r;
 
     enter_protected_mode(&m, CODE);
     memset(m.ram + BIT_AT, 0, 32);
     memcpy(m.ram + CODE, guest, (size_t)(guest_end - guest));
-    memcpy(m.ram + IDT + VECTOR * 8, (uint16_t[]){handler, 8, 0x8e00, 0}, 8);
-    memcpy(m.ram + IDT + 0x808, (uint16_t[]){0xffff, 0, 0x9b00, 0xcf}, 8); /* selector 8 */
-    CHECK_OK(m.vcpu, KVM_GET_SREGS, &s);
-    s.idt.base = IDT;
-    s.idt.limit = 0x7ff;
-    s.gdt.base = IDT + 0x800;
-    s.gdt.limit = 15;
-    CHECK_OK(m.vcpu, KVM_SET_SREGS, &s);
+    set_gate(&m, IDT, VECTOR, handler);
+    use_tables(&m, IDT);
     CHECK_OK(m.vcpu, KVM_GET_REGS, &r);
     r.rdx = stop_in_handler;
     CHECK_OK(m.vcpu, KVM_SET_REGS, &r);

@@ -3,7 +3,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/api/api.h"
 
-enum { CODE = 0x1000, HANDLER = 0x1100, IDT = 0x2000, GDT = 0x2800, RAM_PAGES = 16, UD = 6 };
+enum { CODE = 0x1000, HANDLER = 0x1100, IDT = 0x2000, RAM_PAGES = 16, UD = 6 };
 enum { APIC_BASE = 0xfee00000, APIC_ENABLED = 1 << 11, LINT0 = 0x350, MASKED = 1 << 16, EXTINT = 7 << 8 };
 
 static int kvm;
@@ -46,20 +46,12 @@ static bool host_is_amd(void)
 /* Runs the code, which halts; so does the handler of #UD. */
 static void run(const struct machine *m, const void *code, size_t n)
 {
-    struct kvm_sregs s;
-
     memset(m->ram + CODE, 0xf4, 32);
     memcpy(m->ram + CODE, code, n);
     m->ram[HANDLER] = 0xf4;
-    memcpy(m->ram + IDT + UD * 8, (uint16_t[]){HANDLER, 8, 0x8e00, 0}, 8);
-    memcpy(m->ram + GDT + 8, (uint16_t[]){0xffff, 0, 0x9b00, 0xcf}, 8);
+    set_gate(m, IDT, UD, HANDLER);
     enter_protected_mode(m, CODE);
-    CHECK_OK(m->vcpu, KVM_GET_SREGS, &s);
-    s.idt.base = IDT;
-    s.idt.limit = 0x7ff;
-    s.gdt.base = GDT;
-    s.gdt.limit = 15;
-    CHECK_OK(m->vcpu, KVM_SET_SREGS, &s);
+    use_tables(m, IDT);
     CHECK_OK(m->vcpu, KVM_RUN, 0);
 }
 

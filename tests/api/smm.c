@@ -30,18 +30,11 @@ static struct machine prepared(struct machine m)
     memcpy(smram + 0x8004, rsm, 2);
     /* inc %eax; out %al, $0x80; hlt */
     memcpy(m.ram + CODE, (uint8_t[]){0x40, 0xe6, 0x80, 0xf4, 0xf4}, 5);
-    memcpy(m.ram + IDT + UD * 8, (uint16_t[]){HANDLER_UD, 8, 0x8e00, 0}, 8);
-    memcpy(m.ram + IDT + NMI * 8, (uint16_t[]){HANDLER_UD, 8, 0x8e00, 0}, 8);
-    memcpy(m.ram + IDT + 0x808, (uint16_t[]){0xffff, 0, 0x9b00, 0xcf}, 8); /* selector 8 */
+    set_gate(&m, IDT, UD, HANDLER_UD);
+    set_gate(&m, IDT, NMI, HANDLER_UD);
     m.ram[HANDLER_UD] = 0xf4;
     enter_protected_mode(&m, CODE);
-    struct kvm_sregs s;
-    CHECK_OK(m.vcpu, KVM_GET_SREGS, &s);
-    s.idt.base = IDT;
-    s.idt.limit = 0x7ff;
-    s.gdt.base = IDT + 0x800;
-    s.gdt.limit = 15;
-    CHECK_OK(m.vcpu, KVM_SET_SREGS, &s);
+    use_tables(&m, IDT);
     return m;
 }
 
