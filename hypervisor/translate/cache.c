@@ -11,10 +11,6 @@
 
 enum { META_RESERVE = 1 << 20 }; /* for a block under way (translate.c) */
 
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
-
 unsigned cache_hash(const u8 *host)
 {
     return (unsigned)(((uintptr_t)host ^ (uintptr_t)host >> 17) & (BLOCK_HASH - 1));

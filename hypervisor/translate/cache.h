@@ -57,6 +57,7 @@
 #include <pthread.h>
 
 #include "hypervisor/cpu/insn.h"
+#include "hypervisor/large_page.h"
 #include "hypervisor/translate/mode.h"
 #include "hypervisor/translate/producer.h"
 #include "hypervisor/translate/stress.h"
@@ -170,7 +171,6 @@ enum {
     BLOCK_HASH = 1 << 17,
     PAGE_HASH = 1 << 13,
     CODE_SIZE = 128 << 20,
-    LARGE_PAGE = 2 << 20,
     META_SIZE = 160 << 20,
     MAX_BLOCKS = 1 << 20
 };
