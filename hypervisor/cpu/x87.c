@@ -6,8 +6,6 @@
 #include "hypervisor/cpu/vendor.h"
 #include "hypervisor/cpu/x87.h"
 
-enum { ERROR_SUMMARY = BIT(7) }; /* of the status word: an unmasked exception waits */
-
 struct pointers {
     u64 ip, dp;
     u16 op, cs, ds;
@@ -76,7 +74,7 @@ void x87_forget(struct vcpu *v)
 
 void x87_save(struct vcpu *v, struct xsave_area *a, bool wide)
 {
-    bool error = a->fsw & ERROR_SUMMARY;
+    bool error = a->fsw & FSW_ERROR_SUMMARY;
     struct pointers p = {0};
     if (error || !(v->x87.rules & X87_SAVED_AT_ERROR))
         p = pointers_shown(v, error);
@@ -91,7 +89,7 @@ void x87_restore(struct vcpu *v, const struct xsave_area *a, bool wide)
     struct pointers p = {sign_extend(a->fip, kept), a->fdp, a->fop, 0, 0};
     if (fdp_is_sign_extended())
         p.dp = sign_extend(a->fdp, kept);
-    if (!(a->fsw & ERROR_SUMMARY) && (v->x87.rules & X87_RESTORED_AT_ERROR))
+    if (!(a->fsw & FSW_ERROR_SUMMARY) && (v->x87.rules & X87_RESTORED_AT_ERROR))
         return;
     if (!wide)
         p = (struct pointers){(u32)a->fip, (u32)a->fdp, a->fop, (u16)(a->fip >> 32), (u16)(a->fdp >> 32)};
@@ -188,7 +186,7 @@ static void pointers_to_image(struct vcpu *v, void *image, bool narrow)
 {
     struct image32 *wide = image;
     struct image16 *small = image;
-    bool error = (narrow ? small->status : wide->status) & ERROR_SUMMARY;
+    bool error = (narrow ? small->status : wide->status) & FSW_ERROR_SUMMARY;
     struct pointers p = pointers_shown(v, error);
     if (!in_protected(v)) {
         linear_to_image(&p, image, narrow);

@@ -24,6 +24,9 @@
 
 #include "hypervisor/cpu/xsave.h"
 
+/* Of the status word: an unmasked exception waits. */
+enum { FSW_ERROR_SUMMARY = BIT(7) };
+
 /* v->x87.rules */
 enum {
     X87_SAVED_AT_ERROR = BIT(0),

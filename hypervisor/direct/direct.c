@@ -253,9 +253,8 @@ static void get_segments(struct vcpu *v, const struct user_regs_struct *r)
 /* AMD's processors save them only while an unmasked exception waits. */
 static void get_x87_pointers(struct vcpu *v)
 {
-    enum { ERROR_SUMMARY = BIT(7) };
     struct xsave_area *a = fpu_area(v);
-    if (!host_is_amd() || (a->fsw & ERROR_SUMMARY))
+    if (!host_is_amd() || (a->fsw & FSW_ERROR_SUMMARY))
         x87_restore(v, a, true);
     else
         x87_forget(v);
