@@ -37,6 +37,8 @@ check  python3          python3
 check  gdb              gdb
 check  qemu-system-x86  qemu-system-x86_64
 check  libvirt-clients  virsh
+check  libvirt-daemon   /usr/sbin/libvirtd
+check  libvirt-daemon-driver-qemu /usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so
 check  virtinst         virt-install
 check  python3-libvirt  /usr/lib/python3/dist-packages/libvirt.py
 check  clang-format     clang-format
