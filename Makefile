@@ -367,8 +367,7 @@ format-check: ## tell what clang-format would change
 # STRIP= keeps what debuggers read: four fifths of the files.
 STRIP ?= -s
 install: all ## install into PREFIX (/usr/local)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include/lodge \
-	  $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include/lodge
 	install $(STRIP) $(O)/lodge $(O)/lodge-vm $(O)/lodged $(O)/lodge-kvm $(DESTDIR)$(PREFIX)/bin
 	install $(STRIP) $(O)/liblodge-kvm.so $(O)/liblodge-kvm-preload.so $(DESTDIR)$(LIBDIR)
 	install -m 644 include/lodge/kvm.h $(DESTDIR)$(PREFIX)/include/lodge

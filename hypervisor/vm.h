@@ -37,8 +37,7 @@ struct vm {
     int fd;
     pthread_mutex_t lock; /* the VM's ioctls, one at a time; taken before any vcpu's lock */
     struct memory memory[ADDRESS_SPACES];
-    struct vcpu
-        *vcpu[VM_MAX_VCPUS]; /* one more is made while others run: first its pointer, then the count */
+    struct vcpu *vcpu[VM_MAX_VCPUS]; /* made while others run: first the pointer, then the count */
     _Atomic unsigned vcpu_count;
     struct gate gate;
     struct irqchip *irqchip; /* NULL until KVM_CREATE_IRQCHIP (or split) */
@@ -93,8 +92,7 @@ static inline struct memory *vcpu_memory(const struct vcpu *v)
 struct memslot *memory_find(const struct memory *m, gpa a);
 /* The one of this number, which may be any, or NULL. With vm->lock. */
 struct memslot *memory_slot(struct vm *vm, u32 id);
-/* The guest, on vcpu v, writes to the page of a, in slot s: noted when the slot logs dirty pages. Any thread.
- */
+/* The guest, on vcpu v, writes to the page of a, in slot s: noted when the slot logs them. Any thread. */
 void memory_mark_dirty(struct vcpu *v, struct memslot *s, gpa a);
 /* With vm->lock: between the two, no vcpu runs and no ioctl of one reaches guest memory; then all TLBs are
  * empty. */

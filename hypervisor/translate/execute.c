@@ -210,8 +210,8 @@ static inline __attribute__((always_inline)) void run_handler(struct vcpu *v, co
 {
     u64 rip = code_base(v, s->movable) + s->in.rip, next = rip + s->in.length;
     v->rip = rip;
-    v->next_rip =
-        s->in.bits == 64 ? next : (u32)next; /* 16-bit code too may run on, where CS's limit allows it */
+    /* 16-bit code, too, may run on, where CS's limit allows it. */
+    v->next_rip = s->in.bits == 64 ? next : (u32)next;
     s->handler(v, &s->in);
     v->rip = v->next_rip;
     guest_commit(v);
@@ -336,8 +336,7 @@ static bool group_holds(struct vcpu *v, const struct group_head *h)
     return tlb_probe(v, a, h->size, h->write, h->context);
 }
 
-/* May b be entered from the group's block whenever that is, whatever its address then? As same pages' links.
- */
+/* May b be entered from the group's block at any time, wherever that is then? As by a link in the page. */
 static bool is_lasting(struct vcpu *v, const struct group_head *h, struct block *b)
 {
     return (!h->movable || (b->mode & MODE_MOVABLE)) && !b->host2 && is_settled(v, b);
