@@ -186,8 +186,8 @@ static bool set_accessed_dirty(struct vcpu *v, struct walk *w, bool write)
         if (!entry_replace(e, w->wide, value))
             return false;
         e->value = value;
-        memory_mark_dirty(v, memory_find(vcpu_memory(v), e->gpa),
-                          e->gpa); /* the walker's own writes count too */
+        /* The walker's own writes count, too. */
+        memory_mark_dirty(v, memory_find(vcpu_memory(v), e->gpa), e->gpa);
     }
     return true;
 }

@@ -205,16 +205,17 @@ struct block;
 struct vcpu_engine;
 struct direct;
 
-enum stat_exit { /* why KVM_RUN returned, as far as that is counted */
-                 STAT_OTHER,
-                 STAT_IO,
-                 STAT_MMIO,
-                 STAT_HALT,
-                 STAT_SIGNAL,
-                 STAT_DEBUG,
-                 STAT_SHUTDOWN,
-                 STAT_IRQ_WINDOW,
-                 STAT_EXITS
+/* Why KVM_RUN returned, as far as that is counted. */
+enum stat_exit {
+    STAT_OTHER,
+    STAT_IO,
+    STAT_MMIO,
+    STAT_HALT,
+    STAT_SIGNAL,
+    STAT_DEBUG,
+    STAT_SHUTDOWN,
+    STAT_IRQ_WINDOW,
+    STAT_EXITS
 };
 
 struct vcpu {

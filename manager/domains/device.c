@@ -68,11 +68,11 @@ static int set_disk(xmlNode *domain, xmlNode *disk, struct vir_error *e)
         return vir_fail(e, VIR_ERR_XML_ERROR, "a disk has between 1 and 256 queues, not %lu", queues);
     if (xml_is(disk, "@device", "cdrom") && !xml_node(disk, "readonly"))
         xml_add(disk, "readonly");
-    xml_each(other, xml_node(domain, "devices"),
-             "disk") if (other != disk &&
-                         xml_is(other, "target/@dev",
-                                dev)) return vir_fail(e, VIR_ERR_XML_ERROR,
-                                                      "target '%s' duplicated for disk sources", dev);
+    xml_each(other, xml_node(domain, "devices"), "disk")
+    {
+        if (other != disk && xml_is(other, "target/@dev", dev))
+            return vir_fail(e, VIR_ERR_XML_ERROR, "target '%s' duplicated for disk sources", dev);
+    }
     return 0;
 }
 
@@ -395,11 +395,12 @@ static int check_alias(xmlNode *domain, xmlNode *device, struct vir_error *e)
         xml_remove(device, "alias");
         return 0;
     }
-    xml_each(other, xml_node(domain, "devices"),
-             NULL) if (other != device && !is_port_again(other) && !is_port_again(device) &&
-                       xml_is(other, "alias/@name", alias)) return vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED,
-                                                                            "non unique alias detected: %s",
-                                                                            alias);
+    xml_each(other, xml_node(domain, "devices"), NULL)
+    {
+        bool again = other == device || is_port_again(other) || is_port_again(device);
+        if (!again && xml_is(other, "alias/@name", alias))
+            return vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED, "non unique alias detected: %s", alias);
+    }
     return 0;
 }
 
