@@ -470,15 +470,6 @@ bool cache_settle(struct vcpu *v, struct code_page *p)
     return p->settled = all;
 }
 
-/* Code of large programs is scattered over what the host's TLB knows little of otherwise (Linux 6.1). */
-void cache_code_used(struct engine *e, size_t used)
-{
-    size_t full = ALIGN_DOWN(used, LARGE_PAGE);
-    if (full > e->code_used)
-        madvise(e->code_exec + full - LARGE_PAGE, LARGE_PAGE, MADV_COLLAPSE);
-    e->code_used = used;
-}
-
 /* No vcpu runs guest code, but for one that is in its run loop. */
 void cache_flush(struct engine *e)
 {

@@ -57,7 +57,6 @@
 #include <pthread.h>
 
 #include "hypervisor/cpu/insn.h"
-#include "hypervisor/large_page.h"
 #include "hypervisor/translate/mode.h"
 #include "hypervisor/translate/producer.h"
 #include "hypervisor/translate/stress.h"
@@ -180,7 +179,6 @@ struct engine {
     pthread_mutex_t lock;
     u8 *code_write, *code_exec; /* two views of one memory */
     u8 *meta;                   /* blocks and what belongs to them; within 2 GiB of code_exec */
-    u8 *meta_mapped;            /* where the mapping of both begins */
     struct block *hash[BLOCK_HASH];
     struct code_page *pages[PAGE_HASH];
     struct block **by_code; /* in the order of their code */
@@ -213,8 +211,6 @@ static inline void engine_unlock(struct vcpu *v)
         pthread_mutex_unlock(&v->engine->lock);
 }
 
-/* So many bytes of code there are now. What has become full of them gets a large page. */
-void cache_code_used(struct engine *e, size_t used);
 /* Memory for what belongs to blocks; NULL when full. Freed only by cache_flush. */
 void *cache_alloc(struct engine *e, size_t n);
 

@@ -50,18 +50,16 @@ static void *map_table(size_t size)
     return p;
 }
 
-/* The code cache: one memory, a writable view and an executable one, whose full parts get large pages
- * (cache_code_used). Anonymous memory, as perf looks into its map file (perf_map.c) for no other; a remapping
- * of no bytes is a second view (mremap(2)). What belongs to the blocks lies beside it, as code reads some of
- * that (checked.c). */
+/* The code cache: one memory, a writable view and an executable one. Anonymous memory, as perf looks into its
+ * map file (perf_map.c) for no other; a remapping of no bytes is a second view (mremap(2)). What belongs to
+ * the blocks lies beside it, as code reads some of that (checked.c). */
 static int map_code(struct engine *e)
 {
-    u8 *meta = map_table(META_SIZE + CODE_SIZE + LARGE_PAGE);
+    u8 *meta = map_table(META_SIZE + CODE_SIZE);
     if (!meta)
         return -errno;
-    e->meta_mapped = meta;
-    e->code_exec = (u8 *)ALIGN_UP((uintptr_t)meta + META_SIZE, LARGE_PAGE);
-    e->meta = e->code_exec - META_SIZE;
+    e->meta = meta;
+    e->code_exec = meta + META_SIZE;
     e->code_write =
         mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (e->code_write == MAP_FAILED)
@@ -114,7 +112,7 @@ static void unmap(void *p, size_t size)
 void engine_destroy(struct vm *vm)
 {
     struct engine *e = vm->engine;
-    unmap(e->meta_mapped, META_SIZE + CODE_SIZE + LARGE_PAGE); /* and code_exec */
+    unmap(e->meta, META_SIZE + CODE_SIZE); /* and code_exec */
     unmap(e->by_code, MAX_BLOCKS * sizeof(*e->by_code));
     unmap(e->translator, sizeof(*e->translator));
     unmap(e->code_write, CODE_SIZE);

@@ -419,7 +419,7 @@ struct block *translate(struct vcpu *v, u8 *host, bool plain)
     ASSERT(room && !t->e.overflow && keep_metadata(t)); /* BLOCK_CODE_MAX and BLOCK_META_MAX bound a block */
     t->block->code_size = (u32)(t->e.p - t->block->code);
     t->block->link_count = (u8)t->link_count;
-    cache_code_used(e, ALIGN_UP((size_t)(t->e.p - e->code_write), 16));
+    e->code_used = ALIGN_UP(t->e.p - e->code_write, 16);
     cache_insert(e, t->block, t->block->host2);
     v->stat_translations++;
     if (dump_mask & DUMP_BLOCKS)
