@@ -34,22 +34,36 @@ void emit_poll(struct translator *t, const struct tinsn *i)
     emit_op_mem(e, 0x8b, false, H_ADDRESS, (struct host_mem){H_SCRATCH, H_ADDRESS, 8, 0});
 }
 
-/* On at the guest rip in r14, through the branch-target cache of the mode's class. */
-static void emit_jump_r14(struct translator *t)
+/* Asks C for the way on to the guest rip in r14; r12: where in i this is, should no code be there. */
+static void emit_lookup(struct translator *t, const struct tinsn *i)
+{
+    static const u8 lea_here[] = {0x4c, 0x8d, 0x25, 0, 0, 0, 0};
+    map_here(t, i, GPR_NONE);
+    emit_bytes(&t->e, lea_here, sizeof(lea_here));
+    emit_jmp_mem(&t->e, thunk(t->flags == FLAGS_IN_CC ? THUNK_LOOKUP_CC : THUNK_LOOKUP));
+}
+
+/* vcpu.code_page = the page of the address -npc; r14 is 0. */
+static void emit_code_page(struct translator *t, struct host_mem npc)
+{
+    struct emitter *e = &t->e;
+    emit_op_mem(e, 0x2b, true, H_ADDRESS, npc);
+    emit_op_reg(e, 0x81, true, 4, H_ADDRESS); /* and */
+    emit32(e, (u32)-4096);
+    emit_store(e, at(H_VCPU, VCPU_CODE_PAGE), H_ADDRESS);
+}
+
+/* On at the guest rip in r14, through the branch-target cache of the mode's class: the end of i. */
+static void emit_jump_r14(struct translator *t, const struct tinsn *i)
 {
     struct emitter *e = &t->e;
     if (t->mode & MODE_STEP) {
-        flags_to_host(t);
-        emit_jmp_mem(e, thunk(THUNK_EXIT));
+        emit_lookup(t, i);
         return;
     }
-    if (mode_class(t->mode) == CLASS_USER) { /* to movable code, perhaps */
+    bool may_move = mode_class(t->mode) == CLASS_USER;
+    if (may_move)
         flags_to_cc(t);
-        emit_move(e, H_SCRATCH, H_ADDRESS);
-        emit_op_reg(e, 0x81, true, 4, H_SCRATCH); /* and */
-        emit32(e, (u32)-4096);
-        emit_store(e, at(H_VCPU, VCPU_CODE_PAGE), H_SCRATCH);
-    }
     size_t table = offsetof(struct vcpu, ibtc) + mode_class(t->mode) * sizeof(((struct vcpu *)0)->ibtc[0]);
     s32 npc = (s32)table - VCPU_BIAS;
     s32 code = npc + (s32)sizeof(u64);
@@ -58,11 +72,13 @@ static void emit_jump_r14(struct translator *t)
     if (t->flags == FLAGS_IN_CC) { /* the host's are free */
         emit_op_mem(e, 0x03, true, H_ADDRESS, (struct host_mem){H_VCPU, H_SCRATCH, 8, npc});
         u8 *miss = emit_jcc(e, CC_NE);
+        if (may_move)
+            emit_code_page(t, (struct host_mem){H_VCPU, H_SCRATCH, 8, npc});
         emit_jmp_mem(e, (struct host_mem){H_VCPU, H_SCRATCH, 8, code});
         if (!e->overflow)
             emit_patch(miss, e->p);
         emit_op_mem(e, 0x2b, true, H_ADDRESS, (struct host_mem){H_VCPU, H_SCRATCH, 8, npc});
-        emit_jmp_mem(e, thunk(THUNK_LOOKUP_CC));
+        emit_lookup(t, i);
         return;
     }
     emit_store(e, spill(SPILL_BRANCH), H_RCX);
@@ -72,7 +88,7 @@ static void emit_jump_r14(struct translator *t)
     emit8(e, 0);
     u8 *hit = e->p - 1;
     emit_load(e, H_RCX, spill(SPILL_BRANCH));
-    emit_jmp_mem(e, thunk(THUNK_LOOKUP));
+    emit_lookup(t, i);
     if (!e->overflow)
         *hit = (u8)(e->p - (hit + 1));
     emit_load(e, H_RCX, spill(SPILL_BRANCH));
@@ -93,61 +109,56 @@ static bool is_linkable(const struct translator *t, u64 target)
     return ALIGN_DOWN(linear, 4096) == t->page && (linear & 4095) <= 4096 - LONGEST;
 }
 
-/* Notes that the rel32 at site leads to target; its stub comes later. site NULL: what leads there is no jump.
- */
-static void link_add(struct translator *t, u8 *site, u64 target)
+/* Notes that the rel32 at site leads to target (emit_goto); its stub comes later. site NULL: what leads there
+ * is no jump. */
+static void link_add(struct translator *t, u8 *site, u64 target, const struct tinsn *by)
 {
     t->links[t->link_count++] = (struct link){.target = target,
                                               .mode = t->next_mode,
                                               .site = site,
                                               .crossing = NO_CROSSING,
                                               .in_cc = t->flags == FLAGS_IN_CC,
+                                              .branch = by ? (u16)(by->in.rip - t->block->pc) : NO_BRANCH,
                                               .from = t->block};
 }
 
-static void link_jmp(struct translator *t, u64 target)
+static void link_jmp(struct translator *t, u64 target, const struct tinsn *by)
 {
     emit_align_site(&t->e, 1);
-    link_add(t, emit_jmp(&t->e), target);
+    link_add(t, emit_jmp(&t->e), target, by);
 }
 
-static void link_jcc(struct translator *t, enum condition cc, u64 target)
+static void link_jcc(struct translator *t, enum condition cc, u64 target, const struct tinsn *by)
 {
     emit_align_site(&t->e, 2);
-    link_add(t, emit_jcc(&t->e, cc), target);
+    link_add(t, emit_jcc(&t->e, cc), target, by);
 }
 
 /* Leaves the block for the link's target: by way of C, or directly where this vcpu knows where that is. */
 static void emit_leave(struct translator *t, struct link *l)
 {
     struct emitter *e = &t->e;
-    if (t->mode & MODE_STEP) {
-        emit_immediate(e, H_ADDRESS, l->target);
-        emit_jmp_mem(e, thunk(THUNK_EXIT));
-        return;
-    }
     bool other_page = !is_linkable(t, l->target);
     if (other_page && is_movable(t)) {
         l->shift = (s32)ALIGN_DOWN(l->target, 4096);
         emit_code_address(t, H_ADDRESS, (u64)(s64)l->shift, true);
         emit_store(e, at(H_VCPU, VCPU_CODE_PAGE), H_ADDRESS);
     }
-    if (other_page)
+    bool by_pointer = other_page && !(t->mode & MODE_STEP);
+    if (by_pointer)
         l->crossing = t->engine->crossing_count++;
     emit_immediate(e, H_ADDRESS, (uintptr_t)l | l->in_cc);
-    emit_jmp_mem(e, other_page
+    emit_jmp_mem(e, by_pointer
                         ? at(H_VCPU, (s32)offsetof(struct vcpu, crossing) - VCPU_BIAS + (s32)l->crossing * 8)
                         : thunk(THUNK_LINK));
 }
 
-void emit_goto(struct translator *t, u64 target)
+void emit_goto(struct translator *t, u64 target, const struct tinsn *by)
 {
-    if (t->mode & MODE_STEP)
-        flags_to_host(t);
     if (is_linkable(t, target)) {
-        link_jmp(t, target);
+        link_jmp(t, target, by);
     } else {
-        link_add(t, NULL, target);
+        link_add(t, NULL, target, by);
         emit_leave(t, &t->links[t->link_count - 1]);
     }
 }
@@ -175,7 +186,7 @@ void emit_jmp_insn(struct translator *t, const struct tinsn *i)
     u64 target = branch_target(t, i);
     if (is_backward(i, target))
         emit_poll(t, i);
-    emit_goto(t, target);
+    emit_goto(t, target, i);
 }
 
 void emit_jcc_insn(struct translator *t, const struct tinsn *i)
@@ -184,7 +195,7 @@ void emit_jcc_insn(struct translator *t, const struct tinsn *i)
     if (is_backward(i, target))
         emit_poll(t, i);
     flags_to_host(t);
-    link_jcc(t, i->opcode & 15, target);
+    link_jcc(t, i->opcode & 15, target, i);
 }
 
 /* CX counts alone in r12, which changes places with rcx for JRCXZ, before it and on either way after it. */
@@ -240,12 +251,12 @@ void emit_loop_insn(struct translator *t, const struct tinsn *i)
     u8 *zero = emit_jump_if_zero(t, i);
     emit_swap_count(t, i);
     if (i->opcode <= 0xe1) /* loope leaves without ZF, loopne with it */
-        link_jcc(t, loops_while_equal(i) ? CC_NE : CC_E, next);
-    link_jmp(t, counts ? target : next);
+        link_jcc(t, loops_while_equal(i) ? CC_NE : CC_E, next, NULL);
+    link_jmp(t, counts ? target : next, counts ? i : NULL);
     if (!e->overflow)
         *zero = (u8)(e->p - (zero + 1));
     emit_swap_count(t, i);
-    link_jmp(t, counts ? next : target);
+    link_jmp(t, counts ? next : target, counts ? NULL : i);
 }
 
 /* Near branches push and pop the operand size; it is 8 in 64-bit mode, or 2 where the CPU obeys its prefix.
@@ -282,7 +293,7 @@ void emit_call_insn(struct translator *t, const struct tinsn *i)
 {
     emit_poll(t, i);
     emit_push_return(t, i);
-    emit_goto(t, branch_target(t, i));
+    emit_goto(t, branch_target(t, i), i);
 }
 
 /* r14 = the instruction pointer of size bytes in the operand */
@@ -304,7 +315,7 @@ void emit_ret_insn(struct translator *t, const struct tinsn *i)
     unsigned size = return_size(t, i);
     emit_poll(t, i);
     emit_stack(t, i, H_GUEST_RSP, 0, size, OPERAND_READ, pop_return);
-    emit_jump_r14(t);
+    emit_jump_r14(t, i);
 }
 
 static void load_target(struct translator *t, const struct tinsn *i)
@@ -327,7 +338,7 @@ void emit_jmp_indirect_insn(struct translator *t, const struct tinsn *i)
 {
     emit_poll(t, i);
     emit_target(t, i);
-    emit_jump_r14(t);
+    emit_jump_r14(t, i);
 }
 
 void emit_call_indirect_insn(struct translator *t, const struct tinsn *i)
@@ -337,5 +348,5 @@ void emit_call_indirect_insn(struct translator *t, const struct tinsn *i)
     emit_store(&t->e, spill(SPILL_VALUE), H_ADDRESS);
     emit_push_return(t, i);
     emit_load(&t->e, H_ADDRESS, spill(SPILL_VALUE));
-    emit_jump_r14(t);
+    emit_jump_r14(t, i);
 }

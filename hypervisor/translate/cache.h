@@ -64,7 +64,14 @@
 
 struct block;
 
-enum { NO_CROSSING = -1, ENTRY_SIZE = 16, HEADER_SIZE = 16, HOST_OFFSET_BITS = 17, GUEST_OFFSET_BITS = 10 };
+enum {
+    NO_CROSSING = -1,
+    NO_BRANCH = 0xffff,
+    ENTRY_SIZE = 16,
+    HEADER_SIZE = 16,
+    HOST_OFFSET_BITS = 17,
+    GUEST_OFFSET_BITS = 10
+};
 
 /* A direct jump out of a block. Inside the page it is patched to the target's code once that exists. To
  * another page it goes through vcpu.crossing, as whether that page is the same the next time is a question of
@@ -74,6 +81,7 @@ struct link {
     u32 mode;     /* of the code there */
     s32 shift;    /* by which it moves vcpu.code_page */
     bool in_cc;   /* the branch is taken with the flags in vcpu.cc */
+    u16 branch;   /* the instruction whose target it is, from block.pc; NO_BRANCH: it just comes next */
     s32 crossing; /* index of vcpu.crossing, or NO_CROSSING */
     u8 *site;     /* rel32 in the writable view */
     u8 *stub;     /* writable view: what the site jumps to while unlinked */

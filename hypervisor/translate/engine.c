@@ -127,7 +127,6 @@ void engine_destroy(struct vm *vm)
 
 static void set_thunks(struct vcpu *v)
 {
-    v->thunk[THUNK_EXIT] = thunk_exit;
     v->thunk[THUNK_LOOKUP] = thunk_lookup;
     v->thunk[THUNK_LINK] = thunk_link;
     v->thunk[THUNK_HELPER] = thunk_helper;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "hypervisor/cpu/debug.h"
+#include "hypervisor/cpu/stack.h"
 #include "hypervisor/direct/direct.h"
 #include "hypervisor/translate/access.h"
 #include "hypervisor/translate/cache.h"
@@ -163,7 +164,7 @@ static const u8 *known_code(struct vcpu *v)
     return code;
 }
 
-/* thunk_lookup: host code for v's state, or NULL: back to the run loop. */
+/* Host code for v's state, or NULL: back to the run loop. */
 const u8 *engine_next(struct vcpu *v)
 {
     note_epoch(v);
@@ -181,13 +182,66 @@ const u8 *engine_next(struct vcpu *v)
     return host ? find_code(v, host) : NULL;
 }
 
+/* ---- near branches ---- */
+
+/* Takes back the change that the near branch i has made to a register. */
+static void undo_branch(struct vcpu *v, const struct tinsn *i)
+{
+    struct stack s;
+    unsigned size = i->in.bits == 64 && i->in.opsize != 2 ? 8 : i->in.opsize;
+    u64 count_mask = i->in.addrsize == 8 ? ~0ull : BIT(i->in.addrsize * 8) - 1;
+    stack_current(v, &s);
+    if (i->kind == KIND_RET)
+        stack_skip(&s, -(u64)(size + (u16)i->in.imm));
+    else if (i->kind == KIND_CALL || i->kind == KIND_CALL_INDIRECT)
+        stack_skip(&s, size);
+    else if (i->kind == KIND_LOOP && i->opcode != 0xe3)
+        v->gpr[GPR_RCX] = (v->gpr[GPR_RCX] & ~count_mask) | ((v->gpr[GPR_RCX] + 1) & count_mask);
+    stack_commit(v, &s);
+}
+
+/* The near branch at rip, in b, leads where no code can be: it faults itself, as if it had done nothing (SDM
+ * 2A CALL, JMP, LOOP; 2B RET); only a word below the stack stays as a CALL has left it. */
+_Noreturn static void refuse_branch(struct vcpu *v, const struct block *b, u64 rip)
+{
+    struct tinsn i;
+    u8 bytes[15];
+    u64 at = (rip - b->pc) & 4095, here = min(sizeof(bytes), 4096 - ((uintptr_t)(b->host + at) & 4095));
+    memcpy(bytes, b->host + at, here);
+    if (b->host2)
+        memcpy(bytes + here, b->host2, sizeof(bytes) - here);
+    v->rip = rip;
+    if (decode(&i, bytes, b->host2 ? sizeof(bytes) : here, rip, b->mode) == DECODE_OK)
+        undo_branch(v, &i);
+    raise_exception_code(v, EXC_GP, 0);
+}
+
+/* May code be at rip? */
+static bool is_code_place(const struct vcpu *v)
+{
+    return in_64bit(v) ? is_canonical(v->rip) : code_room(v) != 0;
+}
+
+/* thunk_lookup: rip is where an indirect branch leads, which itself is at exit_host_pc. */
+const u8 *engine_branch(struct vcpu *v)
+{
+    if (unlikely(!is_code_place(v))) {
+        engine_sync_rip(v, false);
+        refuse_branch(v, cache_by_host_pc(v->engine, (const u8 *)v->exit_host_pc), v->rip);
+    }
+    return v->mode & MODE_STEP ? NULL : engine_next(v);
+}
+
 /* thunk_link: the same for a direct jump, which finds its target by itself from now on; but a movable
  * block's, as long as the target found is not movable (cache_find), only by way of what ends with the era. */
 const u8 *engine_link(struct vcpu *v, uintptr_t tagged)
 {
     struct link *l = (struct link *)(tagged & ~(uintptr_t)1); /* bit 0: link.in_cc */
-    v->rip = code_base(v, l->from->mode & MODE_MOVABLE) - (u64)(s64)l->shift + l->target;
-    const u8 *code = engine_next(v);
+    u64 base = code_base(v, l->from->mode & MODE_MOVABLE) - (u64)(s64)l->shift;
+    v->rip = base + l->target;
+    if (unlikely(!is_code_place(v)) && l->branch != NO_BRANCH)
+        refuse_branch(v, l->from, base + l->from->pc + l->branch);
+    const u8 *code = v->mode & MODE_STEP ? NULL : engine_next(v);
     if (!code || v->mode != l->mode)
         return code;
     engine_lock(v);

@@ -88,7 +88,7 @@ leave:
         pop     %rbx
         ret
 
-        /* rax: code to go on with, or 0 */
+        /* rax: code to go on with, or 0, which is EXIT_NEXT */
 go_on:
         test    %rax, %rax
         jz      leave
@@ -96,13 +96,6 @@ go_on:
         restore_flags VCPU_CC
         restore_gprs
         jmp     *%r14
-
-        function thunk_exit
-        save_gprs
-        save_flags VCPU_CC
-        mov     %r14, M(VCPU_RIP)
-        mov     $EXIT_NEXT, %eax
-        jmp     leave
 
         function thunk_fault
         save_gprs
@@ -113,17 +106,15 @@ go_on:
         function thunk_lookup
         save_gprs
         save_flags VCPU_CC
-        mov     %r14, M(VCPU_RIP)
-        lea     -VCPU_BIAS(%r13), %rdi
-        call    engine_next
-        jmp     go_on
+        jmp     1f
 
         /* The same with the flags in cc. */
         function thunk_lookup_cc
         save_gprs
-        mov     %r14, M(VCPU_RIP)
+1:      mov     %r14, M(VCPU_RIP)
+        mov     %r12, M(VCPU_EXIT_HOST_PC)
         lea     -VCPU_BIAS(%r13), %rdi
-        call    engine_next
+        call    engine_branch
         jmp     go_on
 
         /* thunk_link under another name (ibtc.c). */

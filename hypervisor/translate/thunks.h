@@ -22,8 +22,8 @@
 /* struct kvm_run is mapped below struct vcpu. */
 #define VCPU_RUN (-VCPU_BIAS - 0x3000)
 
-#define THUNK_EXIT       0 /* jmp; r14: guest rip. Back to the run loop. */
-#define THUNK_LOOKUP     1 /* jmp; r14: guest rip. On to its translation. */
+#define THUNK_LOOKUP     0 /* jmp; r14: guest rip, r12: address in the branch's code. On to its translation. */
+#define THUNK_LOOKUP_CC  1 /* THUNK_LOOKUP with the flags in vcpu.cc */
 #define THUNK_LINK       2 /* jmp; r14: struct link, plus its in_cc. The same, and patches the link. */
 #define THUNK_HELPER     3 /* call; r14: struct site. Runs a sensitive instruction. */
 #define THUNK_HELPER_END 4 /* jmp; r14: struct site. The same, then on at rip. */
@@ -34,9 +34,7 @@
 
 #define THUNK_GROUP 8 /* jmp; r14: struct group_head. Again, or on without groups. */
 
-#define THUNK_LOOKUP_CC 9 /* THUNK_LOOKUP with the flags in vcpu.cc */
-
-#define THUNK_CHANGED 10 /* jmp; r14: struct block, flags in vcpu.cc. Its bytes have changed: checked.c. */
+#define THUNK_CHANGED 9 /* jmp; r14: struct block, flags in vcpu.cc. Its bytes have changed: checked.c. */
 
 #define EXIT_NEXT  0 /* what engine_enter returns: go on at rip */
 #define EXIT_FAULT 1 /* a host signal arrived in translated code: vcpu.fault tells */
@@ -45,9 +43,9 @@
 #include "base/base.h"
 
 struct vcpu;
-extern const char thunk_exit[], thunk_lookup[], thunk_lookup_cc[], thunk_link[], thunk_relink[],
-    thunk_helper[], thunk_helper_end[], thunk_miss[], thunk_commit[], thunk_segment[], thunk_group[],
-    thunk_changed[], thunk_fault[];
+extern const char thunk_lookup[], thunk_lookup_cc[], thunk_link[], thunk_relink[], thunk_helper[],
+    thunk_helper_end[], thunk_miss[], thunk_commit[], thunk_segment[], thunk_group[], thunk_changed[],
+    thunk_fault[];
 /* Runs translated code at code (executable address) with the guest state of v; returns EXIT_*. */
 unsigned engine_enter(struct vcpu *v, const u8 *code);
 #endif

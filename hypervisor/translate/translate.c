@@ -320,7 +320,7 @@ static void emit_block(struct translator *t)
     const struct tinsn *last = &t->insn[t->count - 1];
     u64 next = t->block->pc + t->block->length;
     if (!transfers(t, last))
-        emit_goto(t, is_64(t) ? next : (u32)next);
+        emit_goto(t, is_64(t) ? next : (u32)next, NULL);
     emit_cold(t);
     emit_check_cold(t);
     emit_stubs(t);

@@ -238,8 +238,8 @@ void emit_push_insn(struct translator *t, const struct tinsn *insn);
 void emit_pushf_insn(struct translator *t, const struct tinsn *insn);
 void emit_pop_insn(struct translator *t, const struct tinsn *insn);
 void emit_leave_insn(struct translator *t, const struct tinsn *insn);
-/* Ends the block: on at target. */
-void emit_goto(struct translator *t, u64 target);
+/* Ends the block: on at target, which is that of the branch by, or where by is NULL what comes next. */
+void emit_goto(struct translator *t, u64 target, const struct tinsn *by);
 /* The stubs of the direct exits made so far. */
 void emit_stubs(struct translator *t);
 void emit_poll(struct translator *t, const struct tinsn *insn);

@@ -81,6 +81,38 @@ static void general_protection(void)
     RAISES("ltr of a busy TSS", GP, TSS, "ltr %w0", ::"r"(TSS) : "memory");
 }
 
+u64 nowhere = NON_CANONICAL; /* code names it */
+
+/* A near branch to no canonical address faults itself, at code + at, its registers as before (SDM 2A, 2B). */
+static void bad_branch(const char *name, struct trap t, s64 at, s64 pushed)
+{
+    tcg_differs("faults at the target");
+    check_trap(name, t, GP, 0, at);
+    tcg_differs("faults at the target");
+    check_eq("  rsp", t.rsp, trap_rsp - (u64)pushed);
+}
+
+static void branches(void)
+{
+    bad_branch("jmp to no canonical address", TRY("jmp *%0", ::"a"(NON_CANONICAL) : "memory"), 0, 0);
+    bad_branch("  by memory", TRY("jmp *nowhere", ::: "memory"), 0, 0);
+    bad_branch("  the first that is none", TRY("jmp *%0", ::"a"(0x0000800000000000ull) : "memory"), 0, 0);
+    bad_branch("call", TRY("call *%0", ::"a"(NON_CANONICAL) : "memory"), 0, 0);
+    bad_branch("  by memory", TRY("call *nowhere", ::: "memory"), 0, 0);
+    bad_branch("ret", TRY("push nowhere\n\tret", ::: "memory"), 7, 8);
+    bad_branch("  with bytes to leave", TRY("push nowhere\n\tret $24", ::: "memory"), 7, 8);
+    bad_branch("  behind a prefix", TRY("push nowhere\n\trepz ret", ::: "memory"), 7, 8);
+    bad_branch("  in the middle of flags that are used",
+               TRY("push nowhere\n\tcmp %0, %0\n\tret", ::"a"(1)
+                   : "memory", "cc"),
+               9, 8);
+    check_eq("  which stay", trap_last.rflags & 0x40, 0x40);
+    bad_branch("  when it is stepped over",
+               TRY("push nowhere\n\tpush $0x102\n\tpopf\n\tret", ::
+                       : "memory", "cc"),
+               13, 8);
+}
+
 static void control_registers(void)
 {
     if (on_tcg()) {
@@ -211,6 +243,7 @@ int main(void)
     invalid_opcode();
     breakpoints();
     general_protection();
+    branches();
     control_registers();
     idt_faults();
     double_fault();

@@ -115,6 +115,44 @@ static void segments(void)
              0x100);
 }
 
+/* Runs code at offset 0 of a code segment of 64 bytes, in which 9: is its end. */
+#define LIMITED(code, ...)                                                                          \
+    TRY("mov $9f - 64, %%eax\n\tmov %%ax, gdt + 0x4a\n\tshr $16, %%eax\n\tmov %%al, gdt + 0x4c\n\t" \
+        "mov %%ah, gdt + 0x4f\n\tljmp $0x48, $0\n8:\t" code "\n\t.org 8b + 64\n9:",                 \
+        __VA_ARGS__)
+
+/* A near branch beyond the limit of CS faults itself, its registers as before (SDM 2A CALL, Jcc, JMP, LOOP;
+ * 2B RET). */
+static void beyond_cs(const char *name, struct trap t, u32 at, s32 pushed)
+{
+    tcg_differs("has no limits");
+    check(name, t.vector == GP && t.error == 0 && t.cs == GDT_FREE);
+    tcg_differs("has no limits");
+    check_eq("  eip", t.rip, at);
+    tcg_differs("has no limits");
+    check_eq("  esp", t.rsp, trap_rsp - (u32)pushed);
+}
+
+static void code_limit(void)
+{
+    set_descriptor(GDT_FREE, 0, 63, 0x9b, 4);
+    struct trap t;
+    beyond_cs("jmp beyond CS's limit", LIMITED("nop\n\tjmp 9f", ::: "eax", "memory"), 1, 0);
+    beyond_cs("jcc", LIMITED("cmp %%eax, %%eax\n\tje 9f", ::: "eax", "memory", "cc"), 2, 0);
+    beyond_cs("call", LIMITED("nop\n\tcall 9f", ::: "eax", "memory"), 1, 0);
+    beyond_cs("indirect jmp", LIMITED("mov $64, %%eax\n\tjmp *%%eax", ::: "eax", "memory"), 5, 0);
+    beyond_cs("indirect call", LIMITED("mov $64, %%eax\n\tcall *%%eax", ::: "eax", "memory"), 5, 0);
+    beyond_cs("ret", LIMITED("push $64\n\tret $8", ::: "eax", "memory"), 2, 4);
+    beyond_cs("loop", t = LIMITED("mov $5, %%ecx\n\tloop 9f", ::: "eax", "ecx", "memory"), 5, 0);
+    tcg_differs("has no limits");
+    check_eq("  ecx", t.rcx, 5);
+    beyond_cs("jecxz", LIMITED("xor %%ecx, %%ecx\n\tjecxz 9f", ::: "eax", "ecx", "memory", "cc"), 2, 0);
+    beyond_cs("running on",
+              LIMITED("jmp 7f\n\t.org 8b + 62\n7:\tmov %%eax, %%eax", ::
+                          : "eax", "memory"),
+              64, 0);
+}
+
 static void widths(void)
 {
     u32 r;
@@ -161,6 +199,7 @@ int main(void)
     user_mode();
     call_gate();
     segments();
+    code_limit();
     widths();
     return 0;
 }
