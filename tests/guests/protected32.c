@@ -125,16 +125,17 @@ static void segments(void)
  * 2B RET). */
 static void beyond_cs(const char *name, struct trap t, u32 at, s32 pushed)
 {
-    tcg_differs("has no limits");
     check(name, t.vector == GP && t.error == 0 && t.cs == GDT_FREE);
-    tcg_differs("has no limits");
     check_eq("  eip", t.rip, at);
-    tcg_differs("has no limits");
     check_eq("  esp", t.rsp, trap_rsp - (u32)pushed);
 }
 
 static void code_limit(void)
 {
+    if (on_tcg()) {
+        skip("branches beyond CS's limit", "TCG has no limits, and runs on there");
+        return;
+    }
     set_descriptor(GDT_FREE, 0, 63, 0x9b, 4);
     struct trap t;
     beyond_cs("jmp beyond CS's limit", LIMITED("nop\n\tjmp 9f", ::: "eax", "memory"), 1, 0);
@@ -144,7 +145,6 @@ static void code_limit(void)
     beyond_cs("indirect call", LIMITED("mov $64, %%eax\n\tcall *%%eax", ::: "eax", "memory"), 5, 0);
     beyond_cs("ret", LIMITED("push $64\n\tret $8", ::: "eax", "memory"), 2, 4);
     beyond_cs("loop", t = LIMITED("mov $5, %%ecx\n\tloop 9f", ::: "eax", "ecx", "memory"), 5, 0);
-    tcg_differs("has no limits");
     check_eq("  ecx", t.rcx, 5);
     beyond_cs("jecxz", LIMITED("xor %%ecx, %%ecx\n\tjecxz 9f", ::: "eax", "ecx", "memory", "cc"), 2, 0);
     beyond_cs("running on",

@@ -41,8 +41,8 @@ static const struct {
     {{0x62, 0xf2, 0x7d, 0x4b, 0x1a, 0x10}, 16, MASKING_PLAIN, 16, 4},
     /* vpcompressd %zmm2, (%rax) {%k3} */
     {{0x62, 0xf2, 0x7d, 0x4b, 0x8b, 0x10}, 64, MASKING_PACKED, 16, 16},
-    /* vpexpandb (%rax), %zmm2 {%k3} */
-    {{0x62, 0xf2, 0x7d, 0x4b, 0x62, 0x10}, 64, MASKING_PACKED, 64, 64},
+    /* vexpandpd (%rax), %zmm2 {%k3} */
+    {{0x62, 0xf2, 0xfd, 0x4b, 0x88, 0x10}, 64, MASKING_PACKED, 8, 8},
     /* vextracti32x4 $1, %zmm2, (%rax) {%k3}: type E6NF */
     {{0x62, 0xf3, 0x7d, 0x4b, 0x39, 0x10, 1}, 16, MASKING_PROBED, 4, 4},
     /* vpshufb (%rax), %zmm1, %zmm2 {%k3}: type E4NF reads all */
