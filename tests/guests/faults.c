@@ -113,6 +113,58 @@ static void branches(void)
                13, 8);
 }
 
+#define CANONICAL_END 0x0000800000000000ull
+static u8 user_stack[4096] __attribute__((aligned(16), used));
+
+/* The last instruction of the lower half; what faults is at CANONICAL_END - at. */
+static const struct {
+    const char *name;
+    u8 code[8];
+    unsigned length, at;
+} last[] = {
+    {"nop", {0x90}, 1, 0},
+    {"add", {0x48, 0x01, 0xc0}, 3, 0},
+    {"jmp", {0xeb, 0x10}, 2, 2},
+    {"jmp with 32 bits", {0xe9, 0, 0, 0, 0}, 5, 5},
+    {"je", {0x48, 0x39, 0xc0, 0x74, 0x01}, 5, 2},
+    {"jne, which is not taken", {0x48, 0x39, 0xc0, 0x75, 0x01}, 5, 0},
+    {"loop", {0xe2, 0x00}, 2, 2},
+    {"jrcxz, which is not taken", {0xe3, 0x00}, 2, 0},
+    {"call", {0xe8, 0, 0, 0, 0}, 5, 5},
+    {"vmcall", {0x0f, 0x01, 0xc1}, 3, 0},
+    {"half an instruction", {0x48}, 1, 1},
+};
+
+static void check_last(unsigned i, struct trap t, const char *name)
+{
+    tcg_differs("has addresses in full");
+    check_eq(name, t.vector == GP && t.error == 0 ? t.rip : 0, CANONICAL_END - last[i].at);
+    tcg_differs("has addresses in full");
+    check_eq("  rcx", t.rcx, 5);
+}
+
+static void end_of_addresses(void)
+{
+    u8 *page = page_alloc();
+    page_map(CANONICAL_END - 4096, (u64)page, PTE_P | PTE_W | PTE_U, 1);
+    for (unsigned i = 0; i < sizeof(last) / sizeof(last[0]); i++) {
+        u64 start = CANONICAL_END - last[i].length;
+        memset(page, 0x90, 4096);
+        memcpy(page + 4096 - last[i].length, last[i].code, last[i].length);
+        struct trap t = TRY("mov %%rsp, %%rsi\n\tjmp *%0", ::"d"(start), "c"(5ull), "a"(-1)
+                            : "rsi", "memory", "cc");
+        check_last(i, t, last[i].name);
+        tcg_differs("has addresses in full");
+        check_eq("  rsp", t.rsp, t.rsi);
+        t = TRY("pushq $0x2b\n\tpushq $user_stack + 4096\n\tpushq $0x202\n\tpushq $0x33\n\tpushq %0\n\tiretq",
+                ::"d"(start), "c"(5ull), "a"(-1)
+                : "memory", "cc");
+        check_last(i, t, "  in ring 3");
+        tcg_differs("has addresses in full");
+        check_eq("  rsp", t.rsp, (u64)user_stack + 4096);
+    }
+}
+
 static void control_registers(void)
 {
     if (on_tcg()) {
@@ -244,6 +296,7 @@ int main(void)
     breakpoints();
     general_protection();
     branches();
+    end_of_addresses();
     control_registers();
     idt_faults();
     double_fault();
