@@ -24,19 +24,16 @@
 
 #include "hypervisor/direct/backing.h"
 #include "hypervisor/direct/direct.h"
+#include "hypervisor/large_page.h"
 
-enum { MAX_RANGES = 64, HUGE_PAGE = 2 << 20, PIECE = 64 << 20 };
-
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
+enum { MAX_RANGES = 64, PIECE = 64 << 20 };
 
 struct range {
     u8 *host;
     u64 size, offset;
     bool no_fork;         /* a child of fork(2) has nothing there */
     bool watched;         /* the program hears of each access, and shadows have nothing there */
-    _Atomic u64 *touched; /* bitmap of its pieces of HUGE_PAGE bytes, from its first whole one on; or NULL */
+    _Atomic u64 *touched; /* bitmap of its pieces of LARGE_PAGE bytes, from its first whole one on; or NULL */
 };
 
 struct backing {
@@ -154,20 +151,20 @@ bool backing_find(const struct backing *b, const u8 *host, u64 *offset)
 static void make_large(u8 *piece)
 {
     __atomic_fetch_or(piece, 0, __ATOMIC_RELAXED); /* there is something to make large */
-    if (madvise(piece, HUGE_PAGE, MADV_COLLAPSE))
-        madvise(piece, HUGE_PAGE, MADV_POPULATE_WRITE);
+    if (madvise(piece, LARGE_PAGE, MADV_COLLAPSE))
+        madvise(piece, LARGE_PAGE, MADV_POPULATE_WRITE);
 }
 
 void backing_touch(struct backing *b, u8 *host)
 {
     for (unsigned i = 0; i < b->count; i++) {
         struct range *r = &b->range[i];
-        u8 *piece = (u8 *)ALIGN_DOWN((uintptr_t)host, HUGE_PAGE);
+        u8 *piece = (u8 *)ALIGN_DOWN((uintptr_t)host, LARGE_PAGE);
         if ((u64)(host - r->host) >= r->size)
             continue;
-        if (!r->touched || piece < r->host || piece + HUGE_PAGE > r->host + r->size)
+        if (!r->touched || piece < r->host || piece + LARGE_PAGE > r->host + r->size)
             return;
-        u64 n = (u64)(piece - r->host) / HUGE_PAGE;
+        u64 n = (u64)(piece - r->host) / LARGE_PAGE;
         if (!(atomic_load(&r->touched[n / 64]) >> n % 64 & 1) &&
             !(atomic_fetch_or(&r->touched[n / 64], BIT(n % 64)) >> n % 64 & 1))
             make_large(piece);
@@ -398,12 +395,12 @@ static void adopt(struct backing *b, u8 *host, u64 size, bool in_use, const stru
     forget(b, host, size);
     if (b->count == MAX_RANGES || !a->plain || (in_use && !each_page(host, size, refuse, NULL)))
         return;
-    u64 offset = ALIGN_UP(b->size, HUGE_PAGE) + ((uintptr_t)host & (HUGE_PAGE - 1));
+    u64 offset = ALIGN_UP(b->size, LARGE_PAGE) + ((uintptr_t)host & (LARGE_PAGE - 1));
     if (!grow(b, offset + size))
         return;
     u64 done = replace(b, host, size, offset, a);
     if (done) {
-        void *touched = a->huge ? calloc(done / HUGE_PAGE / 64 + 1, sizeof(u64)) : NULL;
+        void *touched = a->huge ? calloc(done / LARGE_PAGE / 64 + 1, sizeof(u64)) : NULL;
         b->range[b->count++] = (struct range){host, done, offset, .no_fork = a->no_fork, .touched = touched};
     }
     b->size = offset + done;

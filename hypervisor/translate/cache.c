@@ -475,8 +475,7 @@ void cache_flush(struct engine *e)
 {
     memset(e->hash, 0, sizeof(e->hash));
     memset(e->pages, 0, sizeof(e->pages));
-    madvise(e->code_write, ALIGN_UP(e->code_used, 4096), MADV_REMOVE);
-    madvise(e->meta, ALIGN_UP(e->meta_used, 4096), MADV_DONTNEED);
+    large_pages_release(e);
     madvise(e->by_code, ALIGN_UP(e->block_count * sizeof(*e->by_code), 4096), MADV_DONTNEED);
     e->block_count = 0;
     e->code_used = e->meta_used = 0;

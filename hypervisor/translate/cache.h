@@ -57,6 +57,7 @@
 #include <pthread.h>
 
 #include "hypervisor/cpu/insn.h"
+#include "hypervisor/translate/large_pages.h"
 #include "hypervisor/translate/mode.h"
 #include "hypervisor/translate/producer.h"
 #include "hypervisor/translate/stress.h"
@@ -187,12 +188,14 @@ struct engine {
     pthread_mutex_t lock;
     u8 *code_write, *code_exec; /* two views of one memory */
     u8 *meta;                   /* blocks and what belongs to them; within 2 GiB of code_exec */
+    u8 *meta_mapped;            /* where the mapping of both begins */
     struct block *hash[BLOCK_HASH];
     struct code_page *pages[PAGE_HASH];
     struct block **by_code; /* in the order of their code */
     unsigned block_count;
     s32 crossing_count;         /* given to links */
     u8 *poll_page, *poll_guard; /* a readable page and the PROT_NONE one after it */
+    struct large_pages large;
     struct stress stress;
     bool has_bmi2;
     struct translator *translator;

@@ -9,6 +9,7 @@
 
 #include "hypervisor/direct/backing.h"
 #include "hypervisor/direct/direct.h"
+#include "hypervisor/large_page.h"
 #include "hypervisor/translate/cache.h"
 #include "hypervisor/translate/engine.h"
 #include "hypervisor/translate/execute.h"
@@ -55,11 +56,11 @@ static void *map_table(size_t size)
  * the blocks lies beside it, as code reads some of that (checked.c). */
 static int map_code(struct engine *e)
 {
-    u8 *meta = map_table(META_SIZE + CODE_SIZE);
-    if (!meta)
+    e->meta_mapped = map_table(META_SIZE + CODE_SIZE + LARGE_PAGE);
+    if (!e->meta_mapped)
         return -errno;
-    e->meta = meta;
-    e->code_exec = meta + META_SIZE;
+    e->meta = (u8 *)ALIGN_UP((uintptr_t)e->meta_mapped, LARGE_PAGE);
+    e->code_exec = e->meta + META_SIZE;
     e->code_write =
         mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (e->code_write == MAP_FAILED)
@@ -112,7 +113,8 @@ static void unmap(void *p, size_t size)
 void engine_destroy(struct vm *vm)
 {
     struct engine *e = vm->engine;
-    unmap(e->meta, META_SIZE + CODE_SIZE); /* and code_exec */
+    large_pages_end(e);
+    unmap(e->meta_mapped, META_SIZE + CODE_SIZE + LARGE_PAGE); /* and code_exec */
     unmap(e->by_code, MAX_BLOCKS * sizeof(*e->by_code));
     unmap(e->translator, sizeof(*e->translator));
     unmap(e->code_write, CODE_SIZE);
@@ -175,6 +177,7 @@ struct vcpu *engine_create_vcpu(struct vm *vm, u32 id, int fd)
         errno = ENOMEM;
         return NULL;
     }
+    large_pages_start(vm->engine);
     return v;
 }
 

@@ -420,6 +420,7 @@ struct block *translate(struct vcpu *v, u8 *host, bool plain)
     t->block->code_size = (u32)(t->e.p - t->block->code);
     t->block->link_count = (u8)t->link_count;
     e->code_used = ALIGN_UP(t->e.p - e->code_write, 16);
+    large_pages_follow(e);
     cache_insert(e, t->block, t->block->host2);
     v->stat_translations++;
     if (dump_mask & DUMP_BLOCKS)
