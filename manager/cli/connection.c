@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -40,6 +41,9 @@ static int connect_to(struct connection *c, const struct target *t, struct error
         return r;
     memcpy(at.sun_path, c->path, sizeof(at.sun_path));
     c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const struct timeval limit = {.tv_sec = t->patience};
+    setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     if (c->fd >= 0 && connect(c->fd, (struct sockaddr *)&at, sizeof(at)) == 0)
         return 0;
     const char *advice = errno == EACCES ? "you may not: use sudo, or a daemon of your own with --root DIR"
@@ -53,7 +57,9 @@ static int connect_to(struct connection *c, const struct target *t, struct error
 static int lost(const struct connection *c, int err, struct error *e)
 {
     return error_set(e, err, "the connection to the daemon at '%s' broke: %s", c->path,
-                     err == EPIPE ? "it has ended" : strerror(err));
+                     err == EPIPE    ? "it has ended"
+                     : err == EAGAIN ? "it does not answer"
+                                     : strerror(err));
 }
 
 int connection_send(struct connection *c, const struct wire_header *h, const void *payload, size_t size,

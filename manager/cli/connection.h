@@ -12,6 +12,7 @@
 struct target {
     const char *root, *connect;
     bool json;
+    unsigned patience; /* seconds that an answer may take; 0: for ever */
 };
 #define TARGET_PLACE(type, field)                                         \
     {"root", ARGUMENT_TEXT, offsetof(type, field.root), "DIR"},           \

@@ -12,8 +12,14 @@ enum { OPEN_READ_ONLY = 1, OPEN_NO_ALIASES = 2 };
 
 /* What of it clients ask for, and whether it is there. */
 enum feature {
+    FEATURE_MIGRATION_P2P = 4,
+    FEATURE_MIGRATION_V3 = 6,
+    FEATURE_MIGRATE_CHANGE_PROTECTION = 7,
     FEATURE_TYPED_PARAM_STRING = 9,
     FEATURE_PROGRAM_KEEPALIVE = 10,
+    FEATURE_XML_MIGRATABLE = 11,
+    FEATURE_MIGRATION_OFFLINE = 12,
+    FEATURE_MIGRATION_PARAMS = 13,
     FEATURE_REMOTE_EVENT_CALLBACK = 14,
     FEATURE_REMOTE_CLOSE_CALLBACK = 15,
     FEATURE_NETWORK_UPDATE_HAS_CORRECT_ORDER = 16,
@@ -33,7 +39,13 @@ int handle_connect_supports_feature(struct call *call,
 {
     switch (args->feature) {
     case FEATURE_PROGRAM_KEEPALIVE: call->client->keepalive = true; __attribute__((fallthrough));
+    case FEATURE_MIGRATION_P2P:
+    case FEATURE_MIGRATION_V3:
+    case FEATURE_MIGRATE_CHANGE_PROTECTION:
     case FEATURE_TYPED_PARAM_STRING:
+    case FEATURE_XML_MIGRATABLE:
+    case FEATURE_MIGRATION_OFFLINE:
+    case FEATURE_MIGRATION_PARAMS:
     case FEATURE_REMOTE_EVENT_CALLBACK:
     case FEATURE_REMOTE_CLOSE_CALLBACK:
     case FEATURE_NETWORK_UPDATE_HAS_CORRECT_ORDER: ret->supported = 1; break;

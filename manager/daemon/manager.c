@@ -4,6 +4,7 @@
 
 #include "manager/daemon/manager.h"
 #include "manager/domains/life.h"
+#include "manager/domains/migrate.h"
 #include "manager/domains/store.h"
 #include "manager/networks/network.h"
 #include "manager/storage/pool.h"
@@ -31,6 +32,7 @@ void manager_load(struct manager *m)
 
 void manager_free(struct manager *m)
 {
+    migrate_forget_all(m);
     server_free(&m->server);
     life_release_all(m);
     resources_free(&m->pools);

@@ -17,6 +17,7 @@ struct manager {
     struct domains domains;
     struct resources pools, networks;
     struct emulator *emulators;
+    struct failed_migration failed_migration;
     bool kvm_known, kvm_hardware; /* emulator_host_has_kvm */
 };
 

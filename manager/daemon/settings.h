@@ -12,7 +12,8 @@ struct settings {
     u64 client_max;
     u64 socket_mode, read_only_socket_mode; /* permissions, as octal digits */
     u64 monitor_timeout;                    /* seconds until a machine that does not answer counts as hung */
-    u64 log_max;                            /* bytes of a domain's log from which on it begins anew */
+    u64 migration_port_min, migration_port_max, migration_timeout;
+    u64 log_max; /* bytes of a domain's log from which on it begins anew */
 
     /* Folders, from --root or the system's. */
     char *config_dir; /* definitions */

@@ -86,13 +86,7 @@ static int undefine(struct call *call, const struct remote_domain *name, u32 fla
     if (snapshots && !domain_active(d) && !(flags & UNDEFINE_SNAPSHOTS))
         return vir_fail(&call->error, VIR_ERR_OPERATION_INVALID,
                         "cannot delete inactive domain with %u snapshots", snapshots);
-    snapshots_forget(d);
-    store_forget_save(d);
-    store_forget_config(d);
-    d->persistent = d->autostart = false;
-    notify_lifecycle(d, EV_UNDEFINED, UNDEFINED_REMOVED);
-    if (!domain_active(d))
-        domain_unlist(d);
+    domain_undefine(d);
     return 0;
 }
 

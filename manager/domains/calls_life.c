@@ -9,6 +9,7 @@
 #include "manager/domains/definition.h"
 #include "manager/domains/job.h"
 #include "manager/domains/life.h"
+#include "manager/domains/migrate.h"
 #include "manager/domains/notify.h"
 #include "manager/domains/qmp.h"
 #include "manager/domains/save.h"
@@ -92,6 +93,8 @@ int handle_domain_destroy_flags(struct call *call, const struct remote_domain_de
 int handle_domain_suspend(struct call *call, const struct remote_domain_suspend_args *args)
 {
     struct domain *d = domain_find_active(call, &args->dom);
+    if (d && migrate_is_sending(d))
+        return migrate_suspend(d, &call->error);
     if (!d || job_begin_active(d, JOB_MODIFY, &call->error) < 0)
         return -1;
     int r = life_suspend(d, PAUSED_USER, &call->error);

@@ -238,11 +238,16 @@ int handle_domain_core_dump_with_format(struct call *call,
 
 /* ---- how far it is ---- */
 
-enum { JOB_TYPE_NONE = 0, JOB_TYPE_UNBOUNDED = 2, JOB_TYPE_COMPLETED = 3, NS_PER_MS = 1000000 };
+enum { JOB_TYPE_NONE = 0, JOB_TYPE_UNBOUNDED = 2, JOB_TYPE_COMPLETED = 3 };
 
-static bool has_progress(const struct domain *d)
+/* 1, 0, or -1 with e. */
+static int has_progress(const struct domain *d, struct vir_error *e)
 {
-    return d->job.operation == JOB_SAVE || d->job.operation == JOB_DUMP;
+    if (d->job.operation == JOB_MIGRATION_IN)
+        return vir_fail(e, VIR_ERR_OPERATION_UNSUPPORTED,
+                        "migration statistics are available only on the source host");
+    return d->job.operation == JOB_SAVE || d->job.operation == JOB_DUMP ||
+           d->job.operation == JOB_MIGRATION_OUT;
 }
 
 int handle_domain_get_job_info(struct call *call, const struct remote_domain_get_job_info_args *args,
@@ -252,26 +257,15 @@ int handle_domain_get_job_info(struct call *call, const struct remote_domain_get
     if (!d)
         return -1;
     const struct job *j = &d->job;
-    if (!has_progress(d))
-        return 0;
+    int r = has_progress(d, &call->error);
+    if (r <= 0)
+        return r;
     ret->type = JOB_TYPE_UNBOUNDED;
-    ret->timeElapsed = (loop_now() - j->since) / NS_PER_MS;
+    ret->timeElapsed = (loop_now() - j->since) / 1000000;
     ret->dataTotal = ret->memTotal = j->total;
     ret->dataProcessed = ret->memProcessed = j->processed;
     ret->dataRemaining = ret->memRemaining = j->remaining;
     return 0;
-}
-
-static void add_progress(struct params *p, const struct job *j, u64 elapsed)
-{
-    static const char *const what[] = {"data", "memory"};
-    params_i32(p, (s32)j->operation, "operation");
-    params_u64(p, elapsed / NS_PER_MS, "time_elapsed");
-    for (size_t i = 0; i < ARRAY_SIZE(what); i++) {
-        params_u64(p, j->total, "%s_total", what[i]);
-        params_u64(p, j->processed, "%s_processed", what[i]);
-        params_u64(p, j->remaining, "%s_remaining", what[i]);
-    }
 }
 
 int handle_domain_get_job_stats(struct call *call, const struct remote_domain_get_job_stats_args *args,
@@ -280,24 +274,25 @@ int handle_domain_get_job_stats(struct call *call, const struct remote_domain_ge
     enum { COMPLETED = 1, KEEP = 2 };
     struct domain *d = domain_find(call, &args->dom);
     struct params p = {.arena = &call->arena};
+    int r = 0;
     if (!d || vir_check_flags(&call->error, args->flags, COMPLETED | KEEP, "virDomainGetJobStats") < 0)
         return -1;
     if (args->flags & COMPLETED && d->finished.operation) {
         ret->type = JOB_TYPE_COMPLETED;
-        add_progress(&p, &d->finished, d->finished.since);
+        job_tell(&d->finished, d->finished.since, &p);
         if (!(args->flags & KEEP))
             d->finished = (struct job){0};
     } else if (args->flags & COMPLETED)
         ret->type = JOB_TYPE_NONE;
     else if (!domain_active(d))
         return domain_not_running(&call->error);
-    else if (has_progress(d)) {
+    else if ((r = has_progress(d, &call->error)) > 0) {
         ret->type = JOB_TYPE_UNBOUNDED;
-        add_progress(&p, &d->job, loop_now() - d->job.since);
+        job_tell(&d->job, loop_now() - d->job.since, &p);
     }
     ret->params = p.at;
     ret->params_count = p.count;
-    return 0;
+    return min(r, 0);
 }
 
 int handle_domain_abort_job(struct call *call, const struct remote_domain_abort_job_args *args)

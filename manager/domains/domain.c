@@ -6,6 +6,8 @@
 #include "manager/daemon/manager.h"
 #include "manager/daemon/text.h"
 #include "manager/domains/domain.h"
+#include "manager/domains/notify.h"
+#include "manager/domains/snapshot.h"
 #include "manager/domains/store.h"
 
 static struct domain **alike(struct domains *ds, const u8 uuid[16])
@@ -30,6 +32,8 @@ struct domain *domain_new(struct manager *m, xmlNode *config)
                          .listed = true,
                          .config = config,
                          .state = DOMAIN_SHUTOFF,
+                         .migration = {.port = {.fd = -1}},
+                         .migration_speed = MIGRATION_SPEED_MAX,
                          .machine = {.exit = {.fd = -1}}};
     ASSERT(uuid_parse(xml_get(config, "uuid"), d->uuid));
     d->job.waiters_end = &d->job.waiters;
@@ -180,6 +184,17 @@ int domain_replace_config(struct domain *d, xmlNode *config, struct vir_error *e
     }
     xml_free(old);
     return 0;
+}
+
+void domain_undefine(struct domain *d)
+{
+    snapshots_forget(d);
+    store_forget_save(d);
+    store_forget_config(d);
+    d->persistent = d->autostart = false;
+    notify_lifecycle(d, EV_UNDEFINED, UNDEFINED_REMOVED);
+    if (!domain_active(d))
+        domain_unlist(d);
 }
 
 struct remote_domain domain_remote(const struct domain *d)

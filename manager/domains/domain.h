@@ -5,6 +5,7 @@
 
 #include "manager/daemon/task.h"
 #include "manager/daemon/xml.h"
+#include "manager/rpc/client.h"
 #include "manager/rpc/procedure.h"
 
 struct qmp;
@@ -22,12 +23,15 @@ enum domain_state {
 /* The reasons that the manager gives; the numbers are per state. */
 enum {
     RUNNING_BOOTED = 1,
+    RUNNING_MIGRATED = 2,
     RUNNING_RESTORED = 3,
     RUNNING_UNPAUSED = 5,
+    RUNNING_MIGRATION_CANCELED = 6,
     RUNNING_SAVE_CANCELED = 7,
     RUNNING_WAKEUP = 8,
     PAUSED_UNKNOWN = 0,
     PAUSED_USER = 1,
+    PAUSED_MIGRATION = 2,
     PAUSED_SAVE = 3,
     PAUSED_DUMP = 4,
     PAUSED_IOERROR = 5,
@@ -38,20 +42,62 @@ enum {
     SHUTOFF_SHUTDOWN = 1,
     SHUTOFF_DESTROYED = 2,
     SHUTOFF_CRASHED = 3,
+    SHUTOFF_MIGRATED = 4,
     SHUTOFF_SAVED = 5,
     SHUTOFF_FAILED = 6,
 };
 
 /* What may run on a domain at one time: jobs exclude each other (job.c). virDomainJobOperation. */
-enum job_operation { JOB_NONE, JOB_START = 1, JOB_SAVE = 2, JOB_RESTORE = 3, JOB_DUMP = 8, JOB_MODIFY = 100 };
+enum job_operation {
+    JOB_NONE,
+    JOB_START = 1,
+    JOB_SAVE = 2,
+    JOB_RESTORE = 3,
+    JOB_MIGRATION_IN = 4,
+    JOB_MIGRATION_OUT = 5,
+    JOB_DUMP = 8,
+    JOB_MODIFY = 100
+};
 
 struct job {
     enum job_operation operation;
     u64 since;                       /* loop_now() */
-    u64 total, processed, remaining; /* bytes, of one that saves or dumps */
+    u64 total, processed, remaining; /* bytes, of one that saves, dumps or moves */
     bool aborted;
     bool final; /* nothing aborts it */
     struct job_waiter *waiters, **waiters_end;
+};
+
+/* How far the domain's move to or from another daemon is (migrate.h). */
+enum migration_phase {
+    MIGRATION_NONE,
+    MIGRATION_BEGUN,    /* goes: nothing has happened yet */
+    MIGRATION_SENDING,  /* goes: cancelled, it runs on */
+    MIGRATION_SENT,     /* goes: stands still; only the other side knows whether it runs there */
+    MIGRATION_PREPARED, /* comes: the machine waits for its state */
+    MIGRATION_ARRIVED,  /* comes: it is all there, and runs or is about to */
+};
+
+/* MiB a second that 64 bits of bytes a second can hold: as fast as it goes. */
+#define MIGRATION_SPEED_MAX ((1ull << 43) - 1)
+
+struct migration {
+    enum migration_phase phase;
+    bool busy;              /* a call works on this step */
+    bool offline;           /* only the definition moves */
+    xmlNode *definition;    /* that comes so, for a domain that has one already */
+    bool abort_on_error;    /* an error of a disk ends it */
+    struct client_end end;  /* what becomes of it when the client goes that leads it */
+    struct loop_watch port; /* where the state will come from; fd -1: nobody is waited for (any more) */
+    struct loop_timer late; /* nobody has come */
+    char *path;             /* of a port that is a UNIX socket */
+};
+
+/* Why the machine ended into which a domain was to come: its client asks for that when the domain has gone.
+ */
+struct failed_migration {
+    char *name; /* NULL: none has */
+    struct vir_error error;
 };
 
 /* The process that runs the domain. */
@@ -82,6 +128,8 @@ struct domain {
     u64 state_since;
     struct job job;
     struct job finished; /* the last one that wrote the machine's state: `since` is how long it took */
+    struct migration migration;
+    u64 migration_speed; /* MiB a second */
     struct machine machine;
     struct console *consoles;
     struct domain *next_alike; /* in its list of by_uuid */
@@ -146,6 +194,9 @@ int domain_affect(const struct domain *d, u32 flags, struct affect *a, struct vi
 
 /* Takes the new definition over, and writes it. 0, or -1 with e: the old one stays. */
 int domain_replace_config(struct domain *d, xmlNode *config, struct vir_error *e);
+
+/* Without a definition it is gone as soon as it does not run. */
+void domain_undefine(struct domain *d);
 
 /* How it goes over the wire; the name is the domain's own string. */
 struct remote_domain domain_remote(const struct domain *d);

@@ -2,8 +2,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "manager/daemon/manager.h"
 #include "manager/domains/job.h"
+#include "manager/rpc/params.h"
 
-enum { WAIT_SECONDS = 30 };
+enum { WAIT_SECONDS = 30, NS_PER_MS = 1000000 };
 
 struct job_waiter {
     struct job_waiter *next;
@@ -74,4 +75,16 @@ int job_begin_active(struct domain *d, enum job_operation operation, struct vir_
     domain_not_running(e);
     job_end(d);
     return -1;
+}
+
+void job_tell(const struct job *j, u64 elapsed, struct params *p)
+{
+    static const char *const what[] = {"data", "memory"};
+    params_i32(p, (s32)j->operation, "operation");
+    params_u64(p, elapsed / NS_PER_MS, "time_elapsed");
+    for (size_t i = 0; i < ARRAY_SIZE(what); i++) {
+        params_u64(p, j->total, "%s_total", what[i]);
+        params_u64(p, j->processed, "%s_processed", what[i]);
+        params_u64(p, j->remaining, "%s_remaining", what[i]);
+    }
 }

@@ -13,4 +13,8 @@ void job_end(struct domain *d);
 /* job_begin, and the domain must (still) be running. */
 int job_begin_active(struct domain *d, enum job_operation operation, struct vir_error *e);
 
+/* How far a job is, or was, by libvirt's names; elapsed: in nanoseconds. */
+struct params;
+void job_tell(const struct job *j, u64 elapsed, struct params *p);
+
 #endif

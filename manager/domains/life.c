@@ -23,6 +23,7 @@
 #include "manager/domains/hotplug.h"
 #include "manager/domains/job.h"
 #include "manager/domains/life.h"
+#include "manager/domains/migrate.h"
 #include "manager/domains/monitor_event.h"
 #include "manager/domains/notify.h"
 #include "manager/domains/pin.h"
@@ -30,6 +31,8 @@
 #include "manager/domains/save.h"
 #include "manager/domains/store.h"
 
+/* Where a machine's state comes from, if not from a descriptor. */
+enum { IMAGE_NONE = -1, IMAGE_LATER = -2 };
 enum { TERM_SECONDS = 10, KILL_SECONDS = 15 };
 
 int life_command(struct domain *d, const char *command, json_t *arguments, json_t **result,
@@ -41,6 +44,14 @@ int life_command(struct domain *d, const char *command, json_t *arguments, json_
     }
     return qmp_call(d->machine.qmp, (unsigned)d->manager->settings.monitor_timeout, command, arguments,
                     result, e);
+}
+
+int life_send_fd(struct domain *d, int fd, const char *name, struct vir_error *e)
+{
+    if (!d->machine.qmp)
+        return domain_not_running(e);
+    return qmp_call_fd(d->machine.qmp, (unsigned)d->manager->settings.monitor_timeout, fd, "getfd",
+                       json_pack("{s:s}", "fdname", name), e);
 }
 
 /* ---- the process ends ---- */
@@ -105,6 +116,7 @@ static void life_ended(struct domain *d)
     notify_lifecycle(d, EV_STOPPED, detail);
     if (!d->persistent)
         domain_unlist(d);
+    migrate_machine_ended(d);
     domain_put(d);
 }
 
@@ -197,13 +209,11 @@ static const char *last_words(const char *log)
     return start + (n > 600 ? n - 600 : 0);
 }
 
-/* Why it did not start. */
-static void quote_log(struct domain *d, struct vir_error *e)
+void life_quote_log(struct domain *d, const char *what, struct vir_error *e)
 {
     char *path = store_path(d, "log"), *text;
     if (file_read(path, &text, NULL) == 0) {
-        vir_fail(e, VIR_ERR_INTERNAL_ERROR, "process exited while connecting to monitor: %s",
-                 last_words(text));
+        vir_fail(e, VIR_ERR_INTERNAL_ERROR, "%s: %s", what, last_words(text));
         free(text);
     }
     free(path);
@@ -254,8 +264,8 @@ static int spawn(struct domain *d, int image, struct vir_error *e)
     /* The program gets the descriptor under its own number. */
     int inherited = r == 0 && image >= 0 ? fcntl(image, F_DUPFD, 3) : -1;
     snprintf(incoming, sizeof(incoming), "fd:%d", inherited);
-    if (inherited >= 0)
-        l.incoming = incoming;
+    if (image != IMAGE_NONE)
+        l.incoming = image == IMAGE_LATER ? "defer" : incoming;
     char **argv = r == 0 ? command_line(d->live, &l, e) : NULL;
     r = argv ? execute(d, argv, e) : -1;
     if (inherited >= 0)
@@ -385,7 +395,7 @@ static void set_balloon(struct domain *d)
 }
 
 /* -incoming: the guest is not there before its memory is. */
-static int wait_incoming(struct domain *d, struct vir_error *e)
+int life_wait_incoming(struct domain *d, u64 deadline, struct vir_error *e)
 {
     for (;;) {
         json_t *status;
@@ -395,6 +405,8 @@ static int wait_incoming(struct domain *d, struct vir_error *e)
         json_decref(status);
         if (!coming)
             return 0;
+        if (deadline && loop_now() >= deadline)
+            return vir_fail(e, VIR_ERR_OPERATION_FAILED, "the state of domain '%s' has not come", d->name);
         task_sleep(&d->manager->tasks, 20000000);
     }
 }
@@ -405,9 +417,10 @@ static int bring_up(struct domain *d, int image, bool paused, struct vir_error *
         return -1;
     if (watch_process(d) < 0)
         return vir_fail(e, VIR_ERR_INTERNAL_ERROR, "the machine's process ended at once");
-    if (connect_monitor(d, e) < 0 || learn_chardevs(d, e) < 0 || (image >= 0 && wait_incoming(d, e) < 0)) {
+    if (connect_monitor(d, e) < 0 || learn_chardevs(d, e) < 0 ||
+        (image >= 0 && life_wait_incoming(d, 0, e) < 0)) {
         if (!domain_active(d))
-            quote_log(d, e);
+            life_quote_log(d, "process exited while connecting to monitor", e);
         return -1;
     }
     learn_graphics(d);
@@ -415,7 +428,7 @@ static int bring_up(struct domain *d, int image, bool paused, struct vir_error *
     hotplug_set_links(d);
     if (pin_apply_all(d, e) < 0)
         return -1;
-    if (image < 0)
+    if (image == IMAGE_NONE)
         set_balloon(d);
     if (!paused && life_command(d, "cont", NULL, NULL, e) < 0)
         return -1;
@@ -448,7 +461,8 @@ static void set_channels(struct domain *d)
     }
 }
 
-int life_start(struct domain *d, xmlNode *live, int image, bool paused, struct vir_error *e)
+/* The document, the id, the machine. */
+static int begin(struct domain *d, xmlNode *live, int image, bool paused, struct vir_error *e)
 {
     if (domain_active(d)) {
         xml_free(live);
@@ -464,6 +478,21 @@ int life_start(struct domain *d, xmlNode *live, int image, bool paused, struct v
         return -1;
     }
     d->machine.shutdown_seen = false;
+    return 0;
+}
+
+int life_prepare(struct domain *d, xmlNode *live, struct vir_error *e)
+{
+    if (begin(d, live, IMAGE_LATER, true, e) < 0)
+        return -1;
+    domain_set_state(d, DOMAIN_PAUSED, PAUSED_MIGRATION);
+    return 0;
+}
+
+int life_start(struct domain *d, xmlNode *live, int image, bool paused, struct vir_error *e)
+{
+    if (begin(d, live, image, paused, e) < 0)
+        return -1;
     if (paused)
         domain_set_state(d, DOMAIN_PAUSED, PAUSED_USER);
     else
@@ -525,7 +554,11 @@ static void adopt_status(struct domain *d, const char *status)
 static int reconnect(struct domain *d, struct vir_error *e)
 {
     json_t *status;
-    if (connect_monitor(d, e) < 0 || life_command(d, "query-status", NULL, &status, e) < 0)
+    if (connect_monitor(d, e) < 0)
+        return -1;
+    if (d->migration.phase)
+        migrate_recover(d);
+    if (life_command(d, "query-status", NULL, &status, e) < 0)
         return -1;
     if (d->state == DOMAIN_PAUSED && (d->reason == PAUSED_SAVE || d->reason == PAUSED_DUMP))
         save_recover(d);
@@ -540,10 +573,14 @@ static void reconnect_task(void *arg)
     struct domain *d = arg;
     struct vir_error e;
     if (job_begin(d, JOB_MODIFY, &e) == 0) {
-        bool half_started = d->state == DOMAIN_PAUSED && d->reason == PAUSED_STARTING_UP;
+        bool half_started = (d->state == DOMAIN_PAUSED && d->reason == PAUSED_STARTING_UP) ||
+                            d->migration.phase == MIGRATION_PREPARED;
         if (half_started || d->machine.stopping)
             life_destroy(d, false, d->machine.stopping ? d->machine.stop_reason : SHUTOFF_FAILED,
-                         d->machine.stopping ? STOPPED_DESTROYED : STOPPED_FAILED, &e);
+                         !d->machine.stopping                         ? STOPPED_FAILED
+                         : d->machine.stop_reason == SHUTOFF_MIGRATED ? STOPPED_MIGRATED
+                                                                      : STOPPED_DESTROYED,
+                         &e);
         else {
             /* It runs: a managed save is older than its disks, and would destroy what is on them. */
             store_forget_save(d);

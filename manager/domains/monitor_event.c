@@ -36,6 +36,8 @@ static void shutdown_task(void *arg)
 
 void monitor_event_shutdown(struct domain *d, bool by_guest)
 {
+    if (d->machine.stopping && d->machine.stop_reason == SHUTOFF_MIGRATED)
+        return; /* nothing of the guest's ends: it runs elsewhere */
     d->machine.shutdown_seen = true;
     domain_set_state(d, DOMAIN_SHUTDOWN, 0);
     notify_lifecycle(d, EV_SHUTDOWN, by_guest ? SHUTDOWN_GUEST : SHUTDOWN_HOST);
@@ -59,6 +61,10 @@ static void on_reset(struct domain *d, json_t *data)
 static void on_stop(struct domain *d, json_t *data)
 {
     (void)data;
+    if (d->state == DOMAIN_RUNNING && d->job.operation == JOB_MIGRATION_OUT) {
+        domain_set_state(d, DOMAIN_PAUSED, PAUSED_MIGRATION);
+        notify_lifecycle(d, EV_SUSPENDED, SUSPENDED_MIGRATED);
+    }
     if (d->state != DOMAIN_RUNNING || d->job.operation)
         return; /* a call of ours: it says why itself */
     domain_set_state(d, DOMAIN_PAUSED, PAUSED_UNKNOWN);

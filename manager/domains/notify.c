@@ -3,6 +3,7 @@
 #include "manager/daemon/manager.h"
 #include "manager/domains/notify.h"
 #include "manager/rpc/event.h"
+#include "manager/rpc/params.h"
 
 /* virDomainEventID */
 enum {
@@ -15,6 +16,7 @@ enum {
     ID_BALLOON_CHANGE = 13,
     ID_DEVICE_REMOVED = 15,
     ID_DEVICE_ADDED = 19,
+    ID_JOB_COMPLETED = 21,
     ID_DEVICE_REMOVAL_FAILED = 22,
     ID_METADATA_CHANGE = 23,
 };
@@ -65,6 +67,12 @@ void notify_io_error(struct domain *d, const char *path, const char *alias, int 
          .srcPath = (char *)path, .devAlias = (char *)alias, .action = action);
     SEND(d, ID_IO_ERROR_REASON, DOMAIN_EVENT_CALLBACK_IO_ERROR_REASON, domain_event_callback_io_error_reason,
          .srcPath = (char *)path, .devAlias = (char *)alias, .action = action, .reason = (char *)reason);
+}
+
+void notify_job_completed(struct domain *d, const struct params *p)
+{
+    SEND(d, ID_JOB_COMPLETED, DOMAIN_EVENT_CALLBACK_JOB_COMPLETED, domain_event_callback_job_completed,
+         .params = p->at, .params_count = p->count);
 }
 
 void notify_balloon(struct domain *d, u64 kib)

@@ -26,12 +26,15 @@ enum {
 };
 enum {
     STARTED_BOOTED = 0,
+    STARTED_MIGRATED = 1,
     STARTED_RESTORED = 2,
     SUSPENDED_PAUSED = 0,
+    SUSPENDED_MIGRATED = 1,
     SUSPENDED_IOERROR = 2,
     SUSPENDED_WATCHDOG = 3,
     SUSPENDED_RESTORED = 4,
-    RESUMED_UNPAUSED = 0
+    RESUMED_UNPAUSED = 0,
+    RESUMED_MIGRATED = 1
 };
 enum {
     STOPPED_SHUTDOWN,
@@ -48,6 +51,8 @@ void notify_reboot(struct domain *d);
 void notify_rtc_change(struct domain *d, s64 offset);
 void notify_watchdog(struct domain *d, int action);
 void notify_io_error(struct domain *d, const char *path, const char *alias, int action, const char *reason);
+struct params;
+void notify_job_completed(struct domain *d, const struct params *p);
 void notify_balloon(struct domain *d, u64 kib);
 void notify_device_added(struct domain *d, const char *alias);
 void notify_device_removed(struct domain *d, const char *alias);

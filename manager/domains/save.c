@@ -12,21 +12,12 @@
 #include "manager/domains/definition.h"
 #include "manager/domains/life.h"
 #include "manager/domains/notify.h"
-#include "manager/domains/qmp.h"
 #include "manager/domains/save.h"
 #include "manager/domains/save_image.h"
 
 enum { POLL_NS = 20000000 };
 
 /* ---- the machine writes ---- */
-
-static int give_descriptor(struct domain *d, int fd, const char *name, struct vir_error *e)
-{
-    if (!d->machine.qmp)
-        return domain_not_running(e);
-    return qmp_call_fd(d->machine.qmp, (unsigned)d->manager->settings.monitor_timeout, fd, "getfd",
-                       json_pack("{s:s}", "fdname", name), e);
-}
 
 static const char *text(json_t *o, const char *name)
 {
@@ -37,6 +28,14 @@ static const char *text(json_t *o, const char *name)
 static u64 number(json_t *o, const char *name)
 {
     return (u64)json_number_value(json_object_get(o, name));
+}
+
+/* As libvirt names it in errors. */
+static const char *job_name(const struct domain *d)
+{
+    return d->job.operation == JOB_MIGRATION_OUT ? "migration out job"
+           : d->job.operation == JOB_SAVE        ? "domain save job"
+                                                 : "domain core dump job";
 }
 
 /* 1: it is done; 0: not yet; -1 with e. */
@@ -61,11 +60,12 @@ static int judge_progress(struct domain *d, json_t *answer, struct vir_error *e)
         return 1;
     }
     if (d->job.aborted || !strcmp(status, "cancelled"))
-        return vir_fail(e, VIR_ERR_OPERATION_ABORTED, "canceled by client");
+        return vir_fail(e, VIR_ERR_OPERATION_ABORTED, "%s: canceled by client", job_name(d));
+    if (d->migration.abort_on_error && d->state == DOMAIN_PAUSED && d->reason == PAUSED_IOERROR)
+        return vir_fail(e, VIR_ERR_OPERATION_FAILED, "%s: failed due to I/O error", job_name(d));
     if (!strcmp(status, "failed"))
-        return vir_fail(e, VIR_ERR_OPERATION_FAILED, "%s",
-                        *text(answer, "error-desc") ? text(answer, "error-desc")
-                                                    : "the machine could not write its state");
+        return vir_fail(e, VIR_ERR_OPERATION_FAILED, "%s: %s", job_name(d),
+                        *text(answer, "error-desc") ? text(answer, "error-desc") : "unexpectedly failed");
     return 0;
 }
 
@@ -83,20 +83,39 @@ static int wait_written(struct domain *d, const char *query, struct vir_error *e
     }
 }
 
-/* As fast as the disk takes it: the machine's own limit is meant for networks. */
-static void lift_limit(struct domain *d)
+/* It is some time before the machine lets go: until then it cannot go on. */
+static void wait_cancelled(struct domain *d)
 {
     struct vir_error e;
-    life_command(d, "migrate-set-parameters", json_pack("{s:I}", "max-bandwidth", (json_int_t)1 << 50), NULL,
-                 &e);
+    json_t *answer;
+    for (bool over = false; !over && life_command(d, "query-migrate", NULL, &answer, &e) == 0;) {
+        const char *status = text(answer, "status");
+        over = !strcmp(status, "cancelled") || !strcmp(status, "failed") || !strcmp(status, "completed") ||
+               !*status;
+        json_decref(answer);
+        if (!over)
+            task_sleep(&d->manager->tasks, POLL_NS);
+    }
 }
 
-/* The descriptor stays the caller's; it has an end of its own, which the machine closes. */
-static int write_state(struct domain *d, int fd, struct vir_error *e)
+void save_cancel(struct domain *d)
+{
+    struct vir_error e;
+    if (life_command(d, "migrate_cancel", NULL, NULL, &e) == 0)
+        wait_cancelled(d);
+}
+
+int save_set_speed(struct domain *d, u64 speed, struct vir_error *e)
+{
+    return life_command(d, "migrate-set-parameters",
+                        json_pack("{s:I}", "max-bandwidth", (json_int_t)(speed << 20)), NULL, e);
+}
+
+int save_write_state(struct domain *d, int fd, u64 speed, struct vir_error *e)
 {
     struct vir_error ignored;
-    lift_limit(d);
-    if (give_descriptor(d, fd, "migrate", e) < 0)
+    save_set_speed(d, speed, &ignored);
+    if (life_send_fd(d, fd, "migrate", e) < 0)
         return -1;
     if (life_command(d, "migrate", json_pack("{s:s}", "uri", "fd:migrate"), NULL, e) < 0) {
         life_command(d, "closefd", json_pack("{s:s}", "fdname", "migrate"), NULL, &ignored);
@@ -104,7 +123,7 @@ static int write_state(struct domain *d, int fd, struct vir_error *e)
     }
     int r = wait_written(d, "query-migrate", e);
     if (r < 0)
-        life_command(d, "migrate_cancel", NULL, NULL, &ignored);
+        save_cancel(d);
     return r;
 }
 
@@ -130,7 +149,7 @@ static int write_memory(struct domain *d, int fd, const char *format, struct vir
     d->job.final = true;
     if (strcmp(format, "elf") && !has_format(d, format))
         return vir_fail(e, VIR_ERR_INVALID_ARG, "unsupported dumpformat '%s' for this QEMU binary", format);
-    if (give_descriptor(d, fd, "dump", e) < 0 ||
+    if (life_send_fd(d, fd, "dump", e) < 0 ||
         life_command(
             d, "dump-guest-memory",
             json_pack("{s:b,s:s,s:b,s:s}", "paging", 0, "protocol", "fd:dump", "detach", 1, "format", format),
@@ -219,7 +238,7 @@ int save_domain(struct domain *d, const char *path, const char *xml, u32 flags, 
         return -1;
     int r = stop_guest(d, PAUSED_SAVE, e);
     if (r == 0)
-        r = write_state(d, fd, e);
+        r = save_write_state(d, fd, MIGRATION_SPEED_MAX, e);
     if (r == 0)
         r = finish_file(d, complete, fd, path, flags & SAVE_BYPASS_CACHE, e);
     close(fd);
@@ -241,7 +260,8 @@ int dump_domain(struct domain *d, const char *path, u32 format, u32 flags, struc
         return vir_fail_errno(e, errno, "Failed to create file '%s'", path);
     int r = flags & DUMP_LIVE ? 0 : stop_guest(d, PAUSED_DUMP, e);
     if (r == 0)
-        r = flags & DUMP_MEMORY_ONLY ? write_memory(d, fd, dump_formats[format], e) : write_state(d, fd, e);
+        r = flags & DUMP_MEMORY_ONLY ? write_memory(d, fd, dump_formats[format], e)
+                                     : save_write_state(d, fd, MIGRATION_SPEED_MAX, e);
     if (r == 0)
         r = finish_file(d, sync_file, fd, path, flags & DUMP_BYPASS_CACHE, e);
     close(fd);
@@ -264,7 +284,10 @@ int restore_domain(struct domain *d, xmlNode *live, struct save_image *s, u32 fl
 
 int save_abort(struct domain *d, struct vir_error *e)
 {
-    if (d->job.operation != JOB_SAVE && d->job.operation != JOB_DUMP)
+    if (d->job.operation == JOB_MIGRATION_IN)
+        return vir_fail(e, VIR_ERR_OPERATION_INVALID,
+                        "cannot abort incoming migration; use virDomainDestroy instead");
+    if (d->job.operation != JOB_SAVE && d->job.operation != JOB_DUMP && d->job.operation != JOB_MIGRATION_OUT)
         return vir_fail(e, VIR_ERR_OPERATION_INVALID, "no job is active on the domain");
     if (d->job.final)
         return vir_fail(e, VIR_ERR_OPERATION_INVALID, "cannot abort memory-only dump");
@@ -284,8 +307,7 @@ static bool is_dumping(struct domain *d)
 
 void save_recover(struct domain *d)
 {
-    struct vir_error e;
-    life_command(d, "migrate_cancel", NULL, NULL, &e);
+    save_cancel(d);
     while (is_dumping(d))
         task_sleep(&d->manager->tasks, POLL_NS);
     go_on(d);

@@ -21,6 +21,14 @@ int dump_domain(struct domain *d, const char *path, u32 format, u32 flags, struc
 struct save_image;
 int restore_domain(struct domain *d, xmlNode *live, struct save_image *s, u32 flags, struct vir_error *e);
 
+/* The machine's state goes to the descriptor, which stays the caller's, at most `speed` MiB a second. The
+ * machine stands still then. */
+int save_write_state(struct domain *d, int fd, u64 speed, struct vir_error *e);
+/* Ends that, if it is under way. */
+void save_cancel(struct domain *d);
+/* Needs no job. */
+int save_set_speed(struct domain *d, u64 speed, struct vir_error *e);
+
 /* Whoever asks for it: the job that runs gives up. */
 int save_abort(struct domain *d, struct vir_error *e);
 

@@ -132,6 +132,8 @@ void store_state(struct domain *d)
     xml_setf(status, "@id", "%d", d->id);
     if (d->machine.stopping)
         xml_setf(status, "@stopping", "%d", d->machine.stop_reason);
+    if (d->migration.phase > MIGRATION_BEGUN)
+        xml_setf(status, "@migration", "%d", d->migration.phase);
     if (d->machine.reboot)
         xml_set(status, "@reboot", "yes");
     xmlAddChild(status, domain);
@@ -141,6 +143,12 @@ void store_state(struct domain *d)
         report("domain '%s': %s", d->name, e.text);
     free(path);
     xml_free(status);
+}
+
+void store_phase(struct domain *d)
+{
+    if (domain_active(d) && d->machine.pid)
+        store_state(d);
 }
 
 void store_forget_state(struct domain *d)
@@ -198,7 +206,7 @@ static void load_state(struct manager *m, const char *path)
     xmlNode *inner = status ? xml_node(status, "domain") : NULL;
     xmlNode *live = inner ? xml_copy(inner) : NULL;
     struct domain *d = domain_of_state(m, live);
-    u64 pid = 0, started = 0, id = 0, state = 0, reason = 0, stopping;
+    u64 pid = 0, started = 0, id = 0, state = 0, reason = 0, stopping, phase;
     if (!d || !number_parse(xml_get(status, "@pid"), &pid) ||
         !number_parse(xml_get(status, "@started"), &started) || !number_parse(xml_get(status, "@id"), &id) ||
         !number_parse(xml_get(status, "@state"), &state) ||
@@ -219,6 +227,8 @@ static void load_state(struct manager *m, const char *path)
         d->machine.stopping = true;
         d->machine.stop_reason = (int)stopping;
     }
+    if (number_parse(xml_get(status, "@migration"), &phase))
+        d->migration.phase = (enum migration_phase)phase;
     d->machine.reboot = xml_is(status, "@reboot", "yes");
     m->domains.next_id = max(m->domains.next_id, d->id + 1);
     xml_free(status);

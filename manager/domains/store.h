@@ -28,6 +28,8 @@ void store_forget_save(struct domain *d);
 
 /* Writes the state of a running domain. A failure is reported and the domain goes on. */
 void store_state(struct domain *d);
+/* The same, if it runs: only what a migration has come to has changed. */
+void store_phase(struct domain *d);
 void store_forget_state(struct domain *d);
 
 /* At the daemon's start, in a task: the definitions, then what was running. */

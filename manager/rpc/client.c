@@ -46,6 +46,33 @@ void client_put(struct client *c)
     free(c);
 }
 
+void client_end_add(struct client *c, struct client_end *end, void (*gone)(struct client_end *end))
+{
+    client_end_cancel(end);
+    *end = (struct client_end){c->ends, c, gone};
+    c->ends = end;
+}
+
+void client_end_cancel(struct client_end *end)
+{
+    if (!end->client)
+        return;
+    struct client_end **at = &end->client->ends;
+    while (*at != end)
+        at = &(*at)->next;
+    *at = end->next;
+    end->client = NULL;
+}
+
+static void tell_ends(struct client *c)
+{
+    while (c->ends) {
+        struct client_end *end = c->ends;
+        client_end_cancel(end);
+        end->gone(end);
+    }
+}
+
 void client_close(struct client *c, const char *why)
 {
     if (c->closed)
@@ -57,6 +84,7 @@ void client_close(struct client *c, const char *why)
     loop_cancel(c->server->loop, &c->idle);
     streams_close(c);
     registrations_free(c);
+    tell_ends(c);
     close(c->watch.fd);
     c->server->input_bytes -= c->in.size;
     buffer_free(&c->in);

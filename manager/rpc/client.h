@@ -27,6 +27,13 @@ enum {
     KEEPALIVE_TRIES = 5,
 };
 
+/* Somebody who must know when the client goes: told once, and forgotten. */
+struct client_end {
+    struct client_end *next;
+    struct client *client; /* NULL: nothing is waited for */
+    void (*gone)(struct client_end *end);
+};
+
 struct server;
 struct stream;
 struct registration;
@@ -47,6 +54,7 @@ struct client {
     size_t in_used, out_sent;
     struct stream *streams;
     struct registration *registrations;
+    struct client_end *ends;
     s32 next_callback;
 };
 
@@ -56,6 +64,10 @@ void client_new(struct server *s, int fd, bool read_only_socket);
 /* Ends the connection now: calls in work go on, their answers go nowhere. */
 void client_close(struct client *c, const char *why);
 void client_put(struct client *c);
+
+/* The caller owns `end`. client_end_cancel: nothing if it is not waited for. */
+void client_end_add(struct client *c, struct client_end *end, void (*gone)(struct client_end *end));
+void client_end_cancel(struct client_end *end);
 
 /* Begins a message to the client in its output; client_send_end sends what was appended in between. */
 size_t client_send_begin(struct client *c, const struct wire_header *h);

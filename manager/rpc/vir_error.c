@@ -38,9 +38,12 @@ static const struct {
     {VIR_ERR_ARGUMENT_UNSUPPORTED, VIR_FROM_QEMU, "argument unsupported: "},
     {VIR_ERR_OPERATION_ABORTED, VIR_FROM_QEMU, "operation aborted: "},
     {VIR_ERR_NO_DOMAIN_METADATA, VIR_FROM_DOMAIN, "metadata not found: "},
+    {VIR_ERR_MIGRATE_UNSAFE, VIR_FROM_QEMU, "Unsafe migration: "},
+    {VIR_ERR_OVERFLOW, VIR_FROM_QEMU, "numerical overflow: "},
     {VIR_ERR_OPERATION_UNSUPPORTED, VIR_FROM_QEMU, "Operation not supported: "},
     {VIR_ERR_AGENT_UNRESPONSIVE, VIR_FROM_QEMU, "Guest agent is not responding: "},
     {VIR_ERR_STORAGE_VOL_EXIST, VIR_FROM_STORAGE, "storage volume exists already: "},
+    {VIR_ERR_MIGRATE_FINISH_OK, VIR_FROM_QEMU, "migration successfully aborted"},
     {VIR_ERR_DEVICE_MISSING, VIR_FROM_QEMU, "device not found: "},
 };
 
