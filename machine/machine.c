@@ -31,6 +31,7 @@ const char *const run_state_names[RUN_STATES] = {
     [RUN_SHUTDOWN] = "shutdown",       [RUN_IO_ERROR] = "io-error",
     [RUN_INMIGRATE] = "inmigrate",     [RUN_FINISH_MIGRATE] = "finish-migrate",
     [RUN_POSTMIGRATE] = "postmigrate", [RUN_SAVE_VM] = "save-vm",
+    [RUN_RESTORE_VM] = "restore-vm",   [RUN_INTERNAL_ERROR] = "internal-error",
 };
 
 static void hold_clocks(struct machine *m)
@@ -85,7 +86,7 @@ void machine_stop_now(struct machine *m, enum run_state state)
 void machine_continue(struct machine *m)
 {
     if (!m->stopped || m->state == RUN_INMIGRATE || m->state == RUN_FINISH_MIGRATE ||
-        m->dump.status == DUMP_ACTIVE)
+        m->dump.status == DUMP_ACTIVE || m->snapshot.active)
         return;
     machine_stop_now(m, m->state); /* a stop that has just begun ends first */
     if (m->frozen)
@@ -284,6 +285,8 @@ static int check_config(const struct vm_config *c, struct gdb_address *gdb, stru
                          MACHINE_MAX_VCPUS);
     if ((what = not_here(c)))
         return error_set(e, ENOTSUP, "option '-%s' of QEMU is not supported yet: leave it out", what);
+    if (c->loadvm && c->incoming)
+        return error_set(e, EINVAL, "-loadvm and -incoming: the guest can come from one place only");
     return gdb_address_parse(gdb, c->gdb ? c->gdb : "none", e);
 }
 
@@ -298,8 +301,8 @@ int machine_create(struct machine *m, const struct vm_config *c, struct terminal
                           .no_shutdown = c->no_shutdown || c->on_shutdown};
     m->chardevs = (struct chardevs){.loop = &m->loop, .terminal = t, .host = {m, quit, start_vcpus}};
     m->freeze.expired = freeze;
-    m->stopped = c->stopped || c->incoming;
-    m->state = c->incoming ? RUN_INMIGRATE : c->stopped ? RUN_PRELAUNCH : RUN_RUNNING;
+    m->stopped = c->stopped || c->incoming || c->loadvm;
+    m->state = c->incoming ? RUN_INMIGRATE : m->stopped ? RUN_PRELAUNCH : RUN_RUNNING;
     migration_init(&m->migration);
     m->migration.autostart = !c->stopped;
     m->migration.deferred = c->incoming && !strcmp(c->incoming, "defer");
@@ -337,7 +340,7 @@ static void tell_reset(struct machine *m)
     monitor_event(m, "RESET", json_pack("{s:b,s:s}", "guest", guest, "reason", m->reset_cause));
     if (m->frozen)
         hold_clocks(m);
-    if (m->state == RUN_SHUTDOWN)
+    if (m->state == RUN_SHUTDOWN || m->state == RUN_INTERNAL_ERROR)
         m->state = RUN_PAUSED;
 }
 
@@ -348,7 +351,7 @@ static bool reset_if_wanted(struct machine *m)
     struct boot_entry entry;
     struct error e;
     loop_lock(&m->loop);
-    while (m->reset_wanted && !m->ended && !all_parked(m))
+    while (m->reset_wanted && !m->ended && (!all_parked(m) || m->snapshot.active))
         pthread_cond_wait(&m->changed, &m->loop.lock);
     if (m->reset_wanted && !m->ended) {
         m->reset_wanted = false;
@@ -385,11 +388,25 @@ static void start_incoming(struct machine *m)
         machine_end(m, 1, "-incoming %s: %s", from, e.text);
 }
 
+/* -loadvm. The guest has not run yet. */
+static void start_loaded(struct machine *m)
+{
+    const struct snapshot_wanted w = {.tag = m->config->loadvm};
+    struct error e;
+    if (!w.tag)
+        return;
+    if (snapshot_load(m, &w, &e) < 0)
+        machine_end(m, 1, "-loadvm %s: %s", w.tag, e.text);
+    else if (!m->config->stopped)
+        machine_continue(m);
+}
+
 bool machine_run(struct machine *m)
 {
     loop_lock(&m->loop);
     chardevs_start(&m->chardevs);
     gdbstub_start(&m->gdb);
+    start_loaded(m);
     start_vcpus(m);
     start_incoming(m);
     loop_unlock(&m->loop);
@@ -398,6 +415,7 @@ bool machine_run(struct machine *m)
     while (reset_if_wanted(m));
     bool stopped = stop_vcpus(m);
     loop_lock(&m->loop);
+    snapshot_wait(m);
     block_close_all(&m->blocks);
     loop_unlock(&m->loop);
     gdbstub_finish(&m->gdb, m->status);

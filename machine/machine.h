@@ -24,6 +24,7 @@
 #include "machine/slots.h"
 #include "machine/state/dump.h"
 #include "machine/state/migration.h"
+#include "machine/state/snapshot.h"
 #include "machine/vcpu.h"
 
 struct sandbox;
@@ -48,6 +49,8 @@ enum run_state {
     RUN_FINISH_MIGRATE,
     RUN_POSTMIGRATE,
     RUN_SAVE_VM,
+    RUN_RESTORE_VM,
+    RUN_INTERNAL_ERROR,
     RUN_STATES
 };
 extern const char *const run_state_names[RUN_STATES];
@@ -82,6 +85,8 @@ struct machine {
     struct gdbstub gdb;
     struct migration migration;
     struct dump dump;
+    struct snapshot snapshot;
+    struct job *jobs; /* the newest first */
 
     bool no_reboot, no_shutdown; /* as -action says, or set-action */
     bool plugged;                /* all that the configuration has is there: what comes now is hot-plugged */

@@ -154,6 +154,7 @@ const struct option options[] = {
     {"rtc", "base=WHEN", "", OPTION_TABLE, .rows = rtc_rows},
     {"incoming", "WHERE", "a saved machine comes from exec:COMMAND, unix:PATH, tcp:HOST:PORT, fd:N; or defer",
      OPTION_TEXT, FIELD(incoming)},
+    {"loadvm", "TAG", "the guest goes on from that snapshot of its disks", OPTION_TEXT, FIELD(loadvm)},
 
     {"drive", "file=FILE", "a disk: format=, if=virtio|none, id=, readonly=on, cache=, aio=, ...",
      OPTION_SHORT, FIELD(drives), .expand = expand_drive},

@@ -64,6 +64,7 @@ struct vm_config {
     bool no_shutdown;     /* a power-off only stops the guest */
     bool stopped;         /* the guest waits for `cont`, or a debugger */
     const char *incoming; /* where a saved machine comes from */
+    const char *loadvm;   /* the snapshot that the guest goes on from */
     const char *gdb;      /* where a debugger may connect */
 
     bool sandbox;   /* system calls that the program does not need are refused */

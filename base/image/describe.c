@@ -1,7 +1,9 @@
 /* describe.c - what an image is, as QAPI's ImageInfo */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/image/describe.h"
 
@@ -66,4 +68,30 @@ json_t *image_describe(struct disk_image *i, bool chain)
     if (chain && i->backing)
         json_object_set_new(o, "backing-image", image_describe(i->backing, true));
     return o;
+}
+
+const char *image_size_text(u64 bytes, char text[32])
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double v = (double)bytes;
+    unsigned k = 0;
+    for (; v >= 1000 && k + 1 < ARRAY_SIZE(units); k++)
+        v /= 1024;
+    snprintf(text, 32, "%0.3g %s", v, units[k]);
+    return text;
+}
+
+void image_print_snapshot(FILE *f, const struct image_snapshot *s, const char *id, const char *end)
+{
+    char size[32], date[64], icount[24] = "";
+    time_t when = s->date_sec;
+    struct tm tm;
+    localtime_r(&when, &tm);
+    strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm);
+    u64 ms = s->clock / 1000000;
+    if (s->icount != ~0ull)
+        snprintf(icount, sizeof(icount), "%" PRIu64, s->icount);
+    fprintf(f, "%-10s%-17s%8s%20s %02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 ".%03" PRIu64 "%11s%s", id, s->name,
+            image_size_text(s->vm_state_size, size), date, ms / 3600000, ms / 60000 % 60, ms / 1000 % 60,
+            ms % 1000, icount, end);
 }

@@ -444,6 +444,11 @@ static int snapshot_error(const struct disk_image *i, const char *name, const ch
                  : 0;
 }
 
+bool image_keeps_snapshots(const struct disk_image *i)
+{
+    return i->format->snapshot_create && !i->read_only;
+}
+
 static int check_snapshots(const struct disk_image *i, struct error *e)
 {
     return i->format->snapshot_create
@@ -452,19 +457,55 @@ static int check_snapshots(const struct disk_image *i, struct error *e)
                            i->format->name);
 }
 
+/* One that has the name, which is not another one's number. */
+static int find_named(struct disk_image *i, const char *name)
+{
+    int n = find_snapshot(i, name);
+    return n >= 0 && !strcmp(i->format->snapshot(i, (unsigned)n)->name, name) ? n : -1;
+}
+
+const struct image_snapshot *image_snapshot_find(struct disk_image *i, const char *name)
+{
+    int n = find_named(i, name);
+    return n < 0 ? NULL : i->format->snapshot(i, (unsigned)n);
+}
+
+int image_snapshot_create_at(struct disk_image *i, const struct image_snapshot *s, bool instead,
+                             struct error *e)
+{
+    int r = check_snapshots(i, e), n = r < 0 ? -1 : find_named(i, s->name);
+    if (r < 0)
+        return r;
+    bool taken = find_snapshot(i, s->name) >= 0 && !(instead && n >= 0);
+    if (!*s->name || taken)
+        return error_set(e, EEXIST, "there is a snapshot '%s' of '%s' already: use another name", s->name,
+                         i->filename);
+    return snapshot_error(i, s->name, "make", i->format->snapshot_create(i, s, (unsigned)n), e);
+}
+
 int image_snapshot_create(struct disk_image *i, const char *name, struct error *e)
 {
     struct timespec now;
-    int r = check_snapshots(i, e);
-    if (r < 0)
-        return r;
-    if (!*name || find_snapshot(i, name) >= 0)
-        return error_set(e, EEXIST, "there is a snapshot '%s' of '%s' already: use another name", name,
-                         i->filename);
     clock_gettime(CLOCK_REALTIME, &now);
     const struct image_snapshot s = {
         .name = name, .date_sec = (u32)now.tv_sec, .date_nsec = (u32)now.tv_nsec};
-    return snapshot_error(i, name, "make", i->format->snapshot_create(i, &s), e);
+    return image_snapshot_create_at(i, &s, false, e);
+}
+
+int image_vm_state_write(struct disk_image *i, const void *from, size_t bytes)
+{
+    return i->corrupt ? -EIO : image_keeps_snapshots(i) ? i->format->vm_state_write(i, from, bytes) : -ENOTSUP;
+}
+
+int image_vm_state_drop(struct disk_image *i)
+{
+    return i->format->vm_state_drop ? i->format->vm_state_drop(i) : 0;
+}
+
+int image_vm_state_read(struct disk_image *i, const char *name, u64 offset, void *to, size_t bytes)
+{
+    int n = i->format->vm_state_read ? find_named(i, name) : -1;
+    return n < 0 ? -ENOENT : i->format->vm_state_read(i, (unsigned)n, offset, to, bytes);
 }
 
 static int no_snapshot(const struct disk_image *i, const char *name, struct error *e)

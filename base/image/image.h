@@ -105,10 +105,13 @@ struct image_format {
     int (*resize)(struct disk_image *i, u64 size, struct error *e);
     void (*info)(struct disk_image *i, struct image_info *info);
     const struct image_snapshot *(*snapshot)(struct disk_image *i, unsigned n); /* NULL: it has none */
-    /* Of `shown`, the name and the time count. */
-    int (*snapshot_create)(struct disk_image *i, const struct image_snapshot *shown);
+    /* Of `shown`, the name and the times count. instead: of another one, which goes; UINT32_MAX: none. */
+    int (*snapshot_create)(struct disk_image *i, const struct image_snapshot *shown, unsigned instead);
     int (*snapshot_apply)(struct disk_image *i, unsigned n);
     int (*snapshot_delete)(struct disk_image *i, unsigned n);
+    int (*vm_state_write)(struct disk_image *i, const void *from, size_t bytes);
+    int (*vm_state_drop)(struct disk_image *i);
+    int (*vm_state_read)(struct disk_image *i, unsigned n, u64 offset, void *to, size_t bytes);
     int (*check)(struct disk_image *i, struct image_check *c,
                  struct error *e); /* NULL: there is nothing to check */
     /* Writes a whole cluster (the image's last one may be shorter) in fewer bytes. NULL: it cannot. */
@@ -154,8 +157,19 @@ void image_get_info(struct disk_image *i, struct image_info *info);
 /* A snapshot inside the image: made of what is there now; gone back to, what is there now being lost;
  * removed. By its name, or its id. 0 or -errno with e. */
 int image_snapshot_create(struct disk_image *i, const char *name, struct error *e);
+/* The same with the times of s; instead: of one with that name, if there is one. */
+int image_snapshot_create_at(struct disk_image *i, const struct image_snapshot *s, bool instead,
+                             struct error *e);
 int image_snapshot_apply(struct disk_image *i, const char *name, struct error *e);
 int image_snapshot_delete(struct disk_image *i, const char *name, struct error *e);
+/* By its name alone; NULL: there is none. It stays until snapshots change. */
+const struct image_snapshot *image_snapshot_find(struct disk_image *i, const char *name);
+bool image_keeps_snapshots(const struct disk_image *i);
+/* The state of the machine that has the disk: written bit by bit, it goes into the next snapshot that is
+ * made, or is dropped; and read of a snapshot: -ENODATA behind its end, -EINVAL where it is damaged. */
+int image_vm_state_write(struct disk_image *i, const void *from, size_t bytes);
+int image_vm_state_drop(struct disk_image *i);
+int image_vm_state_read(struct disk_image *i, const char *name, u64 offset, void *to, size_t bytes);
 int image_check(struct disk_image *i, struct image_check *c, struct error *e);
 /* Makes the file, or empties one that nobody else has open. */
 int image_create(const struct image_create *c, struct error *e);

@@ -79,6 +79,12 @@ const struct qmp_command qmp_commands[] = {
     {"query-dump", "", query_dump},
     {"query-dump-guest-memory-capability", "", query_dump_capability},
 
+    {"snapshot-save", "job-id:s tag:s vmstate:s devices:a", qmp_snapshot_save},
+    {"snapshot-load", "job-id:s tag:s vmstate:s devices:a", qmp_snapshot_load},
+    {"snapshot-delete", "job-id:s tag:s devices:a", qmp_snapshot_delete},
+    {"query-jobs", "", query_jobs},
+    {"job-dismiss", "id:s", qmp_job_dismiss},
+
     {"migrate", "uri:s blk:b? inc:b? detach:b? resume:b?", qmp_migrate},
     {"migrate_cancel", "", qmp_migrate_cancel},
     {"migrate-incoming", "uri:s", qmp_migrate_incoming},

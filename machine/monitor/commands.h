@@ -92,6 +92,13 @@ COMMAND(qmp_dump_guest_memory);
 COMMAND(query_dump);
 COMMAND(query_dump_capability);
 
+/* snapshot.c */
+COMMAND(qmp_snapshot_save);
+COMMAND(qmp_snapshot_load);
+COMMAND(qmp_snapshot_delete);
+COMMAND(query_jobs);
+COMMAND(qmp_job_dismiss);
+
 /* migration.c */
 COMMAND(qmp_migrate);
 COMMAND(qmp_migrate_cancel);

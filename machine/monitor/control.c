@@ -7,11 +7,20 @@
 #include "machine/machine.h"
 #include "machine/monitor/commands.h"
 
+/* Whether a guest that stands still for a dump or a snapshot goes on behind it; NULL: there is none now. */
+static bool *goes_on(struct machine *m)
+{
+    return m->dump.status == DUMP_ACTIVE ? &m->dump.was_running
+           : m->snapshot.active          ? &m->snapshot.was_running
+                                         : NULL;
+}
+
 json_t *qmp_stop(struct qmp_call *call)
 {
     struct machine *m = call->machine;
-    if (m->dump.status == DUMP_ACTIVE && m->dump.was_running) { /* it stands already, and is to stay so */
-        m->dump.was_running = false;
+    bool *on = goes_on(m);
+    if (on && *on) { /* it stands already, or soon does, and is to stay so */
+        *on = false;
         m->state = RUN_PAUSED;
     }
     machine_stop_now(m, RUN_PAUSED);
@@ -20,17 +29,20 @@ json_t *qmp_stop(struct qmp_call *call)
 
 json_t *qmp_cont(struct qmp_call *call)
 {
-    if (call->machine->state == RUN_INMIGRATE) {
-        call->machine->migration.autostart = true; /* when it is there */
+    struct machine *m = call->machine;
+    if (m->state == RUN_INMIGRATE) {
+        m->migration.autostart = true; /* when it is there */
         return json_object();
     }
-    if (call->machine->dump.status == DUMP_ACTIVE)
+    if (m->dump.status == DUMP_ACTIVE)
         return qmp_fail(call, "GenericError", "There is a dump in process, please wait.");
-    if (call->machine->state == RUN_FINISH_MIGRATE)
+    if (m->snapshot.active)
+        return qmp_fail(call, "GenericError", "There is a snapshot in process, please wait.");
+    if (m->state == RUN_FINISH_MIGRATE)
         return qmp_fail(call, "GenericError", "Migration is not finalized yet");
-    if (call->machine->state == RUN_SHUTDOWN)
+    if (m->state == RUN_SHUTDOWN || m->state == RUN_INTERNAL_ERROR)
         return qmp_fail(call, "GenericError", "Resetting the Virtual Machine is required");
-    machine_continue(call->machine);
+    machine_continue(m);
     return json_object();
 }
 

@@ -9,6 +9,7 @@ const struct qmp_event qmp_events[] = {
     {"BLOCK_IO_ERROR", "device:s node-name:s? operation:s action:s nospace:b? reason:s"},
     {"DEVICE_DELETED", "device:s? path:s"},
     {"DUMP_COMPLETED", "result:o error:s?"},
+    {"JOB_STATUS_CHANGE", "id:s status:s"},
     {"MIGRATION", "status:s"},
     {"NIC_RX_FILTER_CHANGED", "name:s? path:s"},
     {"POWERDOWN", ""},

@@ -43,7 +43,8 @@ static void send_key(struct machine *m, const char *argument, FILE *f);
 static const struct human_command commands[] = {
     {"help", "?", "", "this list", .run = help},
     {"info", NULL, "WHAT",
-     "balloon, block, chardev, cpus, kvm, name, network, pci, registers, status, usernet, uuid, version",
+     "balloon, block, chardev, cpus, kvm, name, network, pci, registers, snapshots, status, usernet, uuid, "
+     "version",
      .run = info},
     {"stop", "s", "", "stop the guest", "stop"},
     {"cont", "c", "", "let it go on", "cont"},
@@ -68,6 +69,9 @@ static const struct human_command commands[] = {
     {"balloon", NULL, "MIB", "how much memory the guest is to have", .run = set_balloon},
     {"sendkey", NULL, "KEY[-KEY...] [MILLISECONDS]", "press keys, as ctrl-alt-delete", .run = send_key},
     {"system_wakeup", NULL, "", "wake it up, if it sleeps", "system_wakeup"},
+    {"savevm", NULL, "[TAG]", "a snapshot of the machine and its disks", .run = human_savevm},
+    {"loadvm", NULL, "TAG", "the guest goes on from that snapshot", .run = human_loadvm},
+    {"delvm", NULL, "TAG", "remove it", .run = human_delvm},
 };
 
 static void help(struct machine *m, const char *argument, FILE *f)
@@ -155,7 +159,8 @@ static void info(struct machine *m, const char *what, FILE *f)
                    {"network", info_network},
                    {"usernet", info_usernet},
                    {"pci", info_pci},
-                   {"registers", info_registers}};
+                   {"registers", info_registers},
+                   {"snapshots", human_info_snapshots}};
 
     static const char *const rows[][2] = {{"chardev", "query-chardev"}, {"balloon", "query-balloon"},
                                           {"cpus", "query-cpus-fast"},  {"kvm", "query-kvm"},
@@ -274,7 +279,8 @@ static void hostfwd_remove(struct machine *m, const char *argument, FILE *f)
 
 static void run_row(struct machine *m, const struct human_command *c, const char *argument, FILE *f)
 {
-    if (!*c->argument != !*argument) {
+    bool optional = *c->argument == '[' && !strchr(c->argument, ' ');
+    if (!*c->argument != !*argument && !optional) {
         fprintf(f, "usage: %s %s\r\n", c->name, c->argument);
         return;
     }

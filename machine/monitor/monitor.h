@@ -149,5 +149,10 @@ void human_byte(struct monitor *mon, u8 byte);
 void human_run(struct machine *m, const char *line, FILE *f);
 /* block.c: info block. */
 void human_info_block(struct machine *m, FILE *f);
+/* snapshot.c. tag "": a name that tells the time; the guest stands still until it is done. */
+void human_savevm(struct machine *m, const char *tag, FILE *f);
+void human_loadvm(struct machine *m, const char *tag, FILE *f);
+void human_delvm(struct machine *m, const char *tag, FILE *f);
+void human_info_snapshots(struct machine *m, FILE *f);
 
 #endif

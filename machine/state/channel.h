@@ -9,6 +9,13 @@
 #include "base/error.h"
 #include "machine/state/state.h"
 
+/* Who has the bytes where no descriptor does. 0 or -errno; data NULL: they are passed over. */
+struct channel_end {
+    int (*write)(void *to, const void *data, size_t n);
+    int (*read)(void *from, void *data, size_t n);
+};
+extern const struct channel_end channel_buffer; /* a state_buffer */
+
 /* A descriptor on its way somewhere; all calls may wait, and are made without the machine's lock. */
 struct channel {
     int fd;       /* -1: not open */
@@ -16,8 +23,9 @@ struct channel {
     pid_t child;  /* of exec:; 0: none */
     const _Atomic bool *cancelled;
     u64 bytes;                 /* so far */
-    u64 limit, since;          /* bytes in a second, from loop_now() `since` on; 0: as fast as may be */
-    struct state_buffer *sink; /* what is written is only kept; NULL: it goes to fd */
+    u64 limit, since; /* bytes in a second, from loop_now() `since` on; 0: as fast as may be */
+    const struct channel_end *end; /* NULL: fd */
+    void *opaque;
 };
 
 /* fd: the name's or number's, which the caller has found; -1: uri is of another kind. 0 or -errno with e. */

@@ -147,6 +147,8 @@ int dump_start(struct machine *m, int fd, u64 begin, u64 length, struct error *e
         return error_set(e, EBUSY, "Dump not allowed during incoming migration.");
     if (migration_is_active(&m->migration))
         return error_set(e, EBUSY, "Dump not allowed while the machine moves");
+    if (m->snapshot.active)
+        return error_set(e, EBUSY, "There is a snapshot in process, please wait.");
     *d = (struct dump){.fd = fd, .begin = begin, .length = length};
     int r = prepare(m, e);
     if (r == 0 && (r = -pthread_create(&thread, NULL, run, m)) < 0)

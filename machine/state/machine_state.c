@@ -41,9 +41,9 @@ static const struct state_field chip_fields[] = {STATE(struct chip_state, irqchi
                                                  {0}};
 static const struct state_table chip_state = {"kvm", 1, chip_fields};
 
-static int save_chips(struct machine *m, struct state_buffer *b, struct error *e)
+static int save_chips(struct machine *m, bool running, struct state_buffer *b, struct error *e)
 {
-    struct chip_state s = {.pit = m->pit, .clock = m->clock.clock, .running = m->migration.was_running};
+    struct chip_state s = {.pit = m->pit, .clock = m->clock.clock, .running = running};
     int r = 0;
     for (u32 i = 0; i < ARRAY_SIZE(s.irqchip) && r >= 0; i++) {
         s.irqchip[i].chip_id = i;
@@ -89,10 +89,10 @@ static int save_part(void *opaque, const struct state_table *t, const char *inst
     return 0;
 }
 
-int machine_state_save(struct machine *m, struct state_buffer *b, struct error *e)
+int machine_state_save(struct machine *m, bool running, struct state_buffer *b, struct error *e)
 {
     visit_devices(m, save_part, b);
-    int r = save_chips(m, b, e);
+    int r = save_chips(m, running, b, e);
     for (unsigned i = 0; i < m->vcpu_count && r == 0; i++)
         r = vcpu_save(&m->vcpu[i], b, e);
     return r == 0 && b->failed ? error_set(e, ENOMEM, "no memory for the machine's state") : r;

@@ -12,16 +12,17 @@
 /* Waits, the lock being free meanwhile, until the devices have done what is under way. */
 void machine_state_settle(struct machine *m);
 
-/* Everything but memory. The clocks stand still (m->frozen). */
-int machine_state_save(struct machine *m, struct state_buffer *b, struct error *e);
+/* Everything but memory. The clocks stand still (m->frozen). running: the guest was, before. */
+int machine_state_save(struct machine *m, bool running, struct state_buffer *b, struct error *e);
 
 /* The same; the machine is as after its creation. */
 int machine_state_load(struct machine *m, struct state_parts *p, struct error *e);
 
 /* stream.c: the stream's beginning and end, and what is between them on the reading side: memory goes where
- * it belongs, parts are kept. Without the lock. */
+ * it belongs (memory false: it is passed over, where the channel's end can do so), parts are kept. Without
+ * the lock. */
 int stream_write_header(struct channel *c, const struct machine *m);
 int stream_write_parts(struct channel *c, const struct state_buffer *b);
-int stream_read(struct channel *c, struct machine *m, struct state_parts *p, struct error *e);
+int stream_read(struct channel *c, struct machine *m, bool memory, struct state_parts *p, struct error *e);
 
 #endif

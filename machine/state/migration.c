@@ -86,14 +86,14 @@ static void stop_guest(struct machine *m)
 static int take_rest(struct machine *m, struct state_buffer *b, struct error *e)
 {
     struct migration *g = &m->migration;
-    struct channel sink = {.fd = -1, .sink = b};
+    struct channel kept = {.fd = -1, .end = &channel_buffer, .opaque = b};
     stop_guest(m);
     if (m->ended)
         return error_set(e, ECANCELED, "the machine has ended");
     int r = ram_stream_collect(&g->ram, e);
-    if (r == 0 && (r = ram_stream_send(&g->ram, &sink)) < 0)
+    if (r == 0 && (r = ram_stream_send(&g->ram, &kept)) < 0)
         return stream_error(r, e);
-    return r == 0 ? machine_state_save(m, b, e) : r;
+    return r == 0 ? machine_state_save(m, g->was_running, b, e) : r;
 }
 
 static int send_all(struct machine *m, struct channel *c, struct error *e)
@@ -188,6 +188,8 @@ int migration_start(struct machine *m, const char *uri, int fd, struct error *e)
         return error_set(e, EBUSY, "There's a migration process in progress");
     if (m->dump.status == DUMP_ACTIVE)
         return error_set(e, EBUSY, "There is a dump in process, please wait.");
+    if (m->snapshot.active)
+        return error_set(e, EBUSY, "There is a snapshot in process, please wait.");
     if (m->state == RUN_INMIGRATE)
         return error_set(e, EBUSY, "Guest is waiting for an incoming migration");
     if (m->state == RUN_POSTMIGRATE)
@@ -229,7 +231,7 @@ static void *move_in(void *arg)
     struct migration *g = &m->migration;
     struct state_parts *parts = calloc(1, sizeof(*parts));
     struct error e = {0};
-    int r = parts ? stream_read(&g->channel, m, parts, &e) : error_set(&e, ENOMEM, "no memory");
+    int r = parts ? stream_read(&g->channel, m, true, parts, &e) : error_set(&e, ENOMEM, "no memory");
     channel_close(&g->channel);
     loop_lock(&m->loop);
     machine_wait_parked(m);

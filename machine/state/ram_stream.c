@@ -130,7 +130,7 @@ void ram_stream_end(struct ram_stream *s)
     s->dirty = s->round = NULL;
 }
 
-int ram_stream_receive(struct ram *ram, struct channel *c, struct error *e)
+int ram_stream_receive(struct ram *ram, bool take, struct channel *c, struct error *e)
 {
     struct record record;
     int r = channel_read(c, &record, sizeof(record));
@@ -143,8 +143,8 @@ int ram_stream_receive(struct ram *ram, struct channel *c, struct error *e)
                          record.count, (unsigned long long)record.page, (unsigned long long)page_count(ram));
     u8 *to = ram->host + record.page * PAGE;
     if (record.kind == DATA)
-        r = channel_read(c, to, (size_t)record.count * PAGE);
-    else
+        r = channel_read(c, take ? to : NULL, (size_t)record.count * PAGE);
+    else if (take)
         memset(to, 0, (size_t)record.count * PAGE);
     return r < 0 ? error_set(e, -r, "the saved state ends in the middle of a page") : 0;
 }

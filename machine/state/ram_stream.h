@@ -25,7 +25,8 @@ int ram_stream_send(struct ram_stream *s, struct channel *c);
 /* With the lock. */
 void ram_stream_end(struct ram_stream *s);
 
-/* The other side: one record of pages, behind its letter. 0, or -errno with e. */
-int ram_stream_receive(struct ram *ram, struct channel *c, struct error *e);
+/* The other side: one record of pages, behind its letter. take false: they are passed over. 0, or -errno with
+ * e. */
+int ram_stream_receive(struct ram *ram, bool take, struct channel *c, struct error *e);
 
 #endif

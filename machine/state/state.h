@@ -49,6 +49,7 @@ typedef int state_visit(void *opaque, const struct state_table *t, const char *i
 struct state_buffer {
     u8 *data;
     size_t size, room;
+    size_t taken; /* by who reads it */
     bool failed;
 };
 void state_put(struct state_buffer *b, const void *data, size_t n);

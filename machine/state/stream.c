@@ -101,7 +101,7 @@ static int read_part(struct channel *c, struct state_parts *p, struct error *e)
     return (r = channel_read(c, part->data, part->size)) < 0 ? ends(r, e) : 0;
 }
 
-int stream_read(struct channel *c, struct machine *m, struct state_parts *p, struct error *e)
+int stream_read(struct channel *c, struct machine *m, bool memory, struct state_parts *p, struct error *e)
 {
     int r = read_header(c, m, e);
     while (r == 0) {
@@ -111,7 +111,7 @@ int stream_read(struct channel *c, struct machine *m, struct state_parts *p, str
         if (letter == 'E')
             return 0;
         if (letter == 'R')
-            r = ram_stream_receive(&m->ram, c, e);
+            r = ram_stream_receive(&m->ram, memory, c, e);
         else if (letter == 'P')
             r = read_part(c, p, e);
         else

@@ -126,7 +126,7 @@ static void report_free(struct virtio_balloon *d, struct virtqueue *q, const str
 
 static void give_buffer_back(struct virtio_balloon *d)
 {
-    if (!d->has_buffer || !virtio_running(&d->v))
+    if (!d->has_buffer || !virtio_running(&d->v) || virtio_is_held(&d->v))
         return;
     d->has_buffer = false;
     virtq_push(&d->v.queue[STATS], d->buffer, 0);

@@ -151,7 +151,7 @@ bool virtq_chain_at(struct virtqueue *q, u16 head, struct virtq_chain *c)
 
 bool virtq_pop(struct virtqueue *q, struct virtq_chain *c)
 {
-    if (!virtq_ready(q) || !virtq_chain_at(q, avail_ring(q, q->last_avail), c))
+    if (virtio_is_held(q->device) || !virtq_ready(q) || !virtq_chain_at(q, avail_ring(q, q->last_avail), c))
         return false;
     q->last_avail++;
     return true;

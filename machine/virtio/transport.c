@@ -253,7 +253,7 @@ static void write_config(struct virtio_device *d, u64 offset, unsigned size, u64
 void virtio_notified(struct virtio_device *d, unsigned queue)
 {
     if (queue < d->queue_count && d->queue[queue].enabled && virtio_running(d) && pci_is_master(&d->pci) &&
-        d->pci.bus && !d->pci.bus->still)
+        d->pci.bus && !virtio_is_held(d))
         d->type->notify(d, queue);
 }
 

@@ -142,6 +142,12 @@ static inline bool virtio_running(const struct virtio_device *d)
     return (d->status & (VIRTIO_DRIVER_OK | VIRTIO_NEEDS_RESET)) == VIRTIO_DRIVER_OK;
 }
 
+/* The guest stands still, and its memory with it: who has something for it waits for pci_bus_go. */
+static inline bool virtio_is_held(const struct virtio_device *d)
+{
+    return d->pci.bus && d->pci.bus->still;
+}
+
 /* The driver says that there is something in the queue; in all of them. */
 void virtio_notified(struct virtio_device *d, unsigned queue);
 void virtio_rung(struct virtio_device *d);

@@ -42,41 +42,14 @@ static json_t *number(u64 v)
     return json_integer((json_int_t)v);
 }
 
-/* "10 GiB", as QEMU prints it: three digits. */
-static const char *size_text(u64 bytes, char text[32])
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    double v = (double)bytes;
-    unsigned k = 0;
-    for (; v >= 1000 && k + 1 < ARRAY_SIZE(units); k++)
-        v /= 1024;
-    snprintf(text, 32, "%0.3g %s", v, units[k]);
-    return text;
-}
-
-static void print_snapshot(const struct image_snapshot *s)
-{
-    char size[32], date[64];
-    time_t when = s->date_sec;
-    struct tm tm;
-    localtime_r(&when, &tm);
-    strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm);
-    u64 ms = s->clock / 1000000;
-    printf("%-10s%-17s%8s%20s %02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 ".%03" PRIu64, s->id, s->name,
-           size_text(s->vm_state_size, size), date, ms / 3600000, ms / 60000 % 60, ms / 1000 % 60, ms % 1000);
-    if (s->icount == ~0ull)
-        printf("%11s\n", "");
-    else
-        printf("%11" PRIu64 "\n", s->icount);
-}
-
 static void print_snapshots(struct disk_image *i, const struct image_info *n)
 {
     if (n->snapshots)
-        printf("Snapshot list:\n%-10s%-17s%8s%20s%13s%11s\n", "ID", "TAG", "VM SIZE", "DATE", "VM CLOCK",
-               "ICOUNT");
-    for (unsigned k = 0; k < n->snapshots; k++)
-        print_snapshot(i->format->snapshot(i, k));
+        printf("Snapshot list:\n" IMAGE_SNAPSHOT_HEADING "\n");
+    for (unsigned k = 0; k < n->snapshots; k++) {
+        const struct image_snapshot *one = i->format->snapshot(i, k);
+        image_print_snapshot(stdout, one, one->id, "\n");
+    }
 }
 
 /* Version 2 has no flags to tell of. */
@@ -98,7 +71,7 @@ static void print_info(struct disk_image *i)
     char a[32], b[32];
     image_get_info(i, &n);
     printf("image: %s\nfile format: %s\nvirtual size: %s (%" PRIu64 " bytes)\ndisk size: %s\n", n.filename,
-           n.format, size_text(n.size, a), n.size, size_text(n.allocated, b));
+           n.format, image_size_text(n.size, a), n.size, image_size_text(n.allocated, b));
     if (n.cluster_size)
         printf("cluster_size: %" PRIu64 "\n", n.cluster_size);
     if (n.dirty)

@@ -246,6 +246,9 @@ static void qcow2_close(struct disk_image *i)
     struct qcow2 *q = qcow2_of(i);
     if (!q)
         return;
+    if (!i->corrupt)
+        qcow2_vm_state_drop(i);
+    qcow2_vm_state_forget(q);
     if (q->used && !i->corrupt && flush(i) == 0)
         set_features(q, q->header.incompatible & ~(u64)INCOMPATIBLE_DIRTY, q->header.autoclear);
     cache_free(q);
@@ -296,6 +299,9 @@ const struct image_format image_qcow2 = {
     .snapshot_create = qcow2_snapshot_create,
     .snapshot_apply = qcow2_snapshot_apply,
     .snapshot_delete = qcow2_snapshot_delete,
+    .vm_state_write = qcow2_vm_state_write,
+    .vm_state_drop = qcow2_vm_state_drop,
+    .vm_state_read = qcow2_vm_state_read,
     .check = qcow2_check,
     .create = qcow2_create,
     .preallocate = qcow2_preallocate,

@@ -126,7 +126,8 @@ struct qcow2 {
     unsigned freed_count;
 
     struct qcow2_snapshot *snapshots;
-    u64 snapshots_bytes; /* of their table */
+    u64 snapshots_bytes;       /* of their table */
+    struct vm_state *vm_state; /* that the next one gets; NULL: none */
     u64 bitmaps_offset, bitmaps_bytes;
     u32 bitmaps;
     char *backing_file, *backing_format;
@@ -162,9 +163,20 @@ void qcow2_feature_name(struct qcow2 *q, unsigned bit, char name[64]);
 /* ---- snapshots.c ---- */
 int qcow2_read_snapshots(struct qcow2 *q, struct error *e);
 void qcow2_free_snapshots(struct qcow2 *q);
-int qcow2_snapshot_create(struct disk_image *i, const struct image_snapshot *shown);
+int qcow2_snapshot_create(struct disk_image *i, const struct image_snapshot *shown, unsigned instead);
 int qcow2_snapshot_apply(struct disk_image *i, unsigned n);
 int qcow2_snapshot_delete(struct disk_image *i, unsigned n);
+
+/* ---- vm_state.c ---- */
+/* How many entries of L1 a disk of that size needs: a snapshot's state comes behind them. */
+u64 l1_entries_for(const struct qcow2 *q, u64 size);
+int qcow2_vm_state_write(struct disk_image *i, const void *from, size_t bytes);
+int qcow2_vm_state_drop(struct disk_image *i);
+int qcow2_vm_state_read(struct disk_image *i, unsigned n, u64 offset, void *to, size_t bytes);
+/* All of it is in the file: the entries of L1 that lead to it, and its size; none: 0. */
+int qcow2_vm_state_finish(struct qcow2 *q, const u64 **l1, u32 *tables, u64 *bytes);
+/* A snapshot has it now. */
+void qcow2_vm_state_forget(struct qcow2 *q);
 
 /* ---- cache.c ---- */
 int cache_init(struct qcow2 *q);

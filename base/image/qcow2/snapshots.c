@@ -225,8 +225,8 @@ static int write_l1(struct qcow2 *q, const u64 *entry, u32 count, u64 *host)
     int r = raw ? qcow2_allocate_run(q, bytes >> q->header.cluster_bits, host) : -ENOMEM;
     for (u32 k = 0; r == 0 && k < count; k++)
         raw[k] = htobe64(entry_host(entry[k]));
-    if (r == 0)
-        r = image_pwrite_all(q->image, *host, raw, bytes);
+    if (r == 0 && (r = image_pwrite_all(q->image, *host, raw, bytes)) < 0)
+        qcow2_give_back(q, *host, bytes >> q->header.cluster_bits);
     free(raw);
     return r;
 }
@@ -240,10 +240,15 @@ static int read_l1(struct qcow2 *q, const struct qcow2_snapshot *s, u64 **entry)
     return r;
 }
 
+static int free_table(struct qcow2 *q, u64 host, u64 bytes)
+{
+    u64 clusters = ALIGN_UP(bytes, q->cluster_size) >> q->header.cluster_bits;
+    return clusters ? qcow2_free(q, host, clusters, false) : 0;
+}
+
 static int free_l1(struct qcow2 *q, u64 host, u32 count)
 {
-    u64 clusters = ALIGN_UP(8ull * count, q->cluster_size) >> q->header.cluster_bits;
-    return clusters ? qcow2_free(q, host, clusters, false) : 0;
+    return free_table(q, host, 8ull * count);
 }
 
 /* The record of a new snapshot, as it stands in the file: how many bytes. */
@@ -290,8 +295,9 @@ static int write_snapshots(struct qcow2 *q, u32 without, const struct qcow2_snap
     if (r == 0 && *size > MAX_SNAPSHOT_BYTES)
         r = -EFBIG;
     u64 clusters = ALIGN_UP(*size, q->cluster_size) >> q->header.cluster_bits;
-    if (r == 0 && clusters && (r = qcow2_allocate_run(q, clusters, host)) == 0)
-        r = image_pwrite_all(q->image, *host, bytes, clusters << q->header.cluster_bits);
+    if (r == 0 && clusters && (r = qcow2_allocate_run(q, clusters, host)) == 0 &&
+        (r = image_pwrite_all(q->image, *host, bytes, clusters << q->header.cluster_bits)) < 0)
+        qcow2_give_back(q, *host, clusters);
     free(bytes);
     return r;
 }
@@ -299,20 +305,30 @@ static int write_snapshots(struct qcow2 *q, u32 without, const struct qcow2_snap
 /* The header names another table; the old one's clusters are free. */
 static int enter_snapshots(struct qcow2 *q, u32 count, u64 host, u64 size)
 {
-    u64 old = q->header.snapshots_offset, clusters = ALIGN_UP(q->snapshots_bytes, q->cluster_size);
+    u64 old = q->header.snapshots_offset, old_bytes = q->snapshots_bytes;
+    u32 old_count = q->header.snapshot_count;
     struct error none;
     int r = qcow2_commit(q);
     if (r < 0 || (r = image_sync(q->image)) < 0)
         return r;
-    qcow2_free_snapshots(q);
-    q->snapshots = NULL;
     q->header.snapshot_count = count;
     q->header.snapshots_offset = host;
-    q->snapshots_bytes = size;
-    if ((r = qcow2_write_header(q, offsetof(struct qcow2_header, snapshot_count), 12)) < 0 ||
-        (r = image_sync(q->image)) < 0 || (r = qcow2_read_snapshots(q, &none)) < 0)
+    r = qcow2_write_header(q, offsetof(struct qcow2_header, snapshot_count), 12);
+    q->header.snapshot_count = old_count; /* of the list that we still have */
+    if (r < 0 || (r = image_sync(q->image)) < 0) {
+        q->header.snapshots_offset = old;
         return r;
-    return clusters ? qcow2_free(q, old, clusters >> q->header.cluster_bits, false) : 0;
+    }
+    qcow2_free_snapshots(q);
+    q->header.snapshot_count = count;
+    q->snapshots_bytes = size;
+    if ((r = qcow2_read_snapshots(q, &none)) == 0)
+        return free_table(q, old, old_bytes);
+    qcow2_free_snapshots(q);
+    q->snapshots = NULL;
+    q->header.snapshot_count = 0;
+    q->image->corrupt = true; /* what we have is not what the file has */
+    return r;
 }
 
 /* ---- what is done with them ---- */
@@ -326,29 +342,83 @@ static void next_id(const struct qcow2 *q, char id[24])
     snprintf(id, 24, "%lu", most + 1);
 }
 
-int qcow2_snapshot_create(struct disk_image *i, const struct image_snapshot *shown)
+/* Nothing has its clusters any more but who else had them. */
+static int drop_tree(struct qcow2 *q, const struct qcow2_snapshot *s, const u64 *entry)
+{
+    int r = walk_all(q, entry, s->l1_entries, drop_count);
+    if (r == 0 && (r = free_l1(q, s->l1_offset, s->l1_entries)) == 0 && (r = qcow2_commit(q)) == 0)
+        r = set_flags(q);
+    return r;
+}
+
+/* The entries of a new one's L1: those of the disk, then those of the machine's state, which is its own. */
+static u64 *join_l1(struct qcow2 *q, struct qcow2_snapshot *s, u32 disk, int *r)
+{
+    const u64 *state;
+    u32 tables;
+    *r = qcow2_vm_state_finish(q, &state, &tables, &s->shown.vm_state_size);
+    s->l1_entries = disk + tables;
+    u64 *entry = *r == 0 ? calloc(max(s->l1_entries, 1u), sizeof(*entry)) : NULL;
+    if (!entry) {
+        *r = *r < 0 ? *r : -ENOMEM;
+        return NULL;
+    }
+    memcpy(entry, q->l1.entry, 8ull * disk);
+    if (tables)
+        memcpy(entry + disk, state, 8ull * tables);
+    return entry;
+}
+
+/* All that needs room comes before any count goes up, so that a full disk leaves the image as it was. */
+static int make_room(struct qcow2 *q, struct qcow2_snapshot *s, u32 disk, u32 instead, u64 *host, u64 *size)
+{
+    int r;
+    u64 *entry = join_l1(q, s, disk, &r);
+    if (r == 0 && (r = write_l1(q, entry, s->l1_entries, &s->l1_offset)) == 0 &&
+        (r = write_snapshots(q, instead, s, host, size)) < 0)
+        qcow2_give_back(q, s->l1_offset, ALIGN_UP(max(8ull * s->l1_entries, 8ull), q->cluster_size) >>
+                                             q->header.cluster_bits);
+    free(entry);
+    return r;
+}
+
+static int create(struct qcow2 *q, struct qcow2_snapshot *s, u32 instead)
+{
+    u32 disk = (u32)l1_entries_for(q, q->image->size), count = q->header.snapshot_count + (instead == UINT32_MAX);
+    u64 host, size;
+    int r;
+    if ((r = walk_all(q, q->l1.entry, disk, has_room)) < 0 ||
+        (r = make_room(q, s, disk, instead, &host, &size)) < 0 ||
+        (r = walk_all(q, q->l1.entry, disk, raise_count)) < 0 || (r = qcow2_commit(q)) < 0 ||
+        (r = set_flags(q)) < 0)
+        return r;
+    r = enter_snapshots(q, count, host, size);
+    qcow2_vm_state_forget(q); /* after an error as well: the file may name the new table all the same */
+    return r == 0 ? qcow2_commit(q) : r;
+}
+
+int qcow2_snapshot_create(struct disk_image *i, const struct image_snapshot *shown, unsigned instead)
 {
     struct qcow2 *q = qcow2_of(i);
+    const struct qcow2_snapshot old = instead < q->header.snapshot_count ? q->snapshots[instead]
+                                                                         : (struct qcow2_snapshot){0};
+    struct qcow2_snapshot s = {.shown = *shown};
     char id[24];
-    u64 host, size;
+    u64 *entry = NULL;
     if (q->header.snapshot_count >= MAX_SNAPSHOTS || strlen(shown->name) > UINT16_MAX)
         return -EFBIG;
-    struct qcow2_snapshot s = {.l1_entries = q->l1.count, .shown = *shown};
     next_id(q, id);
     s.shown.id = id;
     s.shown.disk_size = i->size;
     s.shown.icount = ~0ull;
     int r = qcow2_begin_use(q);
-    if (r < 0 || (r = qcow2_commit(q)) < 0 || (r = walk_all(q, q->l1.entry, q->l1.count, has_room)) < 0 ||
-        (r = write_l1(q, q->l1.entry, q->l1.count, &s.l1_offset)) < 0 ||
-        (r = walk_all(q, q->l1.entry, q->l1.count, raise_count)) < 0 || (r = qcow2_commit(q)) < 0 ||
-        (r = set_flags(q)) < 0 || (r = write_snapshots(q, UINT32_MAX, &s, &host, &size)) < 0 ||
-        (r = enter_snapshots(q, q->header.snapshot_count + 1, host, size)) < 0)
-        return r;
-    return qcow2_commit(q);
+    if (r == 0 && (r = qcow2_commit(q)) == 0 && (r = read_l1(q, &old, &entry)) == 0 &&
+        (r = create(q, &s, instead)) == 0 && old.l1_offset)
+        r = drop_tree(q, &old, entry);
+    free(entry);
+    return r;
 }
 
-/* Nothing has its clusters any more but who else had them. */
 int qcow2_snapshot_delete(struct disk_image *i, unsigned n)
 {
     struct qcow2 *q = qcow2_of(i);
@@ -357,10 +427,8 @@ int qcow2_snapshot_delete(struct disk_image *i, unsigned n)
     int r = qcow2_begin_use(q);
     if (r == 0 && (r = qcow2_commit(q)) == 0 && (r = read_l1(q, &s, &entry)) == 0 &&
         (r = write_snapshots(q, n, NULL, &host, &size)) == 0 &&
-        (r = enter_snapshots(q, q->header.snapshot_count - 1, host, size)) == 0 &&
-        (r = walk_all(q, entry, s.l1_entries, drop_count)) == 0 &&
-        (r = free_l1(q, s.l1_offset, s.l1_entries)) == 0 && (r = qcow2_commit(q)) == 0)
-        r = set_flags(q);
+        (r = enter_snapshots(q, q->header.snapshot_count - 1, host, size)) == 0)
+        r = drop_tree(q, &s, entry);
     free(entry);
     return r;
 }
@@ -385,15 +453,17 @@ static int enter_l1(struct qcow2 *q, u64 *entry, u32 count, u64 host, u64 size)
     return image_sync(q->image);
 }
 
+/* The state of the machine stays the snapshot's: the active table is the disk's alone. */
 int qcow2_snapshot_apply(struct disk_image *i, unsigned n)
 {
     struct qcow2 *q = qcow2_of(i);
     const struct qcow2_snapshot *s = &q->snapshots[n];
-    u64 covers = q->cluster_size << q->l2_bits, old_l1 = q->l1.offset, host, *entry = NULL;
-    u32 count = s->l1_entries, old_count = q->l1.count;
+    u64 old_l1 = q->l1.offset, host, *entry = NULL;
+    u64 needed = l1_entries_for(q, s->shown.disk_size);
+    u32 count = (u32)needed, old_count = q->l1.count;
     u64 *old = calloc(max(old_count, 1u), 8);
     int r = old ? qcow2_begin_use(q) : -ENOMEM;
-    if (r == 0 && (s->shown.disk_size + covers - 1) / covers > count)
+    if (r == 0 && (needed > s->l1_entries))
         r = -EINVAL;
     if (r == 0 && (r = qcow2_commit(q)) == 0 && (r = read_l1(q, s, &entry)) == 0 &&
         (r = walk_all(q, entry, count, has_room)) == 0 && (r = write_l1(q, entry, count, &host)) == 0 &&
