@@ -16,7 +16,8 @@ json_t *image_describe(struct disk_image *i, bool chain);
 /* "10 GiB", as QEMU prints it: three digits. */
 const char *image_size_text(u64 bytes, char text[32]);
 /* A row of the table of snapshots, as QEMU prints it; id: what stands for its own. */
-#define IMAGE_SNAPSHOT_HEADING "ID        TAG               VM SIZE                DATE     VM CLOCK     ICOUNT"
+#define IMAGE_SNAPSHOT_HEADING \
+    "ID        TAG               VM SIZE                DATE     VM CLOCK     ICOUNT"
 void image_print_snapshot(FILE *f, const struct image_snapshot *s, const char *id, const char *end);
 
 #endif

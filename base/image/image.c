@@ -494,7 +494,9 @@ int image_snapshot_create(struct disk_image *i, const char *name, struct error *
 
 int image_vm_state_write(struct disk_image *i, const void *from, size_t bytes)
 {
-    return i->corrupt ? -EIO : image_keeps_snapshots(i) ? i->format->vm_state_write(i, from, bytes) : -ENOTSUP;
+    return i->corrupt                 ? -EIO
+           : image_keeps_snapshots(i) ? i->format->vm_state_write(i, from, bytes)
+                                      : -ENOTSUP;
 }
 
 int image_vm_state_drop(struct disk_image *i)

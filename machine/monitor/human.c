@@ -155,12 +155,9 @@ static void info(struct machine *m, const char *what, FILE *f)
     static const struct {
         const char *what;
         void (*print)(struct machine *m, FILE *f);
-    } printed[] = {{"block", human_info_block},
-                   {"network", info_network},
-                   {"usernet", info_usernet},
-                   {"pci", info_pci},
-                   {"registers", info_registers},
-                   {"snapshots", human_info_snapshots}};
+    } printed[] = {{"block", human_info_block},   {"network", info_network},
+                   {"usernet", info_usernet},     {"pci", info_pci},
+                   {"registers", info_registers}, {"snapshots", human_info_snapshots}};
 
     static const char *const rows[][2] = {{"chardev", "query-chardev"}, {"balloon", "query-balloon"},
                                           {"cpus", "query-cpus-fast"},  {"kvm", "query-kvm"},

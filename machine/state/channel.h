@@ -22,8 +22,8 @@ struct channel {
     bool listens; /* somebody has to connect first */
     pid_t child;  /* of exec:; 0: none */
     const _Atomic bool *cancelled;
-    u64 bytes;                 /* so far */
-    u64 limit, since; /* bytes in a second, from loop_now() `since` on; 0: as fast as may be */
+    u64 bytes;                     /* so far */
+    u64 limit, since;              /* bytes in a second, from loop_now() `since` on; 0: as fast as may be */
     const struct channel_end *end; /* NULL: fd */
     void *opaque;
 };

@@ -87,7 +87,7 @@ static int apply(struct disk_image *i, void *opaque)
     return image_snapshot_apply(i, a->tag, &a->e);
 }
 
-static int delete(struct disk_image *i, void *opaque)
+static int delete (struct disk_image *i, void *opaque)
 {
     struct act *a = opaque;
     return image_snapshot_find(i, a->tag) ? image_snapshot_delete(i, a->tag, &a->e) : 0;
@@ -290,10 +290,8 @@ static int make_all(struct machine *m, const struct disks *d, const char *tag, b
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    const struct image_snapshot shown = {.name = tag,
-                                         .date_sec = (u32)now.tv_sec,
-                                         .date_nsec = (u32)now.tv_nsec,
-                                         .clock = m->clock.clock};
+    const struct image_snapshot shown = {
+        .name = tag, .date_sec = (u32)now.tv_sec, .date_nsec = (u32)now.tv_nsec, .clock = m->clock.clock};
     struct act a = {.shown = &shown, .tag = tag, .instead = instead};
     for (unsigned k = 0; k < d->count; k++) {
         int r = on(m, d->at[k], create, &a);
@@ -438,8 +436,7 @@ static int check_load(struct machine *m, const struct snapshot_wanted *w, struct
     }
     *size = image_snapshot_find(d->state->image, w->tag)->vm_state_size;
     return *size ? 0
-                 : error_set(e, EINVAL,
-                             "This is a disk-only snapshot. Revert to it  offline using qemu-img");
+                 : error_set(e, EINVAL, "This is a disk-only snapshot. Revert to it  offline using qemu-img");
 }
 
 /* All of it has been looked at, and the guest stands still. */

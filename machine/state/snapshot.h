@@ -11,8 +11,8 @@ struct machine;
 
 /*
  * All disks get a snapshot of one name, and one of them the state of the machine as well: what a migration
- * writes (stream.c), in the place where QEMU has its own. The guest stands still meanwhile. The rules of which
- * disks these are, and the errors, are QEMU's (migration/savevm.c, block/snapshot.c).
+ * writes (stream.c), in the place where QEMU has its own. The guest stands still meanwhile. The rules of
+ * which disks these are, and the errors, are QEMU's (migration/savevm.c, block/snapshot.c).
  */
 struct snapshot_wanted {
     const char *tag;

@@ -1,4 +1,5 @@
-/* qcow2.c - fuzzing of qcow2 images: any file is opened, read, written, checked, resized (libFuzzer) */
+/* qcow2.c - fuzzing of qcow2 images: any file is opened, read, written, checked, resized, its snapshots used
+ * (libFuzzer) */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The input is the image; its last bytes are a program of operations as well. Nothing may crash, hang or take
@@ -17,6 +18,15 @@ enum { OPERATIONS = 24, OPERATION_SIZE = 6, MOST = 192 << 10, FILE_LIMIT = 64 <<
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 
 static u8 buffer[MOST];
+
+/* Of the first snapshot that there is. */
+static void read_state(struct disk_image *i, u64 offset, u64 bytes)
+{
+    struct image_info n;
+    image_get_info(i, &n);
+    if (n.snapshots)
+        image_vm_state_read(i, i->format->snapshot(i, 0)->name, offset, buffer, bytes);
+}
 
 /* An operation: a letter, an offset as a share of the disk, or near a round number, and how much. */
 static void operate(struct disk_image *i, const u8 *op)
@@ -41,6 +51,12 @@ static void operate(struct disk_image *i, const u8 *op)
     case 7: image_flush(i); break;
     case 8: image_resize(i, i->size + bytes * 512, false, &e); break;
     case 9: image_resize(i, offset, true, &e); break;
+    case 10: image_vm_state_write(i, buffer, bytes); break;
+    case 11: image_snapshot_create(i, op[0] & 16 ? "a" : "b", &e); break;
+    case 12: image_snapshot_apply(i, op[0] & 16 ? "1" : "a", &e); break;
+    case 13: image_snapshot_delete(i, op[0] & 16 ? "1" : "b", &e); break;
+    case 14: read_state(i, offset, bytes); break;
+    case 15: image_vm_state_drop(i); break;
     default: break;
     }
 }

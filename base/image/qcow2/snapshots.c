@@ -376,15 +376,16 @@ static int make_room(struct qcow2 *q, struct qcow2_snapshot *s, u32 disk, u32 in
     u64 *entry = join_l1(q, s, disk, &r);
     if (r == 0 && (r = write_l1(q, entry, s->l1_entries, &s->l1_offset)) == 0 &&
         (r = write_snapshots(q, instead, s, host, size)) < 0)
-        qcow2_give_back(q, s->l1_offset, ALIGN_UP(max(8ull * s->l1_entries, 8ull), q->cluster_size) >>
-                                             q->header.cluster_bits);
+        qcow2_give_back(q, s->l1_offset,
+                        ALIGN_UP(max(8ull * s->l1_entries, 8ull), q->cluster_size) >> q->header.cluster_bits);
     free(entry);
     return r;
 }
 
 static int create(struct qcow2 *q, struct qcow2_snapshot *s, u32 instead)
 {
-    u32 disk = (u32)l1_entries_for(q, q->image->size), count = q->header.snapshot_count + (instead == UINT32_MAX);
+    u32 disk = (u32)l1_entries_for(q, q->image->size),
+        count = q->header.snapshot_count + (instead == UINT32_MAX);
     u64 host, size;
     int r;
     if ((r = walk_all(q, q->l1.entry, disk, has_room)) < 0 ||
@@ -400,8 +401,8 @@ static int create(struct qcow2 *q, struct qcow2_snapshot *s, u32 instead)
 int qcow2_snapshot_create(struct disk_image *i, const struct image_snapshot *shown, unsigned instead)
 {
     struct qcow2 *q = qcow2_of(i);
-    const struct qcow2_snapshot old = instead < q->header.snapshot_count ? q->snapshots[instead]
-                                                                         : (struct qcow2_snapshot){0};
+    const struct qcow2_snapshot old =
+        instead < q->header.snapshot_count ? q->snapshots[instead] : (struct qcow2_snapshot){0};
     struct qcow2_snapshot s = {.shown = *shown};
     char id[24];
     u64 *entry = NULL;

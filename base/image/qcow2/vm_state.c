@@ -1,5 +1,5 @@
-/* vm_state.c - the state of a machine beside the disk that a snapshot keeps: written for a new one, read of an
- * old one */
+/* vm_state.c - the state of a machine beside the disk that a snapshot keeps: written for a new one, read of
+ * an old one */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <stdlib.h>
