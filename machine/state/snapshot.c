@@ -364,26 +364,18 @@ static int take_parts(struct machine *m, struct state_parts *parts, struct error
     return r < 0 ? r : machine_state_load(m, parts, e);
 }
 
-/* Whether the machine can have these parts at all: it has them for a moment. Then it is as before. */
-static int try_parts(struct machine *m, struct state_parts *parts, struct error *e)
+/* All parts of the machine, as they are now, in the form in which they are loaded. */
+static int keep_parts(struct machine *m, struct state_parts *before, struct error *e)
 {
-    struct state_buffer kept = {0};
-    struct channel c = {.fd = -1, .end = &channel_buffer, .opaque = &kept};
-    struct state_parts *before = calloc(1, sizeof(*before));
-    struct error ignored;
-    int r = before ? stream_write_header(&c, m) : error_set(e, ENOMEM, "no memory for the machine's state");
-    if (r == 0 && (r = machine_state_save(m, m->snapshot.was_running, &kept, e)) == 0)
-        r = stream_write_parts(&c, &(struct state_buffer){0});
-    if (r == 0 && (r = stream_read(&c, m, true, before, e)) == 0) {
-        r = take_parts(m, parts, e);
-        int back = take_parts(m, before, &ignored);
-        if (back < 0)
-            machine_end(m, 1, "the guest cannot go on: %s", ignored.text);
-    }
-    state_buffer_free(&kept);
-    if (before)
-        state_parts_free(before);
-    free(before);
+    struct state_buffer parts = {0}, stream = {0};
+    struct channel c = {.fd = -1, .end = &channel_buffer, .opaque = &stream};
+    int r = machine_state_save(m, m->snapshot.was_running, &parts, e);
+    if (r == 0 && ((r = stream_write_header(&c, m)) < 0 || (r = stream_write_parts(&c, &parts)) < 0))
+        error_set(e, -r, "no memory for the machine's state");
+    if (r == 0)
+        r = stream_read(&c, m, true, before, e);
+    state_buffer_free(&parts);
+    state_buffer_free(&stream);
     return r;
 }
 
@@ -400,7 +392,9 @@ static int apply_all(struct machine *m, const struct disks *d, const char *tag, 
     return 0;
 }
 
-static int take_memory(struct machine *m, const struct disks *d, const char *tag, u64 size, struct error *e)
+/* The processors once more: what they do to memory when they get their registers was to other memory. */
+static int take_memory(struct machine *m, const struct disks *d, const char *tag, u64 size,
+                       struct state_parts *parts, struct error *e)
 {
     struct state_parts *again = calloc(1, sizeof(*again));
     if (!again)
@@ -409,8 +403,8 @@ static int take_memory(struct machine *m, const struct disks *d, const char *tag
     loop_unlock(&m->loop);
     int r = read_stream(m, d->state, tag, size, true, again, e);
     loop_lock(&m->loop);
-    if (r == 0)
-        r = take_parts(m, again, e);
+    for (unsigned i = 0; i < m->vcpu_count && r == 0; i++)
+        r = vcpu_restore(&m->vcpu[i], parts, e);
     state_parts_free(again);
     free(again);
     return r;
@@ -439,15 +433,22 @@ static int check_load(struct machine *m, const struct snapshot_wanted *w, struct
                  : error_set(e, EINVAL, "This is a disk-only snapshot. Revert to it  offline using qemu-img");
 }
 
-/* All of it has been looked at, and the guest stands still. */
-static int go_back(struct machine *m, const struct disks *d, const char *tag, u64 size, struct error *e)
+/* Devices, disks, memory: as long as no disk has gone back, the machine can be again what it was. */
+static int go_back(struct machine *m, const struct disks *d, const struct snapshot_wanted *w, u64 size,
+                   struct state_parts *parts, struct state_parts *before, struct error *e)
 {
     bool begun = false;
-    int r = apply_all(m, d, tag, &begun, e);
-    if (r < 0 && !begun)
-        return r;
+    struct error why;
+    int r = take_parts(m, parts, e);
     if (r == 0)
-        r = take_memory(m, d, tag, size, e);
+        r = apply_all(m, d, w->tag, &begun, e);
+    if (r < 0 && !begun) {
+        if (take_parts(m, before, &why) < 0)
+            machine_end(m, 1, "the guest cannot go on: %s", why.text);
+        return r;
+    }
+    if (r == 0)
+        r = take_memory(m, d, w->tag, size, parts, e);
     if (r < 0) {
         m->snapshot.was_running = false;
         m->state = RUN_INTERNAL_ERROR;
@@ -457,7 +458,7 @@ static int go_back(struct machine *m, const struct disks *d, const char *tag, u6
 }
 
 static int load(struct machine *m, const struct snapshot_wanted *w, struct state_parts *parts,
-                struct error *e)
+                struct state_parts *before, struct error *e)
 {
     struct disks d;
     u64 size;
@@ -468,7 +469,9 @@ static int load(struct machine *m, const struct snapshot_wanted *w, struct state
     loop_unlock(&m->loop);
     r = read_stream(m, d.state, w->tag, size, false, parts, e);
     loop_lock(&m->loop);
-    return r < 0 || (r = try_parts(m, parts, e)) < 0 ? r : go_back(m, &d, w->tag, size, e);
+    if (r == 0)
+        r = keep_parts(m, before, e);
+    return r < 0 ? r : go_back(m, &d, w, size, parts, before, e);
 }
 
 int snapshot_load(struct machine *m, const struct snapshot_wanted *w, struct error *e)
@@ -476,10 +479,12 @@ int snapshot_load(struct machine *m, const struct snapshot_wanted *w, struct err
     int r = begin(m, e);
     if (r < 0)
         return r;
-    struct state_parts *parts = calloc(1, sizeof(*parts));
-    r = parts ? load(m, w, parts, e) : error_set(e, ENOMEM, "no memory for the machine's state");
-    if (parts)
-        state_parts_free(parts);
+    struct state_parts *parts = calloc(2, sizeof(*parts));
+    if (!parts)
+        return finish(m, error_set(e, ENOMEM, "no memory for the machine's state"));
+    r = load(m, w, &parts[0], &parts[1], e);
+    state_parts_free(&parts[0]);
+    state_parts_free(&parts[1]);
     free(parts);
     return finish(m, r);
 }

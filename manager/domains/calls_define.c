@@ -126,7 +126,7 @@ int handle_domain_create_xml(struct call *call, const struct remote_domain_creat
         xml_free(live);
         return -1;
     }
-    int r = life_start(d, live, -1, args->flags & CREATE_PAUSED, e);
+    int r = life_start(d, live, &life_boot, args->flags & CREATE_PAUSED, e);
     ret->dom = domain_remote(d);
     ret->dom.name = arena_strdup(&call->arena, d->name);
     if (r < 0 && !d->persistent)

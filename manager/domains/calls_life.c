@@ -51,7 +51,7 @@ static int start(struct call *call, const struct remote_domain *name, u32 flags,
         store_forget_save(d);
     int r = store_has_save(d) && !domain_active(d)
                 ? start_saved(d, flags, &call->error)
-                : life_start(d, NULL, -1, flags & CREATE_PAUSED, &call->error);
+                : life_start(d, NULL, &life_boot, flags & CREATE_PAUSED, &call->error);
     if (ret) {
         *ret = domain_remote(d);
         ret->name = arena_strdup(&call->arena, d->name);

@@ -7,6 +7,7 @@
 #include "manager/domains/definition.h"
 #include "manager/domains/job.h"
 #include "manager/domains/life.h"
+#include "manager/domains/notify.h"
 #include "manager/domains/snapshot.h"
 
 /* A domain and its snapshots, as long as a call looks at them. */
@@ -59,8 +60,7 @@ static struct remote_domain_snapshot remote(struct call *call, const struct doma
 
 /* ---- lists ---- */
 
-/* virDomainSnapshotListFlags. Ours are all of machines that did not run, inside the images, with a document.
- */
+/* virDomainSnapshotListFlags. Ours are all inside the images, with a document. */
 enum {
     LIST_BELOW = 1, /* of a domain: those without a parent; of a snapshot: all that stem from it */
     LIST_METADATA = 2,
@@ -89,7 +89,8 @@ static bool is_wanted(const struct view *v, const struct snapshot *s, u32 flags)
                         : !(flags & LIST_BELOW) || !s->parent;
     return below && chosen(flags, LIST_LEAVES | LIST_NO_LEAVES, leaf ? LIST_LEAVES : LIST_NO_LEAVES) &&
            chosen(flags, LIST_METADATA | LIST_NO_METADATA, LIST_METADATA) &&
-           chosen(flags, LIST_INACTIVE | LIST_ACTIVE | LIST_DISK_ONLY, LIST_INACTIVE) &&
+           chosen(flags, LIST_INACTIVE | LIST_ACTIVE | LIST_DISK_ONLY,
+                  snapshot_has_memory(s) ? LIST_ACTIVE : LIST_INACTIVE) &&
            chosen(flags, LIST_INTERNAL | LIST_EXTERNAL, LIST_INTERNAL);
 }
 
@@ -318,6 +319,7 @@ static int begin(struct call *call, struct view *v, const struct remote_domain_s
     *v = (struct view){.domain = domain_find(call, &name->dom)};
     if (!v->domain || job_begin(v->domain, JOB_MODIFY, &call->error) < 0)
         return -1;
+    snapshots_settle(v->domain);
     v->all = snapshots_read(v->domain);
     if (find_one(call, v, name->name) == 0)
         return 0;
@@ -332,36 +334,28 @@ static int end(struct view *v, int r)
     return r;
 }
 
-/* The images are the machine's while it runs. */
-static int check_off(const struct domain *d, const char *what, struct vir_error *e)
-{
-    if (!d->persistent)
-        return vir_fail(e, VIR_ERR_OPERATION_INVALID, "domain '%s' is transient: it keeps no snapshots",
-                        d->name);
-    return domain_active(d)
-               ? vir_fail(e, VIR_ERR_OPERATION_UNSUPPORTED,
-                          "%s an internal snapshot of a domain that runs: shut '%s' off first", what, d->name)
-               : 0;
-}
-
 int handle_domain_snapshot_create_xml(struct call *call,
                                       const struct remote_domain_snapshot_create_xml_args *args,
                                       struct remote_domain_snapshot_create_xml_ret *ret)
 {
-    enum { NO_METADATA = 4, HALT = 8, ATOMIC = 128, VALIDATE = 512 };
+    enum { NO_METADATA = 4, HALT = 8, ATOMIC = 128, LIVE = 256, VALIDATE = 512 };
     struct vir_error *e = &call->error;
     struct domain *d = domain_find(call, &args->dom);
-    if (!d || vir_check_flags(e, args->flags, NO_METADATA | HALT | ATOMIC | VALIDATE,
+    if (!d || vir_check_flags(e, args->flags, NO_METADATA | HALT | ATOMIC | LIVE | VALIDATE,
                               "virDomainSnapshotCreateXML") < 0)
         return -1;
+    if (args->flags & LIVE)
+        return vir_fail(e, VIR_ERR_OPERATION_UNSUPPORTED,
+                        "live snapshot creation is supported only during full system snapshots");
     xmlNode *xml = xml_parse(args->xml_desc, "domainsnapshot", e);
     if (!xml || job_begin(d, JOB_MODIFY, e) < 0) {
         xml_free(xml);
         return -1;
     }
-    int r = check_off(d, "making", e);
-    if (r == 0)
-        r = snapshot_make(d, xml, !(args->flags & NO_METADATA), e);
+    snapshots_settle(d);
+    int r = d->persistent ? snapshot_make(d, xml, !(args->flags & NO_METADATA), args->flags & HALT, e)
+                          : vir_fail(e, VIR_ERR_OPERATION_INVALID,
+                                     "domain '%s' is transient: it keeps no snapshots", d->name);
     if (r == 0)
         ret->snap = remote(call, d, xml_get(xml, "name"));
     job_end(d);
@@ -369,33 +363,39 @@ int handle_domain_snapshot_create_xml(struct call *call,
     return r;
 }
 
+/* To one of a machine that did not run. */
+static int go_back(struct view *v, bool start, bool paused, struct vir_error *e)
+{
+    const struct life_origin from = {.image = -1, .started = STARTED_FROM_SNAPSHOT};
+    struct domain *d = v->domain;
+    if (domain_active(d) && life_destroy(d, false, SHUTOFF_FROM_SNAPSHOT, STOPPED_FROM_SNAPSHOT, e) < 0)
+        return -1;
+    int r = snapshot_go_back(d, &v->all, v->one, e);
+    return r == 0 && start ? life_start(d, NULL, &from, paused, e) : r;
+}
+
 int handle_domain_revert_to_snapshot(struct call *call,
                                      const struct remote_domain_revert_to_snapshot_args *args)
 {
-    enum {
-        RUNNING = 1,
-        PAUSED = 2,
-        FORCE = 4,
-        RESET_NVRAM = 8,
-        FROM_SNAPSHOT = 7,
-        STOPPED_FROM_SNAPSHOT = 6
-    };
+    enum { RUNNING = 1, PAUSED = 2, FORCE = 4, RESET_NVRAM = 8 };
     struct vir_error *e = &call->error;
     struct view v;
     if (vir_check_flags(e, args->flags, RUNNING | PAUSED | FORCE | RESET_NVRAM, "virDomainRevertToSnapshot") <
             0 ||
         begin(call, &v, &args->snap) < 0)
         return -1;
-    struct domain *d = v.domain;
-    if (!d->persistent)
-        return end(&v,
-                   vir_fail(e, VIR_ERR_OPERATION_INVALID,
-                            "transient domain needs to request run or pause to revert to inactive snapshot"));
-    if (domain_active(d) && life_destroy(d, false, FROM_SNAPSHOT, STOPPED_FROM_SNAPSHOT, e) < 0)
-        return end(&v, -1);
-    int r = snapshot_go_back(d, &v.all, v.one, e);
-    if (r == 0 && args->flags & (RUNNING | PAUSED))
-        r = life_start(d, NULL, -1, args->flags & PAUSED, e);
+    bool was_paused = xml_is(v.one->xml, "state", "paused");
+    int r;
+    if (!v.domain->persistent)
+        r = vir_fail(e, VIR_ERR_OPERATION_INVALID,
+                     "transient domain needs to request run or pause to revert to inactive snapshot");
+    else if (snapshot_has_memory(v.one))
+        r = snapshot_resume(v.domain, &v.all, v.one,
+                            args->flags & PAUSED || (was_paused && !(args->flags & RUNNING)), e);
+    else
+        r = go_back(&v, args->flags & (RUNNING | PAUSED), args->flags & PAUSED, e);
+    if (r == 0)
+        notify_lifecycle(v.domain, EV_DEFINED, DEFINED_FROM_SNAPSHOT);
     return end(&v, r);
 }
 
@@ -419,8 +419,8 @@ int handle_domain_snapshot_delete(struct call *call, const struct remote_domain_
         begin(call, &v, &args->snap) < 0)
         return -1;
     bool disks = !(args->flags & METADATA_ONLY);
-    int r = disks ? check_off(v.domain, "removing", e) : 0;
-    if (r == 0 && args->flags & (CHILDREN | CHILDREN_ONLY))
+    int r = 0;
+    if (args->flags & (CHILDREN | CHILDREN_ONLY))
         r = remove_below(&v, args->snap.name, disks, e);
     struct snapshot *one = snapshots_find(&v.all, args->snap.name);
     if (r == 0 && one && !(args->flags & CHILDREN_ONLY))

@@ -534,6 +534,7 @@ char **command_line(xmlNode *domain, const struct launch *l, struct vir_error *e
     int r = config_from_xml(&c, domain, l, e);
     c.boot_order = boot_order(domain, order);
     c.incoming = l->incoming;
+    c.loadvm = l->loadvm;
     if (r == 0 && !(options = options_write(&c)))
         vir_fail(e, VIR_ERR_INTERNAL_ERROR, "cannot write the machine's command line");
     vm_config_free(&c);

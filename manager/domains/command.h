@@ -14,6 +14,7 @@ struct launch {
     const char *kvm;      /* lodge-kvm, to be put under a program that wants KVM; NULL: the kernel has it */
     const char *monitor;  /* the path of the QMP socket */
     const char *incoming; /* where a saved machine comes from; NULL: none */
+    const char *loadvm;   /* the snapshot that the guest goes on from; NULL: none */
     struct resources *networks;
 };
 

@@ -25,6 +25,7 @@ enum {
     RUNNING_BOOTED = 1,
     RUNNING_MIGRATED = 2,
     RUNNING_RESTORED = 3,
+    RUNNING_FROM_SNAPSHOT = 4,
     RUNNING_UNPAUSED = 5,
     RUNNING_MIGRATION_CANCELED = 6,
     RUNNING_SAVE_CANCELED = 7,
@@ -36,6 +37,8 @@ enum {
     PAUSED_DUMP = 4,
     PAUSED_IOERROR = 5,
     PAUSED_WATCHDOG = 6,
+    PAUSED_FROM_SNAPSHOT = 7,
+    PAUSED_SNAPSHOT = 9,
     PAUSED_CRASHED = 10,
     PAUSED_STARTING_UP = 11,
     SHUTOFF_UNKNOWN = 0,
@@ -45,6 +48,7 @@ enum {
     SHUTOFF_MIGRATED = 4,
     SHUTOFF_SAVED = 5,
     SHUTOFF_FAILED = 6,
+    SHUTOFF_FROM_SNAPSHOT = 7,
 };
 
 /* What may run on a domain at one time: jobs exclude each other (job.c). virDomainJobOperation. */

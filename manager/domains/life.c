@@ -29,6 +29,7 @@
 #include "manager/domains/pin.h"
 #include "manager/domains/qmp.h"
 #include "manager/domains/save.h"
+#include "manager/domains/snapshot.h"
 #include "manager/domains/store.h"
 
 /* Where a machine's state comes from, if not from a descriptor. */
@@ -253,19 +254,20 @@ static int execute(struct domain *d, char **argv, struct vir_error *e)
     return r;
 }
 
-static int spawn(struct domain *d, int image, struct vir_error *e)
+static int spawn(struct domain *d, const struct life_origin *from, struct vir_error *e)
 {
     char incoming[32];
     struct launch l;
     char *monitor = store_path(d, "monitor");
     int r = life_launch(d->manager, d->live, &l, e);
     l.monitor = monitor;
+    l.loadvm = from->snapshot;
     unlink(monitor);
     /* The program gets the descriptor under its own number. */
-    int inherited = r == 0 && image >= 0 ? fcntl(image, F_DUPFD, 3) : -1;
+    int inherited = r == 0 && from->image >= 0 ? fcntl(from->image, F_DUPFD, 3) : -1;
     snprintf(incoming, sizeof(incoming), "fd:%d", inherited);
-    if (image != IMAGE_NONE)
-        l.incoming = image == IMAGE_LATER ? "defer" : incoming;
+    if (from->image != IMAGE_NONE)
+        l.incoming = from->image == IMAGE_LATER ? "defer" : incoming;
     char **argv = r == 0 ? command_line(d->live, &l, e) : NULL;
     r = argv ? execute(d, argv, e) : -1;
     if (inherited >= 0)
@@ -411,14 +413,14 @@ int life_wait_incoming(struct domain *d, u64 deadline, struct vir_error *e)
     }
 }
 
-static int bring_up(struct domain *d, int image, bool paused, struct vir_error *e)
+static int bring_up(struct domain *d, const struct life_origin *from, bool paused, struct vir_error *e)
 {
-    if (spawn(d, image, e) < 0)
+    if (spawn(d, from, e) < 0)
         return -1;
     if (watch_process(d) < 0)
         return vir_fail(e, VIR_ERR_INTERNAL_ERROR, "the machine's process ended at once");
     if (connect_monitor(d, e) < 0 || learn_chardevs(d, e) < 0 ||
-        (image >= 0 && life_wait_incoming(d, 0, e) < 0)) {
+        (from->image >= 0 && life_wait_incoming(d, 0, e) < 0)) {
         if (!domain_active(d))
             life_quote_log(d, "process exited while connecting to monitor", e);
         return -1;
@@ -428,7 +430,7 @@ static int bring_up(struct domain *d, int image, bool paused, struct vir_error *
     hotplug_set_links(d);
     if (pin_apply_all(d, e) < 0)
         return -1;
-    if (image == IMAGE_NONE)
+    if (from->image == IMAGE_NONE && !from->snapshot)
         set_balloon(d);
     if (!paused && life_command(d, "cont", NULL, NULL, e) < 0)
         return -1;
@@ -461,8 +463,36 @@ static void set_channels(struct domain *d)
     }
 }
 
+const struct life_origin life_boot = {.image = IMAGE_NONE, .started = STARTED_BOOTED};
+
+/* It goes on from a snapshot: that is why it runs, or stands. */
+static void announce_snapshot(struct domain *d, bool paused)
+{
+    if (paused)
+        domain_set_state(d, DOMAIN_PAUSED, PAUSED_FROM_SNAPSHOT);
+    else
+        domain_set_state(d, DOMAIN_RUNNING, RUNNING_FROM_SNAPSHOT);
+    notify_lifecycle(d, EV_STARTED, STARTED_FROM_SNAPSHOT);
+    notify_lifecycle(d, paused ? EV_SUSPENDED : EV_RESUMED,
+                     paused ? SUSPENDED_FROM_SNAPSHOT : RESUMED_FROM_SNAPSHOT);
+}
+
+static void announce(struct domain *d, const struct life_origin *from, bool paused)
+{
+    if (paused)
+        domain_set_state(d, DOMAIN_PAUSED, PAUSED_USER);
+    else
+        domain_set_state(d, DOMAIN_RUNNING, from->image >= 0 ? RUNNING_RESTORED : RUNNING_BOOTED);
+    if (!paused)
+        notify_lifecycle(d, EV_RESUMED, RESUMED_UNPAUSED);
+    notify_lifecycle(d, EV_STARTED, from->started);
+    if (paused)
+        notify_lifecycle(d, EV_SUSPENDED, SUSPENDED_PAUSED);
+}
+
 /* The document, the id, the machine. */
-static int begin(struct domain *d, xmlNode *live, int image, bool paused, struct vir_error *e)
+static int begin(struct domain *d, xmlNode *live, const struct life_origin *from, bool paused,
+                 struct vir_error *e)
 {
     if (domain_active(d)) {
         xml_free(live);
@@ -473,7 +503,7 @@ static int begin(struct domain *d, xmlNode *live, int image, bool paused, struct
     set_channels(d);
     d->id = d->manager->domains.next_id++;
     xml_setf(d->live, "@id", "%d", d->id);
-    if (bring_up(d, image, paused, e) < 0) {
+    if (bring_up(d, from, paused, e) < 0) {
         give_up(d);
         return -1;
     }
@@ -483,25 +513,22 @@ static int begin(struct domain *d, xmlNode *live, int image, bool paused, struct
 
 int life_prepare(struct domain *d, xmlNode *live, struct vir_error *e)
 {
-    if (begin(d, live, IMAGE_LATER, true, e) < 0)
+    const struct life_origin later = {.image = IMAGE_LATER};
+    if (begin(d, live, &later, true, e) < 0)
         return -1;
     domain_set_state(d, DOMAIN_PAUSED, PAUSED_MIGRATION);
     return 0;
 }
 
-int life_start(struct domain *d, xmlNode *live, int image, bool paused, struct vir_error *e)
+int life_start(struct domain *d, xmlNode *live, const struct life_origin *from, bool paused,
+               struct vir_error *e)
 {
-    if (begin(d, live, image, paused, e) < 0)
+    if (begin(d, live, from, paused, e) < 0)
         return -1;
-    if (paused)
-        domain_set_state(d, DOMAIN_PAUSED, PAUSED_USER);
+    if (from->snapshot)
+        announce_snapshot(d, paused);
     else
-        domain_set_state(d, DOMAIN_RUNNING, image >= 0 ? RUNNING_RESTORED : RUNNING_BOOTED);
-    if (!paused)
-        notify_lifecycle(d, EV_RESUMED, RESUMED_UNPAUSED);
-    notify_lifecycle(d, EV_STARTED, image >= 0 ? STARTED_RESTORED : STARTED_BOOTED);
-    if (paused)
-        notify_lifecycle(d, EV_SUSPENDED, SUSPENDED_PAUSED);
+        announce(d, from, paused);
     return 0;
 }
 
@@ -558,6 +585,7 @@ static int reconnect(struct domain *d, struct vir_error *e)
         return -1;
     if (d->migration.phase)
         migrate_recover(d);
+    snapshots_settle(d);
     if (life_command(d, "query-status", NULL, &status, e) < 0)
         return -1;
     if (d->state == DOMAIN_PAUSED && (d->reason == PAUSED_SAVE || d->reason == PAUSED_DUMP))
@@ -612,7 +640,7 @@ static void autostart_task(void *arg)
     if (job_begin(d, JOB_START, &e) < 0)
         report("autostart of '%s': %s", d->name, e.text);
     else {
-        if (!domain_active(d) && life_start(d, NULL, -1, false, &e) < 0)
+        if (!domain_active(d) && life_start(d, NULL, &life_boot, false, &e) < 0)
             report("autostart of '%s': %s", d->name, e.text);
         job_end(d);
     }

@@ -9,9 +9,17 @@
 
 /* All of these: in a task, inside a job of the domain; 0, or -1 with e. */
 
-/* Starts it: the document is a copy of the definition, or `live` (then taken over). image: the descriptor of
- * a saved machine at its contents, or -1. */
-int life_start(struct domain *d, xmlNode *live, int image, bool paused, struct vir_error *e);
+/* What a machine begins from, besides its definition. */
+struct life_origin {
+    int image;            /* the descriptor of a saved machine at its contents; -1: none */
+    const char *snapshot; /* of its disks, which has the machine's state; NULL: none */
+    int started;          /* the event's detail */
+};
+extern const struct life_origin life_boot; /* nothing */
+
+/* Starts it: the document is a copy of the definition, or `live` (then taken over). */
+int life_start(struct domain *d, xmlNode *live, const struct life_origin *from, bool paused,
+               struct vir_error *e);
 int life_suspend(struct domain *d, int reason, struct vir_error *e);
 int life_resume(struct domain *d, int reason, struct vir_error *e);
 

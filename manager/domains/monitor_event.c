@@ -36,8 +36,9 @@ static void shutdown_task(void *arg)
 
 void monitor_event_shutdown(struct domain *d, bool by_guest)
 {
-    if (d->machine.stopping && d->machine.stop_reason == SHUTOFF_MIGRATED)
-        return; /* nothing of the guest's ends: it runs elsewhere */
+    int why = d->machine.stopping ? d->machine.stop_reason : 0;
+    if (why == SHUTOFF_MIGRATED || why == SHUTOFF_FROM_SNAPSHOT)
+        return; /* it runs elsewhere, or from an earlier time on: nothing of the guest's ends */
     d->machine.shutdown_seen = true;
     domain_set_state(d, DOMAIN_SHUTDOWN, 0);
     notify_lifecycle(d, EV_SHUTDOWN, by_guest ? SHUTDOWN_GUEST : SHUTDOWN_HOST);

@@ -279,7 +279,8 @@ int dump_domain(struct domain *d, const char *path, u32 format, u32 flags, struc
 int restore_domain(struct domain *d, xmlNode *live, struct save_image *s, u32 flags, struct vir_error *e)
 {
     bool running = flags & SAVE_RUNNING || (s->was_running && !(flags & SAVE_PAUSED));
-    return life_start(d, live, s->fd, !running, e);
+    const struct life_origin from = {.image = s->fd, .started = STARTED_RESTORED};
+    return life_start(d, live, &from, !running, e);
 }
 
 int save_abort(struct domain *d, struct vir_error *e)

@@ -8,12 +8,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/image/image.h"
 #include "manager/daemon/manager.h"
 #include "manager/daemon/text.h"
-#include "manager/daemon/work.h"
 #include "manager/domains/definition.h"
+#include "manager/domains/life.h"
+#include "manager/domains/notify.h"
 #include "manager/domains/snapshot.h"
+#include "manager/domains/snapshot_disks.h"
 #include "manager/domains/store.h"
 
 /* ---- documents ---- */
@@ -38,12 +39,13 @@ static int write_one(const struct domain *d, const struct snapshot *s, struct vi
 }
 
 /* One that is not well-formed is none: a person has been at it. */
-static bool read_one(const char *path, struct snapshot *s)
+static bool read_one(const char *path, bool unfinished, struct snapshot *s)
 {
     struct vir_error e;
     xmlNode *xml = xml_parse_file(path, "domainsnapshot", &e);
     const char *name = xml ? xml_get(xml, "name") : NULL;
-    if (!name || xml_get_number(xml, "creationTime", &s->created, &e) < 0) {
+    if (!name || unfinished != !!xml_get(xml, "unfinished") ||
+        xml_get_number(xml, "creationTime", &s->created, &e) < 0) {
         xml_free(xml);
         return false;
     }
@@ -65,7 +67,7 @@ static int by_time(const void *a, const void *b)
                                                       : strcmp(x->name, y->name);
 }
 
-struct snapshots snapshots_read(const struct domain *d)
+static struct snapshots read_all(const struct domain *d, bool unfinished)
 {
     struct snapshots s = {0};
     char *folder = store_path(d, "snapshots");
@@ -78,7 +80,7 @@ struct snapshots snapshots_read(const struct domain *d)
         s.at = realloc(s.at, (s.count + 1) * sizeof(*s.at));
         ASSERT(s.at);
         s.at[s.count] = (struct snapshot){0};
-        s.count += read_one(path, &s.at[s.count]);
+        s.count += read_one(path, unfinished, &s.at[s.count]);
         free(path);
     }
     if (dir)
@@ -87,6 +89,11 @@ struct snapshots snapshots_read(const struct domain *d)
     if (s.count)
         qsort(s.at, s.count, sizeof(*s.at), by_time);
     return s;
+}
+
+struct snapshots snapshots_read(const struct domain *d)
+{
+    return read_all(d, false);
 }
 
 static void free_one(struct snapshot *s)
@@ -117,6 +124,11 @@ struct snapshot *snapshots_current(const struct snapshots *s)
         if (s->at[i].current)
             return &s->at[i];
     return NULL;
+}
+
+bool snapshot_has_memory(const struct snapshot *s)
+{
+    return !xml_is(s->xml, "state", "shutoff");
 }
 
 bool snapshots_is_leaf(const struct snapshots *s, const struct snapshot *one)
@@ -189,68 +201,6 @@ int snapshot_check_name(const char *name, struct vir_error *e)
     return 0;
 }
 
-/* ---- disks ---- */
-
-enum { DISKS_MAX = 64 };
-
-/* What is done to all images, by a thread of its own. */
-struct disk_work {
-    int (*act)(struct disk_image *i, const char *name, struct error *e);
-    const char *name;
-    char *path[DISKS_MAX];
-    unsigned count, done;
-    struct error e;
-};
-
-static int act_on_one(struct disk_work *w, const char *path,
-                      int (*act)(struct disk_image *, const char *, struct error *))
-{
-    const struct image_options o = {.filename = path, .format = "qcow2"};
-    struct disk_image *i = image_open(&o, &w->e);
-    int r = i ? act(i, w->name, &w->e) : -EINVAL;
-    image_close(i);
-    return r;
-}
-
-static int act_on_all(void *arg)
-{
-    struct disk_work *w = arg;
-    int r = 0;
-    for (w->done = 0; w->done < w->count && r == 0; w->done++)
-        r = act_on_one(w, w->path[w->done], w->act);
-    if (r == 0 || w->act != image_snapshot_create)
-        return r;
-    struct disk_work undo = {.name = w->name};
-    for (unsigned k = 0; k + 1 < w->done; k++) /* all have it, or none */
-        act_on_one(&undo, w->path[k], image_snapshot_delete);
-    return r;
-}
-
-static int run_on_disks(struct domain *d, struct disk_work *w, struct vir_error *e)
-{
-    int r = w->count ? work_run(&d->manager->tasks, act_on_all, w) : 0;
-    if (r < 0)
-        vir_fail(e, VIR_ERR_OPERATION_FAILED, "%s", w->e.text);
-    for (unsigned k = 0; k < w->count; k++)
-        free(w->path[k]);
-    return r < 0 ? -1 : 0;
-}
-
-/* The disks that a snapshot's document names, of its own definition. */
-static void find_disks(xmlNode *snapshot, struct disk_work *w)
-{
-    xml_each(disk, xml_node(snapshot, "disks"), "disk")
-    {
-        xml_each(of, xml_node(snapshot, "domain/devices"), "disk")
-        {
-            const char *name = xml_get(disk, "@name"), *path = xml_get(of, "source/@file");
-            if (xml_is(disk, "@snapshot", "internal") && name && path && xml_is(of, "target/@dev", name) &&
-                w->count < DISKS_MAX)
-                w->path[w->count++] = text_copy(path);
-        }
-    }
-}
-
 /* ---- making one ---- */
 
 static bool is_left_out(xmlNode *disk)
@@ -287,7 +237,8 @@ static int check_wanted(xmlNode *wanted, xmlNode *domain, struct vir_error *e)
     return 0;
 }
 
-static int choose_disks(xmlNode *wanted, xmlNode *domain, xmlNode *chosen, struct vir_error *e)
+/* active: the machine's state belongs to all of its disks. */
+static int choose_disks(xmlNode *wanted, xmlNode *domain, bool active, xmlNode *chosen, struct vir_error *e)
 {
     unsigned count = 0;
     if (check_wanted(wanted, domain, e) < 0)
@@ -298,6 +249,9 @@ static int choose_disks(xmlNode *wanted, xmlNode *domain, xmlNode *chosen, struc
         xmlNode *one = xml_add(chosen, "disk");
         xml_set(one, "@name", name);
         xml_set(one, "@snapshot", how);
+        if (!strcmp(how, "no") && active && !is_left_out(disk))
+            return vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED, "disk '%s' must use snapshot mode 'internal'",
+                            name);
         if (!strcmp(how, "no"))
             continue;
         if (strcmp(how, "internal"))
@@ -307,10 +261,28 @@ static int choose_disks(xmlNode *wanted, xmlNode *domain, xmlNode *chosen, struc
             return vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED,
                             "internal snapshot for disk %s unsupported for storage type %s", name,
                             xml_get(disk, "source/@file") ? xml_get_or(disk, "driver/@type", "raw") : "none");
-        if (++count > DISKS_MAX)
-            return vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED, "a snapshot can have %d disks", DISKS_MAX);
+        if (++count > SNAPSHOT_DISKS_MAX)
+            return vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED, "a snapshot can have %d disks",
+                            SNAPSHOT_DISKS_MAX);
     }
-    return count ? 0 : vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED, "nothing selected for snapshot");
+    return count ? 0
+                 : vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED,
+                            active ? "internal and full system snapshots require all disks to be selected "
+                                     "for snapshot"
+                                   : "nothing selected for snapshot");
+}
+
+/* The definition as it is now; of one that runs, also what runs, first. */
+static void add_definitions(struct domain *d, xmlNode *xml)
+{
+    xmlNode *domain = xmlDocCopyNode(domain_xml(d), xml->doc, 1);
+    xml_remove(domain, "@id");
+    xmlAddChild(xml, domain);
+    if (!domain_active(d))
+        return;
+    xmlNode *config = xmlDocCopyNode(d->config, xml->doc, 1);
+    xmlNodeSetName(config, BAD_CAST "inactiveDomain");
+    xmlAddChild(xml, config);
 }
 
 /* The document that is kept, of what the client wants. NULL with e. */
@@ -321,79 +293,205 @@ static xmlNode *compose(struct domain *d, xmlNode *wanted, const char *name, con
     xml_set(xml, "name", name);
     if (xml_get(wanted, "description"))
         xml_set(xml, "description", xml_get(wanted, "description"));
-    xml_set(xml, "state", "shutoff");
+    xml_set(xml, "state", !domain_active(d) ? "shutoff" : d->state == DOMAIN_RUNNING ? "running" : "paused");
     if (parent)
         xml_set(xml, "parent/name", parent->name);
     xml_setf(xml, "creationTime", "%ld", (long)time(NULL));
-    xml_set(xml, "memory/@snapshot", "no");
+    xml_set(xml, "memory/@snapshot", domain_active(d) ? "internal" : "no");
     xmlNode *disks = xml_add(xml, "disks");
-    if (choose_disks(xml_node(wanted, "disks"), d->config, disks, e) < 0) {
+    if (choose_disks(xml_node(wanted, "disks"), domain_xml(d), domain_active(d), disks, e) < 0) {
         xml_free(xml);
         return NULL;
     }
-    xmlAddChild(xml, xmlDocCopyNode(d->config, xml->doc, 1));
+    add_definitions(d, xml);
     return xml;
 }
 
-static int check_new(const struct snapshots *s, xmlNode *wanted, const char *name, struct vir_error *e)
+static int check_memory(struct domain *d, xmlNode *wanted, struct vir_error *e)
 {
-    const char *memory = xml_get_or(wanted, "memory/@snapshot", "no");
-    if (strcmp(memory, "no") || xml_get(wanted, "memory/@file"))
-        return vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED,
-                        "memory state cannot be saved with offline or disk-only snapshot");
+    bool active = domain_active(d);
+    const char *memory = xml_get_or(wanted, "memory/@snapshot", active ? "internal" : "no");
+    bool file = xml_get(wanted, "memory/@file");
+    if (!active)
+        return !strcmp(memory, "no") && !file
+                   ? 0
+                   : vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED,
+                              "memory state cannot be saved with offline or disk-only snapshot");
+    if (!strcmp(memory, "no"))
+        return vir_fail(e, VIR_ERR_OPERATION_UNSUPPORTED,
+                        "internal snapshot of a running VM must include the memory state");
+    return !strcmp(memory, "internal") && !file
+               ? 0
+               : vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED,
+                          "%s snapshot of memory: this daemon makes internal ones", memory);
+}
+
+static int check_new(struct domain *d, const struct snapshots *s, xmlNode *wanted, const char *name,
+                     struct vir_error *e)
+{
+    if (domain_active(d) && d->state != DOMAIN_RUNNING && d->state != DOMAIN_PAUSED)
+        return vir_fail(e, VIR_ERR_OPERATION_INVALID, "domain is in a state that cannot be saved");
+    if (check_memory(d, wanted, e) < 0)
+        return -1;
     if (snapshots_find(s, name))
-        return vir_fail(e, VIR_ERR_OPERATION_FAILED, "domain snapshot %s already exists", name);
+        return vir_fail(e, VIR_ERR_OPERATION_FAILED, "domain moment %s already exists", name);
     return snapshot_check_name(name, e);
 }
 
-int snapshot_make(struct domain *d, xmlNode *wanted, bool keep, struct vir_error *e)
+static int set_mark(const struct domain *d, struct snapshot *s, const char *mark, bool on,
+                    struct vir_error *e)
+{
+    xml_remove(s->xml, mark);
+    if (on)
+        xml_set(s->xml, mark, "1");
+    return write_one(d, s, e);
+}
+
+/* The machine's clock stands while it writes, and clients hear of that. */
+static void stands(struct domain *d, bool still)
+{
+    if (!domain_active(d) || d->state != (still ? DOMAIN_RUNNING : DOMAIN_PAUSED))
+        return;
+    if (still)
+        domain_set_state(d, DOMAIN_PAUSED, PAUSED_SNAPSHOT);
+    else
+        domain_set_state(d, DOMAIN_RUNNING, RUNNING_UNPAUSED);
+    notify_lifecycle(d, still ? EV_SUSPENDED : EV_RESUMED, still ? SUSPENDED_PAUSED : RESUMED_UNPAUSED);
+}
+
+/* Its document is there before its disks have anything, so that a daemon that dies leaves no half of it
+ * behind: what is unfinished, snapshots_settle ends. */
+static int make_disks(struct domain *d, struct snapshot *made, bool halt, struct vir_error *e)
+{
+    bool active = domain_active(d), running = d->state == DOMAIN_RUNNING;
+    struct vir_error ignored;
+    if (snapshot_disks_prepare(d, made->xml, made->name, e) < 0 ||
+        set_mark(d, made, "unfinished", true, e) < 0)
+        return -1;
+    int r = running && halt ? life_command(d, "stop", NULL, NULL, e) : 0;
+    stands(d, true);
+    if (r == 0)
+        r = snapshot_disks_make(d, made->xml, made->name, e);
+    if (r < 0 && active && !domain_active(d)) /* it has died: some may have it */
+        snapshot_disks_remove(d, made->xml, made->name, &ignored);
+    if (r < 0)
+        forget_one(d, made, &ignored);
+    if (r < 0 && running && halt && domain_active(d))
+        life_command(d, "cont", NULL, NULL, &ignored);
+    if (running && !(halt && r == 0))
+        stands(d, false);
+    return r;
+}
+
+/* Of one whose disks have it. */
+static int finish(struct domain *d, struct snapshots *all, struct snapshot *made, bool keep,
+                  struct vir_error *e)
+{
+    if (!keep)
+        return forget_one(d, made, e);
+    xml_set(made->xml, "active", "1");
+    int r = set_mark(d, made, "unfinished", false, e);
+    return r == 0 ? set_current(d, all, NULL, e) : r;
+}
+
+int snapshot_make(struct domain *d, xmlNode *wanted, bool keep, bool halt, struct vir_error *e)
 {
     struct snapshots all = snapshots_read(d);
     char *name = xml_get(wanted, "name") && *xml_get(wanted, "name") ? text_copy(xml_get(wanted, "name"))
                                                                      : text_printf("%ld", (long)time(NULL));
     struct snapshot *parent = snapshots_current(&all), made = {.name = name};
-    int r = check_new(&all, wanted, name, e);
+    int r = check_new(d, &all, wanted, name, e);
     if (r == 0)
         r = (made.xml = compose(d, wanted, name, parent, e)) ? 0 : -1;
-    struct disk_work w = {.act = image_snapshot_create, .name = name};
-    if (r == 0) {
-        find_disks(made.xml, &w);
-        r = run_on_disks(d, &w, e);
-    }
-    if (r == 0 && keep) {
-        xml_set(made.xml, "active", "1");
-        r = write_one(d, &made, e);
-        if (r == 0)
-            r = set_current(d, &all, NULL, e);
-    }
+    if (r == 0)
+        r = make_disks(d, &made, halt, e);
+    if (r == 0)
+        r = finish(d, &all, &made, keep, e);
+    if (r == 0 && halt && domain_active(d))
+        r = life_destroy(d, false, SHUTOFF_FROM_SNAPSHOT, STOPPED_FROM_SNAPSHOT, e);
     xml_set(wanted, "name", name);
     free_one(&made);
     snapshots_free(&all);
     return r;
 }
 
+void snapshots_settle(struct domain *d)
+{
+    struct snapshots left = read_all(d, true);
+    struct vir_error e;
+    for (unsigned i = 0; i < left.count; i++) {
+        struct snapshots all = snapshots_read(d);
+        struct snapshot *one = &left.at[i];
+        bool made = snapshot_disks_settle(d);
+        if (made ? finish(d, &all, one, true, &e) < 0
+                 : snapshot_disks_remove(d, one->xml, one->name, &e) < 0 || forget_one(d, one, &e) < 0)
+            report("snapshot '%s' of domain '%s' was not finished when lodged ended: %s", one->name, d->name,
+                   e.text);
+        snapshots_free(&all);
+    }
+    snapshots_free(&left);
+}
+
 /* ---- back, and away ---- */
+
+/* A definition that the document has. NULL with e. */
+static xmlNode *definition_of(struct domain *d, const struct snapshot *s, const char *which,
+                              struct vir_error *e)
+{
+    xmlNode *domain = xml_copy(s->xml), *part = xml_node(domain, which), *parsed = NULL;
+    if (part) {
+        xmlNodeSetName(part, BAD_CAST "domain");
+        char *text = xml_write(part);
+        parsed = definition_parse(d->manager, text, e);
+        free(text);
+    } else
+        vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED, "snapshot '%s' lacks domain '%s' rollback info", s->name,
+                 d->name);
+    xml_free(domain);
+    return parsed;
+}
+
+/* It is gone back to: the domain has that definition, and clients hear of it. config: taken. */
+static int enter(struct domain *d, struct snapshots *s, struct snapshot *to, xmlNode *config,
+                 struct vir_error *e)
+{
+    if (domain_replace_config(d, config, e) < 0)
+        return -1;
+    return set_current(d, s, to, e);
+}
 
 int snapshot_go_back(struct domain *d, struct snapshots *s, struct snapshot *to, struct vir_error *e)
 {
-    xmlNode *domain = xml_node(to->xml, "domain");
-    char *text = domain ? xml_write(domain) : NULL;
-    xmlNode *config = text ? definition_parse(d->manager, text, e) : NULL;
-    free(text);
+    xmlNode *config = definition_of(d, to, "domain", e);
     if (!config)
-        return domain ? -1
-                      : vir_fail(e, VIR_ERR_CONFIG_UNSUPPORTED,
-                                 "snapshot '%s' lacks domain '%s' rollback info", to->name, d->name);
-    struct disk_work w = {.act = image_snapshot_apply, .name = to->name};
-    find_disks(to->xml, &w);
-    if (run_on_disks(d, &w, e) < 0) {
+        return -1;
+    if (snapshot_disks_apply(d, to->xml, to->name, e) < 0) {
         xml_free(config);
         return -1;
     }
     store_forget_save(d); /* its memory is of other disks */
-    if (domain_replace_config(d, config, e) < 0)
+    return enter(d, s, to, config, e);
+}
+
+int snapshot_resume(struct domain *d, struct snapshots *s, struct snapshot *to, bool paused,
+                    struct vir_error *e)
+{
+    const struct life_origin from = {.image = -1, .snapshot = to->name, .started = STARTED_FROM_SNAPSHOT};
+    xmlNode *config = definition_of(d, to, "inactiveDomain", e);
+    xmlNode *live = config ? definition_of(d, to, "domain", e) : NULL;
+    int r = live ? snapshot_disks_check_there(d, to->xml, to->name, e) : -1;
+    if (r == 0 && domain_active(d))
+        r = life_destroy(d, false, SHUTOFF_FROM_SNAPSHOT, STOPPED_FROM_SNAPSHOT, e);
+    if (r < 0) {
+        xml_free(live);
+        xml_free(config);
         return -1;
-    return set_current(d, s, to, e);
+    }
+    store_forget_save(d);
+    if (life_start(d, live, &from, paused, e) == 0)
+        return enter(d, s, to, config, e);
+    xml_free(config);
+    return -1;
 }
 
 /* Children become those of its parent. */
@@ -417,10 +515,7 @@ static int hand_over(struct domain *d, struct snapshots *s, const struct snapsho
 int snapshot_remove(struct domain *d, struct snapshots *s, struct snapshot *one, bool disks,
                     struct vir_error *e)
 {
-    struct disk_work w = {.act = image_snapshot_delete, .name = one->name};
-    if (disks)
-        find_disks(one->xml, &w);
-    if (run_on_disks(d, &w, e) < 0 || hand_over(d, s, one, e) < 0)
+    if ((disks && snapshot_disks_remove(d, one->xml, one->name, e) < 0) || hand_over(d, s, one, e) < 0)
         return -1;
     if (one->current && one->parent && set_current(d, s, snapshots_find(s, one->parent), e) < 0)
         return -1;

@@ -9,6 +9,7 @@
  * A snapshot is a document (<domainsnapshot>, libvirt's) in STATE/snapshots/DOMAIN/NAME.xml, and in each
  * image of the domain a snapshot of that name. Nothing of them is held in memory: who asks for them reads the
  * folder. The current one, which the next one's parent is, has <active>1</active>, which clients do not see.
+ * One that is being made has <unfinished>1</unfinished>, and is not there yet.
  */
 struct snapshot {
     char *name;
@@ -32,15 +33,25 @@ bool snapshots_is_leaf(const struct snapshots *s, const struct snapshot *one);
 bool snapshots_descends(const struct snapshots *s, const struct snapshot *one, const char *ancestor,
                         bool deep);
 
-/* All that is below: in a task, inside a job of the domain, which does not run. 0, or -1 with e. */
+/* It was made while the domain ran: the machine's state is kept, too. */
+bool snapshot_has_memory(const struct snapshot *s);
 
-/* xml: the client's <domainsnapshot>, which is completed. keep: its document is, too. */
-int snapshot_make(struct domain *d, xmlNode *xml, bool keep, struct vir_error *e);
-/* The disks and the definition are again as they were. */
+/* All that is below: in a task, inside a job of the domain. 0, or -1 with e. */
+
+/* xml: the client's <domainsnapshot>, which is completed. keep: its document is, too. halt: a domain that
+ * runs is off behind it. */
+int snapshot_make(struct domain *d, xmlNode *xml, bool keep, bool halt, struct vir_error *e);
+/* The disks and the definition are again as they were. The domain does not run. */
 int snapshot_go_back(struct domain *d, struct snapshots *s, struct snapshot *to, struct vir_error *e);
+/* So is the machine, of one that has its memory: what runs now ends. */
+int snapshot_resume(struct domain *d, struct snapshots *s, struct snapshot *to, bool paused,
+                    struct vir_error *e);
 /* disks: those inside the images are removed as well. Children become those of its parent. */
 int snapshot_remove(struct domain *d, struct snapshots *s, struct snapshot *one, bool disks,
                     struct vir_error *e);
+
+/* What an earlier daemon has begun to make is finished, or gone. */
+void snapshots_settle(struct domain *d);
 
 /* The domain is forgotten: so are the documents. */
 void snapshots_forget(struct domain *d);
