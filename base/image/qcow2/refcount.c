@@ -345,19 +345,28 @@ static int lower(struct qcow2 *q, u64 cluster)
     return refcount_set(q, cluster, count - 1);
 }
 
-/* Those that nobody has any more: no page of them is a table's, and the host gets their room. */
+static void punch(struct qcow2 *q, u64 first, u64 clusters)
+{
+    if (clusters)
+        fallocate(q->image->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                  (off_t)(first << q->header.cluster_bits), (off_t)(clusters << q->header.cluster_bits));
+}
+
+/* Those that nobody has any more: no page of them is a table's, and the host gets their room, that of
+ * neighbours in one call. */
 static void drop_freed(struct qcow2 *q, const struct freed *f)
 {
-    u64 first = f->host >> q->header.cluster_bits, count;
-    for (u64 k = 0; k < f->clusters; k++) {
-        u64 host = (first + k) << q->header.cluster_bits;
-        if (refcount_get(q, first + k, &count) < 0 || count)
-            continue;
-        cache_forget(q, host, q->cluster_size);
-        if (f->punch)
-            fallocate(q->image->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)host,
-                      (off_t)q->cluster_size);
+    u64 at = f->host >> q->header.cluster_bits, end = at + f->clusters, unused = 0, count;
+    for (; at < end; at++) {
+        bool used = refcount_get(q, at, &count) < 0 || count;
+        if (!used)
+            cache_forget(q, at << q->header.cluster_bits, q->cluster_size);
+        if (used && f->punch)
+            punch(q, at - unused, unused);
+        unused = used ? 0 : unused + 1;
     }
+    if (f->punch)
+        punch(q, end - unused, unused);
 }
 
 /* Of what has been freed; the pages that this changes are written too, before anything that takes time. */
