@@ -56,7 +56,7 @@ for _ in range(3):
     d.info(), d.state(), d.memoryStats(), d.isUpdated(), d.hasManagedSaveImage(0), d.autostart(), d.jobInfo()
     d.XMLDesc(0), d.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), d.blockStats("vda"), d.blockInfo("vda")
     d.listAllSnapshots(), d.hasCurrentSnapshot(), d.vcpus(), d.vcpuPinInfo(), d.emulatorPinInfo(), c.getAllDomainStats(0, 0)
-fails(libvirt.VIR_ERR_OPERATION_UNSUPPORTED, d.snapshotCreateXML, "<domainsnapshot/>")
+fails(libvirt.VIR_ERR_CONFIG_UNSUPPORTED, d.snapshotCreateXML, "<domainsnapshot/>")
 fails(libvirt.VIR_ERR_NO_SUPPORT, d.screenshot, c.newStream(), 0)
 fails(libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED, d.fsInfo)
 fails(libvirt.VIR_ERR_NO_DOMAIN, c.lookupByName, "nobody")
