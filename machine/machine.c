@@ -85,9 +85,14 @@ void machine_stop_now(struct machine *m, enum run_state state)
 
 void machine_continue(struct machine *m)
 {
+    struct error e;
     if (!m->stopped || m->state == RUN_INMIGRATE || m->state == RUN_FINISH_MIGRATE ||
         m->dump.status == DUMP_ACTIVE || m->snapshot.active)
         return;
+    if (block_activate(&m->blocks, &e) < 0) {
+        report("the guest cannot go on: %s", e.text);
+        return;
+    }
     machine_stop_now(m, m->state); /* a stop that has just begun ends first */
     if (m->frozen)
         thaw(m);
@@ -318,6 +323,7 @@ int machine_create(struct machine *m, const struct vm_config *c, struct terminal
     if ((r = gdbstub_create(&m->gdb, m, &gdb, e)) == 0)
         r = board_create(m, e);
     m->blocks = (struct block_set){.loop = &m->loop,
+                                   .passive = c->incoming,
                                    .snapshot = c->snapshot,
                                    .failed = block_failed,
                                    .opaque = m,

@@ -74,6 +74,7 @@ struct block_node {
     bool is_file;     /* a file that a format may lie in */
     const char *user; /* the kind of device that has it; NULL: none */
     bool draining;    /* the guest is reset: nothing is held */
+    bool passive;     /* the machine is elsewhere: its image is open to be looked at alone */
     struct block_stats stats;
     enum block_status status;
     struct io_thread *thread;   /* while it has a user */
@@ -85,6 +86,7 @@ struct sandbox;
 struct block_set {
     struct loop *loop;
     bool snapshot; /* -snapshot: all nodes forget what is written */
+    bool passive;  /* the machine is elsewhere, as yet or by now: images are not locked, nor written to */
     struct block_node *first;
     struct sandbox *const *sandbox; /* that the disks' threads enter, once there is one; NULL: none comes */
     unsigned numbers;               /* for the names of nodes that were given none */
@@ -138,6 +140,13 @@ void block_retry(struct block_set *s);
 /* While the guest is reset: what was held fails, and nothing more is held. */
 void block_drain(struct block_node *n, bool on);
 void block_set_write_through(struct block_node *n, bool on);
+
+/* The machine is to run here: images that were passive are opened anew, as the other side left them. On
+ * failure they stay so: another one has them. 0 or -errno with e. With the lock held, and nothing under way.
+ */
+int block_activate(struct block_set *s, struct error *e);
+/* It has stopped, and goes on elsewhere: all is written, and images are let go. On failure, activate them. */
+int block_deactivate(struct block_set *s, struct error *e);
 
 /* The program ends: everything that has been written is in the files. */
 void block_close_all(struct block_set *s);

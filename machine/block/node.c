@@ -24,19 +24,39 @@ static void free_node(struct block_node *n)
     free(n);
 }
 
-static int open_node(struct block_set *s, struct block_node *n, struct error *e)
+/* What is written to it is forgotten. */
+static bool forgets(const struct block_set *s, const struct block_node *n)
+{
+    return (n->options.snapshot || s->snapshot) && !n->options.read_only && !n->is_file;
+}
+
+static struct disk_image *open_image(const struct block_set *s, const struct block_node *n, bool passive,
+                                     struct error *e)
 {
     const struct block_options *o = &n->options;
     const struct image_options io = {.filename = o->filename,
                                      .format = o->format,
-                                     .read_only = o->read_only,
+                                     .read_only = o->read_only || passive,
                                      .direct = o->direct,
                                      .no_flush = o->no_flush,
+                                     .no_lock = passive,
                                      .backing = o->backing,
                                      .backing_format = o->backing_format};
-    bool forgets = (o->snapshot || s->snapshot) && !o->read_only && !n->is_file;
-    n->image = forgets ? block_open_overlay(&io, e) : image_open(&io, e);
-    if (n->image && !o->format && (forgets ? n->image->backing : n->image)->format == &image_raw)
+    return forgets(s, n) ? block_open_overlay(&io, e) : image_open(&io, e);
+}
+
+/* One that another machine may have at the same time, if they take turns. */
+static bool takes_turns(const struct block_set *s, const struct block_node *n)
+{
+    return !n->options.read_only && !forgets(s, n);
+}
+
+static int open_node(struct block_set *s, struct block_node *n, struct error *e)
+{
+    const struct block_options *o = &n->options;
+    n->passive = s->passive && takes_turns(s, n);
+    n->image = open_image(s, n, n->passive, e);
+    if (n->image && !o->format && (forgets(s, n) ? n->image->backing : n->image)->format == &image_raw)
         report(
             "WARNING: Image format was not specified for '%s' and probing guessed raw.\n"
             "         Automatically detecting the format is dangerous for raw images, write operations on block 0 "
@@ -328,6 +348,46 @@ void block_drain(struct block_node *n, bool on)
         next = r->next;
         r->done(r, -ECANCELED);
     }
+}
+
+/* ---- a machine that moves ---- */
+
+/* The new image is there before the old one goes: a node with a device is never without. */
+static int open_anew(struct block_set *s, struct block_node *n, bool passive, struct error *e)
+{
+    struct disk_image *image = open_image(s, n, passive, e);
+    if (!image)
+        return -EIO;
+    image_close(n->image);
+    n->image = image;
+    n->passive = passive;
+    return 0;
+}
+
+int block_activate(struct block_set *s, struct error *e)
+{
+    if (!s->passive)
+        return 0;
+    for (struct block_node *n = s->first; n; n = n->next)
+        if (n->image && n->passive && open_anew(s, n, false, e) < 0)
+            return -EBUSY;
+    s->passive = false;
+    return 0;
+}
+
+int block_deactivate(struct block_set *s, struct error *e)
+{
+    s->passive = true;
+    for (struct block_node *n = s->first; n; n = n->next) {
+        if (!n->image || n->passive || !takes_turns(s, n))
+            continue;
+        int r = image_flush(n->image);
+        if (r < 0)
+            return error_set(e, -r, "cannot write '%s': %s", n->options.filename, strerror(-r));
+        if (open_anew(s, n, true, e) < 0)
+            return -EIO;
+    }
+    return 0;
 }
 
 static struct block_node *root_of(struct block_node *n)

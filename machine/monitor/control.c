@@ -42,6 +42,8 @@ json_t *qmp_cont(struct qmp_call *call)
         return qmp_fail(call, "GenericError", "Migration is not finalized yet");
     if (m->state == RUN_SHUTDOWN || m->state == RUN_INTERNAL_ERROR)
         return qmp_fail(call, "GenericError", "Resetting the Virtual Machine is required");
+    if (block_activate(&m->blocks, &call->e) < 0)
+        return NULL;
     machine_continue(m);
     return json_object();
 }

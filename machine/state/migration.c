@@ -93,7 +93,9 @@ static int take_rest(struct machine *m, struct state_buffer *b, struct error *e)
     int r = ram_stream_collect(&g->ram, e);
     if (r == 0 && (r = ram_stream_send(&g->ram, &kept)) < 0)
         return stream_error(r, e);
-    return r == 0 ? machine_state_save(m, g->was_running, b, e) : r;
+    if (r == 0)
+        r = machine_state_save(m, g->was_running, b, e);
+    return r == 0 ? block_deactivate(&m->blocks, e) : r;
 }
 
 static int send_all(struct machine *m, struct channel *c, struct error *e)
@@ -237,6 +239,8 @@ static void *move_in(void *arg)
     machine_wait_parked(m);
     if (r == 0 && !m->ended)
         r = machine_state_load(m, parts, &e);
+    if (r == 0)
+        r = block_activate(&m->blocks, &e);
     if (r == 0) {
         arrived(m);
     } else {

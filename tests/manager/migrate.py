@@ -133,6 +133,53 @@ def moves(build, emulator):
     return run
 
 
+def disks(build, emulator):
+    """A qcow2 image that both see: what one side has written, the other reads; and the source has it back if it comes to nothing."""
+    def run():
+        with Pair(build, emulator) as pair:
+            image = pair.source.root + "/d.qcow2"
+            subprocess.run([build.path("lodge"), "image", "create", "-f", "qcow2", image, "24M"], check=True, stdout=subprocess.DEVNULL)
+            define_linux(build, pair.source, name="a", machine="pc" if emulator == "qemu" else "q35",
+                         more="<disk type='file'><driver type='qcow2'/><source file='%s'/><target dev='vda' bus='virtio'/></disk>" % image)
+            here, there = pair.daemons
+            boot(here, "a").close()
+
+            def at_shell(daemon, command):
+                with Console(["virsh", "-c", daemon.uri(), "console", "a"]) as c:
+                    c.expect(r"Escape character[^\n]*\n", 60)
+                    time.sleep(0.5)
+                    c.send("\n")
+                    c.expect(PROMPT, 60)
+                    return shell(c, command, 120)
+
+            def fill(daemon, at):
+                at_shell(daemon, "dd if=/dev/urandom of=/dev/vda bs=1M count=4 seek=%d" % at)
+                return seen(daemon)
+
+            def seen(daemon):
+                return re.search("[0-9a-f]{32}", at_shell(daemon, "sync; echo 3 >/proc/sys/vm/drop_caches; md5sum /dev/vda"))[0]
+
+            for i, options in enumerate(([], ["--p2p"])):
+                before = fill(here, 5 * i)
+                pair.migrate("--live", "--unsafe", "--persistent", *options, source=here, name="a")
+                went(pair, there, name="a")
+                require(seen(there) == before, "the destination reads something else than the source has written")
+                here, there = there, here
+            pair.daemons = [here, there]
+            pair.source, pair.destination = here, there
+            s, flags = Steps(pair), LIVE | PROTECT | 512
+            before = fill(here, 15)
+            for step in (s.begin, s.prepare, s.perform):
+                went_well(step(flags))
+            refused(s.finish(1, flags), 93, "migration successfully aborted")
+            went_well(s.confirm(1, flags))
+            require(runs(here, "a") and seen(here) == before and fill(here, 20) != before, "the source has not got its disk back")
+            here.virsh("destroy", "a")
+            status, out = output_of([build.path("lodge"), "image", "check", image], 60)
+            require(status == 0, "the image is damaged: " + out)
+    return run
+
+
 def forms(build, emulator):
     """What virsh's options ask for."""
     def run():
@@ -574,4 +621,4 @@ def tests(build):
 
 
 def guest_tests(build):
-    return [("migrate-linux-" + e, moves(build, e)) for e in EMULATORS]
+    return [("migrate-%s-%s" % (n, e), test(build, e)) for n, test in (("linux", moves), ("disks", disks)) for e in EMULATORS]
