@@ -13,7 +13,7 @@
 #include "manager/domains/qmp.h"
 #include "manager/rpc/xdr.h"
 
-enum { LINE_MAX_BYTES = 64 << 20, CONNECT_PAUSE_NS = 2000000 };
+enum { LINE_MAX_BYTES = 64 << 20, CONNECT_PAUSE_NS = 2000000, GREETING_NS = 1000000000 };
 
 /* A command that waits for its answer. */
 struct pending {
@@ -321,7 +321,8 @@ struct qmp *qmp_connect(struct tasks *t, const char *path, u64 deadline, const b
                       .opaque = opaque,
                       .references = 1};
     loop_add(t->loop, &q->watch);
-    bool greeted = task_wait(t, &q->greeting, deadline) && !q->closed;
+    /* Who has just come in time is not sent away for that. */
+    bool greeted = task_wait(t, &q->greeting, max(deadline, loop_now() + GREETING_NS)) && !q->closed;
     u64 now = loop_now();
     unsigned left = deadline > now ? (unsigned)((deadline - now) / 1000000000) + 1 : 1;
     if (!greeted)
