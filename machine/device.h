@@ -102,11 +102,12 @@ extern const struct device_type pci_hotplug;
 extern const struct device_type cpu_hotplug;
 
 /* pci_hotplug.c: a device has come into a slot; one is to go, which is done when the guest lets it go, or
- * begins anew: false if that has been asked for already. */
+ * begins anew: false if that has been asked for already; whether one is to go. */
 void pci_hotplug_added(struct device *hotplug, unsigned slot);
 bool pci_hotplug_remove(struct device *hotplug, unsigned slot);
+bool pci_hotplug_going(const struct device *hotplug);
 
-/* cpu_hotplug.c: the same of processors; and whether one is to go. */
+/* cpu_hotplug.c: the same of processors. */
 void cpu_hotplug_added(struct device *hotplug, unsigned number);
 bool cpu_hotplug_remove(struct device *hotplug, unsigned number);
 bool cpu_hotplug_going(const struct device *hotplug);

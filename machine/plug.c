@@ -158,10 +158,19 @@ static const struct plug_row {
                      help_device},
 };
 
+/* A machine that is being saved, or gone back, has the devices that it has. */
+static int check_still(const struct machine *m, struct error *e)
+{
+    return m->snapshot.active ? error_set(e, EBUSY, "There is a snapshot in process, please wait.") : 0;
+}
+
 int plug_add(struct machine *m, enum plug_kind kind, const struct properties *p, struct error *e)
 {
     const struct plug_row *row = &rows[kind];
     const char *type = properties_get(p, row->type);
+    int r = check_still(m, e);
+    if (r < 0)
+        return r;
     if (!type)
         return error_set(e, EINVAL, "%s: '%s' is missing", row->option, row->type);
     return row->add(m, p, e);
@@ -169,7 +178,8 @@ int plug_add(struct machine *m, enum plug_kind kind, const struct properties *p,
 
 int plug_remove(struct machine *m, enum plug_kind kind, const char *id, struct error *e)
 {
-    return rows[kind].remove(m, id, e);
+    int r = check_still(m, e);
+    return r < 0 ? r : rows[kind].remove(m, id, e);
 }
 
 /* Objects of which `late` is true, or false; of other kinds all. */

@@ -91,6 +91,11 @@ bool pci_hotplug_remove(struct device *d, unsigned slot)
     return true;
 }
 
+bool pci_hotplug_going(const struct device *d)
+{
+    return container_of(d, const struct pci_hotplug, device)->down;
+}
+
 /* What was to go is gone when a guest begins anew. */
 static void hotplug_reset(struct device *d)
 {

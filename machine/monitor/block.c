@@ -187,6 +187,8 @@ json_t *qmp_block_resize(struct qmp_call *call)
         return NULL;
     if (size < 0)
         return qmp_fail(call, "GenericError", "Parameter 'size' expects a >0 size");
+    if (m->snapshot.active)
+        return qmp_fail(call, "GenericError", "There is a snapshot in process, please wait.");
     struct resize r = {(u64)size, &call->e};
     if (block_call(&m->blocks, n, resize, &r) < 0)
         return NULL;

@@ -457,6 +457,14 @@ static int go_back(struct machine *m, const struct disks *d, const struct snapsh
     return r;
 }
 
+/* A reset, which comes first, would take such a device out; and the state has it. */
+static int check_plugs(const struct machine *m, struct error *e)
+{
+    return pci_hotplug_going(m->hotplug)
+               ? error_set(e, EBUSY, "A device is in the process of unplug: wait for DEVICE_DELETED")
+               : 0;
+}
+
 static int load(struct machine *m, const struct snapshot_wanted *w, struct state_parts *parts,
                 struct state_parts *before, struct error *e)
 {
@@ -464,7 +472,7 @@ static int load(struct machine *m, const struct snapshot_wanted *w, struct state
     u64 size;
     int r;
     if ((r = check_load(m, w, &d, &size, e)) < 0 || (r = stop_guest(m, RUN_RESTORE_VM, e)) < 0 ||
-        (r = check_load(m, w, &d, &size, e)) < 0)
+        (r = check_load(m, w, &d, &size, e)) < 0 || (r = check_plugs(m, e)) < 0)
         return r;
     loop_unlock(&m->loop);
     r = read_stream(m, d.state, w->tag, size, false, parts, e);

@@ -195,6 +195,11 @@ def refused(build):
             job(q, "snapshot-load", "part", disks=("d0",))
             for words, text in ((dict(job_id="1"), "Invalid job ID '1'"), (dict(job_id="j", devices=[1]), "Invalid parameter type for 'devices[0]', expected: string")):
                 require(q.ask("snapshot-save", **{"tag": "x", "vmstate": "d0", "devices": ["d0"], **words})["error"]["desc"] == text, text)
+            q.ok("stop")  # so that the guest does not let it go
+            q.ok("device_add", driver="virtio-rng-pci", id="x")
+            q.ok("device_del", id="x")
+            require("in the process of unplug" in job(q, "snapshot-load", "part", False, disks=("d0",)), "while a device goes")
+            q.ok("cont")
             require(q.ask("job-dismiss", id="no")["error"]["desc"] == "Job not found", "a job that there is not")
             require(q.ok("query-status")["running"], "the guest stands still")
         img("snapshot", "-d", "part", p.disks[0])
