@@ -6,6 +6,7 @@
 
 #include "manager/daemon/host.h"
 #include "manager/daemon/manager.h"
+#include "manager/domains/definition.h"
 #include "manager/domains/migrate_cookie.h"
 
 enum { NS_PER_MS = 1000000 };
@@ -35,6 +36,64 @@ static void own_uuid(const struct manager *m, char text[UUID_TEXT])
     uuid_format(uuid, text);
 }
 
+/* ---- the processor ---- */
+
+/* Instructions that a guest finds on its host, and uses from then on, as /proc/cpuinfo names them. */
+static const char *const instructions[] = {
+    "pni",       "ssse3",       "sse4_1",     "sse4_2",     "popcnt",      "movbe",      "aes",
+    "pclmulqdq", "avx",         "f16c",       "fma",        "avx2",        "bmi1",       "bmi2",
+    "abm",       "adx",         "rdrand",     "rdseed",     "sha_ni",      "xsave",      "fsgsbase",
+    "invpcid",   "vaes",        "vpclmulqdq", "gfni",       "sse4a",       "fma4",       "avx512f",
+    "avx512bw",  "avx512cd",    "avx512dq",   "avx512vl",   "avx512_vnni", "avx512vbmi", "avx_vnni",
+    "amx_tile",  "avx512_fp16", "clwb",       "clflushopt", "rdpid",
+};
+
+static bool has_word(const char *words, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *at = words; (at = strstr(at, word)); at += n)
+        if ((at == words || at[-1] == ' ') && (at[n] == ' ' || !at[n]))
+            return true;
+    return false;
+}
+
+/* What the guest may have got used to: all that this host has, if it runs on the host's own processor. */
+static void add_processor(const struct domain *d, xmlNode *cookie)
+{
+    char flags[8192];
+    bool own = d->live && (definition_is_lodge(d->live) || xml_is(d->live, "@type", "kvm"));
+    if (!own || !host_cpu_fact("flags", flags, sizeof(flags)))
+        return;
+    xmlNode *cpu = xml_add(cookie, "cpu");
+    xml_set(cpu, "@mode", "host-passthrough");
+    for (size_t i = 0; i < ARRAY_SIZE(instructions); i++)
+        if (has_word(flags, instructions[i])) {
+            xmlNode *feature = xml_add(cpu, "feature");
+            xml_set(feature, "@policy", "require");
+            xml_set(feature, "@name", instructions[i]);
+        }
+}
+
+static int check_processor(xmlNode *cookie, struct vir_error *e)
+{
+    char flags[8192];
+    xmlNode *cpu = xml_node(cookie, "cpu");
+    if (!cpu || !xml_is(cpu, "@mode", "host-passthrough") || !host_cpu_fact("flags", flags, sizeof(flags)))
+        return 0;
+    xml_each(feature, cpu, "feature")
+    {
+        const char *name = xml_get_or(feature, "@name", "");
+        if (!has_word(flags, name))
+            return vir_fail(
+                e, VIR_ERR_CONFIG_UNSUPPORTED,
+                "guest and host CPU are not compatible: Host CPU does not provide required features: %s",
+                name);
+    }
+    return 0;
+}
+
+/* ---- the cookie ---- */
+
 /* The names of libvirt's elements, and what they tell. */
 static const struct {
     const char *path;
@@ -55,6 +114,7 @@ char *cookie_write(const struct domain *d, const char *name, xmlNode *persistent
     xml_set(cookie, "hostname", host);
     own_uuid(d->manager, uuid);
     xml_set(cookie, "hostuuid", uuid);
+    add_processor(d, cookie);
     if (persistent) {
         xml_set(cookie, "feature/@name", "persistent");
         xmlNode *copy = xmlDocCopyNode(persistent, cookie->doc, 1);
@@ -111,7 +171,7 @@ static int check(struct manager *m, xmlNode *cookie, const char *name, const cha
     uuid_parse(own, ours);
     if (!memcmp(ours, parsed, sizeof(ours)))
         return vir_fail(e, VIR_ERR_INTERNAL_ERROR, "Attempt to migrate guest to the same host %s", own);
-    return check_features(cookie, e);
+    return check_features(cookie, e) < 0 ? -1 : check_processor(cookie, e);
 }
 
 xmlNode *cookie_read(struct manager *m, const u8 *bytes, u32 size, const char *name, const char *uuid,

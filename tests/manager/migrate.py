@@ -503,6 +503,8 @@ def order(build):
                     refused(s.finish(cancelled=1, cookie=b""), 93, "migration successfully aborted")
                     s.uri = None
                 s.cookie = good
+            require(b"<feature policy='require' name='pni'/>" in good, "the processor's instructions are not in the cookie")
+            refused(s.prepare(cookie=good.replace(b"'pni'", b"'none-has-that'")), 67, "Host CPU does not provide required features: none-has-that")
             refused(s.prepare(destination_name="../x"), 27, "")
             refused(s.prepare(destination_xml=s.xml.replace("<domain", "<foo").replace("</domain", "</foo")), 27, "")
             require(absent(pair.destination), "a prepare that failed has left a domain")
