@@ -1,8 +1,12 @@
-/* life.c - lodge start, stop, rm */
+/* life.c - lodge start, stop, migrate, rm */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,7 +16,7 @@
 
 struct life_arguments {
     struct target target;
-    bool console, paused, force;
+    bool console, paused, force, unsafe;
     u64 timeout;
 };
 
@@ -25,6 +29,11 @@ static const struct argument start_table[] = {
 static const struct argument stop_table[] = {
     {"force", ARGUMENT_FLAG, offsetof(struct life_arguments, force), NULL},
     {"timeout", ARGUMENT_NUMBER, offsetof(struct life_arguments, timeout), "SECONDS"},
+    TARGET_ARGUMENTS(struct life_arguments, target),
+    {0},
+};
+static const struct argument migrate_table[] = {
+    {"unsafe", ARGUMENT_FLAG, offsetof(struct life_arguments, unsafe), NULL},
     TARGET_ARGUMENTS(struct life_arguments, target),
     {0},
 };
@@ -124,6 +133,45 @@ static int run_stop(int argc, char **argv, struct error *e)
     return r;
 }
 
+/* The daemon connects to it by itself: a folder is one of --root, anything else a socket or libvirt's URI. */
+static int find_destination(const char *given, char *uri, size_t size, struct error *e)
+{
+    char whole[PATH_MAX];
+    struct stat st;
+    bool path = !strstr(given, "://");
+    if (path && (!realpath(given, whole) || stat(whole, &st) < 0))
+        return error_set(e, errno,
+                         "the destination '%s': %s: name the folder of a lodged, its socket or a URI", given,
+                         strerror(errno));
+    int n = path ? snprintf(uri, size, "qemu+unix:///system?socket=%s%s", whole,
+                            S_ISDIR(st.st_mode) ? "/run/lodged-sock" : "")
+                 : snprintf(uri, size, "%s", given);
+    return n < 0 || (size_t)n >= size ? error_set(e, ENAMETOOLONG, "the name of the destination is too long")
+                                      : 0;
+}
+
+static int run_migrate(int argc, char **argv, struct error *e)
+{
+    enum { LIVE = 1, PEER2PEER = 2, PERSIST = 8, UNDEFINE = 16, UNSAFE = 512, OFFLINE = 1024 };
+    struct life_arguments a = {0};
+    struct connection c;
+    struct remote_domain d;
+    struct remote_domain_migrate_perform3_params_ret moved;
+    const char *words[2];
+    char uri[PATH_MAX + 64];
+    int r = arguments_parse(argc, argv, &verb_migrate, &a, words, e);
+    if (r < 0 || (r = find_destination(words[1], uri, sizeof(uri), e)) < 0 ||
+        (r = begin(&c, &d, &a.target, words[0], e)) < 0)
+        return r;
+    u32 flags = PEER2PEER | PERSIST | UNDEFINE | (d.id >= 0 ? LIVE : OFFLINE) | (a.unsafe ? UNSAFE : 0);
+    r = CALL_RET(&c, DOMAIN_MIGRATE_PERFORM3_PARAMS, domain_migrate_perform3_params, &moved, e, .dom = d,
+                 .dconnuri = uri, .flags = flags);
+    if (r == 0)
+        tell(&a.target, words[0], "moved");
+    connection_close(&c);
+    return r;
+}
+
 static int run_rm(int argc, char **argv, struct error *e)
 {
     enum { MANAGED_SAVE = 1 };
@@ -161,6 +209,15 @@ const struct verb verb_stop = {
     .table = stop_table,
     .help = "      press its power button and wait (60 s) until it is off; --force: switch it off\n",
     .run = run_stop,
+};
+const struct verb verb_migrate = {
+    .name = "migrate",
+    .words = "NAME DESTINATION",
+    .table = migrate_table,
+    .help =
+        "      move a machine, while it runs, to another lodged: its folder (as of --root), its socket, or a URI;\n"
+        "      --unsafe: though it has disks on no shared file system\n",
+    .run = run_migrate,
 };
 const struct verb verb_rm = {
     .name = "rm",

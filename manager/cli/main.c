@@ -8,9 +8,9 @@
 #include "base/version.h"
 #include "manager/cli/verb.h"
 
-const struct verb *const lodge_verbs[] = {&verb_create,  &verb_list,  &verb_start, &verb_stop,
-                                          &verb_console, &verb_top,   &verb_logs,  &verb_rm,
-                                          &verb_run,     &verb_image, &verb_check, &verb_completion};
+const struct verb *const lodge_verbs[] = {
+    &verb_create,  &verb_list, &verb_start, &verb_stop,  &verb_console, &verb_top,       &verb_logs,
+    &verb_migrate, &verb_rm,   &verb_run,   &verb_image, &verb_check,   &verb_completion};
 const size_t verb_count = ARRAY_SIZE(lodge_verbs);
 
 enum { WIDTH = 110 };

@@ -21,7 +21,7 @@ struct verb {
 enum { USAGE_MAX = 1000 };
 
 extern const struct verb verb_create, verb_list, verb_start, verb_stop, verb_console, verb_top, verb_logs,
-    verb_rm, verb_run, verb_check, verb_image, verb_completion;
+    verb_migrate, verb_rm, verb_run, verb_check, verb_image, verb_completion;
 
 /* All of them, in the order of the help. */
 extern const struct verb *const lodge_verbs[];

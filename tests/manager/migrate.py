@@ -242,6 +242,29 @@ def unix_socket(build):
     return run
 
 
+def by_lodge(build):
+    """lodge migrate: running and not, there and back, and what it says when it cannot."""
+    def run():
+        with Pair(build) as pair:
+            def do(daemon, *words, status=0):
+                got, out = output_of([build.path("lodge"), *words, "--root", daemon.root], 90)
+                require(got == status and len(out.splitlines()) == 1, "lodge %s ends with %d and says: %s" % (words, got, out))
+                return out
+            pair.define()
+            require("a: moved" in do(pair.source, "migrate", "a", pair.destination.root), "by its folder")
+            went(pair, pair.destination)
+            require(absent(pair.source), "it is still defined at the source")
+            require(json.loads(do(pair.destination, "migrate", "a", pair.source.socket, "--json")) == {"name": "a", "result": "moved"}, "by its socket")
+            went(pair, pair.source)
+            pair.source.virsh("destroy", "a")
+            do(pair.source, "migrate", "a", pair.destination.uri())
+            require(pair.destination.state("a").startswith("shut off") and absent(pair.source), "one that does not run")
+            require("name the folder of a lodged" in do(pair.destination, "migrate", "a", "/nonexistent", status=1), "no destination")
+            require("same host" in do(pair.destination, "migrate", "a", pair.destination.root, status=1), "itself")
+            require("lodged connects to UNIX sockets alone" in do(pair.destination, "migrate", "a", "qemu+ssh://x/system", status=1), "a host")
+    return run
+
+
 def suspends(build):
     """--timeout: who takes too long is suspended, so that it comes through; the destination has it running."""
     def run():
@@ -615,7 +638,7 @@ HURTS = (("client", kill_client, ()), ("machine", kill_machine, ()), ("destroyed
 
 
 def tests(build):
-    simple = {"unix": unix_socket, "suspend": suspends, "refusals": refusals, "source-dies": source_dies, "order": order, "left": left,
+    simple = {"unix": unix_socket, "lodge": by_lodge, "suspend": suspends, "refusals": refusals, "source-dies": source_dies, "order": order, "left": left,
               "killed-between": killed_between, "in-vain": waits_in_vain, "numbers": numbers}
     return ([("migrate-forms-" + e, forms(build, e)) for e in EMULATORS] + [("migrate-abort-" + e, aborted(build, e)) for e in EMULATORS] +
             [("migrate-abort-peer", aborted(build, "lodge-vm", "--p2p"))] + [("migrate-" + n, t(build)) for n, t in simple.items()] +
