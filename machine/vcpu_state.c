@@ -100,20 +100,20 @@ static int save_msrs(struct vcpu *v, struct vcpu_state *s, struct error *e)
     return s->msrs ? 0 : error_set(e, ENOMEM, "no memory for the processor's registers");
 }
 
+/* The timer's deadline is read before the local APIC: should it pass in between, its interrupt is there
+ * twice, and not lost. */
 struct vcpu_state *vcpu_state_save(struct vcpu *v, struct error *e)
 {
     const struct machine *m = v->machine;
     struct vcpu_state *s = calloc(1, sizeof(*s));
-    int r = s ? 0 : error_set(e, ENOMEM, "no memory for the processor's registers");
+    int r = s ? save_msrs(v, s, e) : error_set(e, ENOMEM, "no memory for the processor's registers");
     for (size_t i = 0; i < ARRAY_SIZE(parts) && r >= 0; i++) {
         unsigned long arg = (unsigned long)((char *)s + parts[i].offset);
         r = kvm_call_named(m->kvm, v->fd, parts[i].get, arg, parts[i].get_name, e);
     }
     if (r >= 0)
-        r = save_msrs(v, s, e);
-    if (r >= 0)
         return s;
-    free(s);
+    vcpu_state_free(s);
     return NULL;
 }
 
