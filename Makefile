@@ -68,8 +68,8 @@ CONFIG_OBJ   := $(call objects,app,$(CONFIG_SRC))
 IMAGE_OBJ    := $(call objects,app,$(IMAGE_SRC))
 MACHINE_OBJ  := $(call objects,app,$(MACHINE_SRC))
 CLI_OBJ      := $(call objects,app,$(CLI_SRC))
-DAEMON_OBJ   := $(call objects,app,$(DAEMON_SRC) manager/cli/connection.c) $(O)/gen/codec.o $(O)/gen/procedures.o
-RPC_OBJ      := $(call objects,app,manager/rpc/xdr.c manager/rpc/arena.c) $(O)/gen/codec.o
+DAEMON_OBJ   := $(call objects,app,$(DAEMON_SRC)) $(O)/gen/codec.o $(O)/gen/procedures.o
+RPC_OBJ      := $(call objects,app,$(addprefix manager/rpc/,xdr.c arena.c connection.c)) $(O)/gen/codec.o
 UNIT_LIB_OBJ := $(if $(SAN),$(call objects,unit,$(LIB_SRC)),$(LIB_OBJ))
 # Archives, so that a unit test links only what it names; and what a test defines itself, a fake, wins over the
 # library's function of that name even where something else from the same file is needed.

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "manager/cli/connection.h"
+#include "manager/rpc/connection.h"
 #include "manager/cli/verb.h"
 
 struct create_arguments {

@@ -3,7 +3,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#include "manager/cli/connection.h"
+#include "manager/rpc/connection.h"
 #include "manager/cli/verb.h"
 
 struct list_arguments {

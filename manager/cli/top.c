@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "manager/cli/connection.h"
+#include "manager/rpc/connection.h"
 #include "manager/cli/verb.h"
 
 struct top_arguments {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "manager/cli/connection.h"
+#include "manager/rpc/connection.h"
 #include "manager/daemon/manager.h"
 #include "manager/daemon/text.h"
 #include "manager/daemon/work.h"

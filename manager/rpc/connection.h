@@ -1,7 +1,7 @@
 /* connection.h - the client's end of libvirt's RPC: to lodged, or to a libvirtd */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef MANAGER_CLI_CONNECTION_H
-#define MANAGER_CLI_CONNECTION_H
+#ifndef RPC_CONNECTION_H
+#define RPC_CONNECTION_H
 
 #include "base/error.h"
 #include "manager/cli/arguments.h"

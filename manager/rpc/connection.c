@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "manager/cli/connection.h"
+#include "manager/rpc/connection.h"
 
 /* ---- whom ---- */
 
