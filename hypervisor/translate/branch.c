@@ -109,8 +109,8 @@ static bool is_linkable(const struct translator *t, u64 target)
     return ALIGN_DOWN(linear, 4096) == t->page && (linear & 4095) <= 4096 - LONGEST;
 }
 
-/* Notes that the rel32 at site leads to target (emit_goto); its stub comes later. site NULL: what leads there
- * is no jump. */
+/* Notes that the rel32 at site leads to target (emit_goto), by way of what emit_stubs makes. site NULL: what
+ * leads there is no jump. */
 static void link_add(struct translator *t, u8 *site, u64 target, const struct tinsn *by)
 {
     t->links[t->link_count++] = (struct link){.target = target,

@@ -12,6 +12,9 @@
 #include "machine/machine.h"
 #include "machine/monitor/commands.h"
 
+/* Those that clients have not dismissed are kept: no more than so many. */
+enum { JOBS_MAX = 64 };
+
 /* One of the three, on a thread of its own; it stays until a client has seen how it ended. */
 struct job {
     struct machine *machine;
@@ -40,6 +43,14 @@ static struct job *find_job(const struct machine *m, const char *id)
     while (j && strcmp(j->id, id))
         j = j->next;
     return j;
+}
+
+static unsigned count_jobs(const struct machine *m)
+{
+    unsigned n = 0;
+    for (const struct job *j = m->jobs; j; j = j->next)
+        n++;
+    return n;
 }
 
 static void free_job(struct job *j)
@@ -120,6 +131,9 @@ static json_t *start_job(struct qmp_call *call, const char *type,
         return qmp_fail(call, "GenericError", "Invalid job ID '%.100s'", id);
     if (find_job(m, id))
         return qmp_fail(call, "GenericError", "Job ID '%.100s' already in use", id);
+    if (count_jobs(m) == JOBS_MAX)
+        return qmp_fail(call, "GenericError", "there are %d jobs already: dismiss some that have concluded",
+                        JOBS_MAX);
     qmp_fail(call, "GenericError", "no memory for a job");
     struct job *j = create_job(call, type);
     if (!j)

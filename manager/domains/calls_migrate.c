@@ -78,15 +78,6 @@ static int take_params(struct call *call, struct migrate_args *a, const struct r
     return migrate_check_flags(flags, call->procedure->name, e) < 0 ? -1 : check_bandwidth(a->bandwidth, e);
 }
 
-/* The calls of the form before parameters. */
-static int take_old(struct call *call, struct migrate_args *a, u64 flags)
-{
-    a->flags = (u32)flags;
-    return migrate_check_flags(flags, call->procedure->name, &call->error) < 0
-               ? -1
-               : check_bandwidth(a->bandwidth, &call->error);
-}
-
 /* With the NUL behind it, which is part of it. */
 static void give_cookie(const struct migrate_answer *answer, u8 **cookie, u32 *size)
 {
@@ -165,7 +156,7 @@ int handle_domain_migrate_confirm3_params(struct call *call,
     return migrate_confirm(call, d, &a, args->cancelled);
 }
 
-/* ---- and without ---- */
+/* ---- and without: the form that was before them ---- */
 
 int handle_domain_migrate_begin3(struct call *call, const struct remote_domain_migrate_begin3_args *args,
                                  struct remote_domain_migrate_begin3_ret *ret)
@@ -173,7 +164,7 @@ int handle_domain_migrate_begin3(struct call *call, const struct remote_domain_m
     struct migrate_args a = {.xml = args->xmlin, .name = args->dname, .bandwidth = args->resource};
     struct migrate_answer answer = {0};
     struct domain *d = domain_find(call, &args->dom);
-    if (!d || take_old(call, &a, args->flags) < 0 || migrate_begin(call, d, &a, &answer) < 0)
+    if (!d || take_params(call, &a, NULL, 0, args->flags) < 0 || migrate_begin(call, d, &a, &answer) < 0)
         return -1;
     give_cookie(&answer, &ret->cookie_out, &ret->cookie_out_count);
     ret->xml = answer.xml;
@@ -190,7 +181,7 @@ int handle_domain_migrate_prepare3(struct call *call, const struct remote_domain
                              .bandwidth = args->resource,
                              .xml = args->dom_xml};
     struct migrate_answer answer = {0};
-    if (take_old(call, &a, args->flags) < 0 || migrate_prepare(call, &a, &answer) < 0)
+    if (take_params(call, &a, NULL, 0, args->flags) < 0 || migrate_prepare(call, &a, &answer) < 0)
         return -1;
     give_cookie(&answer, &ret->cookie_out, &ret->cookie_out_count);
     ret->uri_out = answer.uri;
@@ -209,7 +200,7 @@ int handle_domain_migrate_perform3(struct call *call, const struct remote_domain
                              .destination = args->dconnuri};
     struct migrate_answer answer = {0};
     struct domain *d = domain_find(call, &args->dom);
-    if (!d || take_old(call, &a, args->flags) < 0 || migrate_perform(call, d, &a, &answer) < 0)
+    if (!d || take_params(call, &a, NULL, 0, args->flags) < 0 || migrate_perform(call, d, &a, &answer) < 0)
         return -1;
     give_cookie(&answer, &ret->cookie_out, &ret->cookie_out_count);
     return 0;
@@ -224,7 +215,8 @@ int handle_domain_migrate_finish3(struct call *call, const struct remote_domain_
                              .uri = args->uri};
     struct migrate_answer answer = {0};
     struct domain *d;
-    if (take_old(call, &a, args->flags) < 0 || migrate_finish(call, &a, args->cancelled, &d, &answer) < 0)
+    if (take_params(call, &a, NULL, 0, args->flags) < 0 ||
+        migrate_finish(call, &a, args->cancelled, &d, &answer) < 0)
         return -1;
     give_cookie(&answer, &ret->cookie_out, &ret->cookie_out_count);
     ret->dom = domain_remote(d);
@@ -235,7 +227,9 @@ int handle_domain_migrate_confirm3(struct call *call, const struct remote_domain
 {
     struct migrate_args a = {.cookie = args->cookie_in, .cookie_size = args->cookie_in_count};
     struct domain *d = domain_find(call, &args->dom);
-    return d && take_old(call, &a, args->flags) == 0 ? migrate_confirm(call, d, &a, args->cancelled) : -1;
+    return d && take_params(call, &a, NULL, 0, args->flags) == 0
+               ? migrate_confirm(call, d, &a, args->cancelled)
+               : -1;
 }
 
 /* ---- its speed ---- */

@@ -502,7 +502,7 @@ int migrate_prepare(struct call *call, const struct migrate_args *a, struct migr
 /* From now on it is defined here, too. A failure is no reason to end a guest that runs. */
 static void persist(struct domain *d, xmlNode *cookie)
 {
-    struct vir_error e;
+    struct vir_error e = {.text = "there is none"};
     char *text = cookie ? cookie_persistent(cookie) : NULL;
     xmlNode *config = NULL;
     if (text) {

@@ -25,7 +25,7 @@
 /* File systems that several hosts have at the same time; linux/magic.h does not have all of them. */
 static bool is_shared(const char *path)
 {
-    enum { GFS2 = 0x01161970, GPFS = 0x47504653, FUSE = 0x65735546 };
+    enum { GFS2 = 0x01161970, GPFS = 0x47504653 };
     static const unsigned long kinds[] = {NFS_SUPER_MAGIC,
                                           OCFS2_SUPER_MAGIC,
                                           AFS_SUPER_MAGIC,
@@ -47,16 +47,17 @@ static bool is_shared(const char *path)
 /* A disk that is written to, and that the other host does not see. */
 static bool is_unsafe(xmlNode *disk)
 {
-    const char *path = xml_get(disk, xml_is(disk, "@type", "block") ? "source/@dev" : "source/@file");
-    if (!path || !*path || xml_node(disk, "readonly") || xml_node(disk, "shareable"))
-        return false;
-    return xml_is(disk, "@type", "file") && !is_shared(path);
+    const char *path = xml_is(disk, "@type", "file") ? xml_get(disk, "source/@file") : NULL;
+    return path && *path && !xml_node(disk, "readonly") && !xml_node(disk, "shareable") && !is_shared(path);
 }
 
 static int check_storage(struct domain *d, struct vir_error *e)
 {
-    xml_each(disk, xml_node(domain_xml(d), "devices"), "disk") if (is_unsafe(disk)) return vir_fail(
-        e, VIR_ERR_MIGRATE_UNSAFE, "Migration without shared storage is unsafe");
+    xml_each(disk, xml_node(domain_xml(d), "devices"), "disk")
+    {
+        if (is_unsafe(disk))
+            return vir_fail(e, VIR_ERR_MIGRATE_UNSAFE, "Migration without shared storage is unsafe");
+    }
     return 0;
 }
 

@@ -201,6 +201,14 @@ def refused(build):
             require("in the process of unplug" in job(q, "snapshot-load", "part", False, disks=("d0",)), "while a device goes")
             q.ok("cont")
             require(q.ask("job-dismiss", id="no")["error"]["desc"] == "Job not found", "a job that there is not")
+            nothing = {"tag": "x", "vmstate": "d0", "devices": ["no"]}
+            for n in range(64):
+                q.ok("snapshot-save", job_id="j%d" % n, **nothing)
+            require("there are 64 jobs already" in q.ask("snapshot-save", job_id="j64", **nothing)["error"]["desc"], "jobs without bound")
+            while any(j["status"] != "concluded" for j in q.ok("query-jobs")):
+                pass
+            for n in range(64):
+                q.ok("job-dismiss", id="j%d" % n)
             require(q.ok("query-status")["running"], "the guest stands still")
         img("snapshot", "-d", "part", p.disks[0])
         img("snapshot", "-c", "off", p.disks[0])

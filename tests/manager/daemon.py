@@ -1,5 +1,6 @@
 # daemon.py - a lodged with a folder of its own, for the tests of the manager
 # SPDX-License-Identifier: GPL-2.0-or-later
+import contextlib
 import json
 import os
 import re
@@ -43,6 +44,20 @@ def idle_guest():
     code = code.ljust(idt - base, b"\0") + b"\0" * 16 + struct.pack("<HHHH", nmi & 0xffff, 8, 0x8e00, nmi >> 16)
     code += struct.pack("<HIxxHI", 23, gdt, 23, idt)
     return pvh_kernel(code)
+
+
+@contextlib.contextmanager
+def small_file_system(folder, size):
+    """A file system of that size, mounted at a new folder, as a disk that gets full."""
+    if os.getuid():
+        raise Skip("mounting a small file system needs root")
+    os.mkdir(folder)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=" + size, "none", folder], stderr=subprocess.DEVNULL).returncode:
+        raise Skip("this system does not let a file system be mounted")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder])
 
 
 def wait_for(condition, what, seconds=60):

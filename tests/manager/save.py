@@ -3,12 +3,11 @@
 import os
 import re
 import struct
-import subprocess
 import time
 
 from harness.console import Console
 from harness.lodge import PROMPT, Skip, output_of, require, shell
-from manager.daemon import EMULATORS, Daemon
+from manager.daemon import EMULATORS, Daemon, small_file_system
 from manager.devices import boot, define_linux
 
 
@@ -144,24 +143,15 @@ def files(build, emulator):
 def full_disk(build, emulator):
     """No room for the state: the error says so, nothing is left, the guest runs on."""
     def run():
-        if os.getuid():
-            raise Skip("mounting a small file system needs root")
-        with Daemon(build, emulator) as daemon:
-            small = daemon.root + "/small"
-            os.mkdir(small)
-            if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "none", small], stderr=subprocess.DEVNULL).returncode:
-                raise Skip("this system does not let a file system be mounted")
-            try:
-                daemon.define("a")
-                daemon.virsh("start", "a")
-                can_migrate(daemon, "a")
-                status, out = output_of(["virsh", "-c", daemon.uri(), "save", "a", small + "/state"], 120)
-                require(status and "o space" in out or "write" in out, "save to a full disk: " + out)
-                require(daemon.state("a") == "running (save canceled)", "after a failed save: " + daemon.state("a"))
-                require(not os.listdir(small), "a failed save has left a file")
-                daemon.virsh("save", "a", daemon.root + "/saved")
-            finally:
-                subprocess.run(["umount", small])
+        with Daemon(build, emulator) as daemon, small_file_system(daemon.root + "/small", "8k") as small:
+            daemon.define("a")
+            daemon.virsh("start", "a")
+            can_migrate(daemon, "a")
+            status, out = output_of(["virsh", "-c", daemon.uri(), "save", "a", small + "/state"], 120)
+            require(status and ("o space" in out or "write" in out), "save to a full disk: " + out)
+            require(daemon.state("a") == "running (save canceled)", "after a failed save: " + daemon.state("a"))
+            require(not os.listdir(small), "a failed save has left a file")
+            daemon.virsh("save", "a", daemon.root + "/saved")
     return run
 
 

@@ -464,7 +464,7 @@ int qcow2_snapshot_apply(struct disk_image *i, unsigned n)
     u32 count = (u32)needed, old_count = q->l1.count;
     u64 *old = calloc(max(old_count, 1u), 8);
     int r = old ? qcow2_begin_use(q) : -ENOMEM;
-    if (r == 0 && (needed > s->l1_entries))
+    if (r == 0 && needed > s->l1_entries)
         r = -EINVAL;
     if (r == 0 && (r = qcow2_commit(q)) == 0 && (r = read_l1(q, s, &entry)) == 0 &&
         (r = walk_all(q, entry, count, has_room)) == 0 && (r = write_l1(q, entry, count, &host)) == 0 &&
